@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `mtinet` command: one thin module per sub-command, imported only when it is called.
+
+A sub-command module offers `add_arguments(parser)` and `run(arguments) -> int` (the exit status).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from mtinet_ros import __version__
+from mtinet_ros.errors import MtinetError
+
+# name -> (module, one line of help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
+    "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
+}
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """Parser of all commands; only the arguments of `command` are filled in (others stay unloaded)."""
+    parser = argparse.ArgumentParser(
+        prog="mtinet",
+        description="Make, check, export and try MTI-Net models for ROS 2 cameras.",
+    )
+    parser.add_argument("--version", action="version", version=f"mtinet_ros {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == command:
+            importlib.import_module(module).add_arguments(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit status: what the command says, 1 for an `MtinetError` (printed as one sentence),
+        130 after Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = next((word for word in argv if not word.startswith("-")), None)
+    arguments = build_parser(command).parse_args(argv)
+    try:
+        module = importlib.import_module(COMMANDS[arguments.command][0])
+        status: int = module.run(arguments)
+        return status
+    except MtinetError as error:
+        print(f"mtinet {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"mtinet {arguments.command}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
