@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model card: all that a model promises, carried inside its ONNX file.
 
-The card is JSON under the metadata key `mtinet_ros.model_card`. Whoever runs the model reads from it
-which tasks there are, what the class ids mean, at which focal length depth was learnt and which
+The card is JSON under the metadata key `mtinet_ros.model_card`. Whoever runs the model reads from
+it which tasks there are, what the class ids mean, at which focal length depth was learnt and which
 precision to ask of the runtime. Nothing about a model is configured anywhere else.
 """
 
@@ -123,7 +123,8 @@ class ModelCard:
             )
         if self.depth_range is not None and not 0.0 <= self.depth_range[0] < self.depth_range[1]:
             raise ModelError(
-                f"model card: depth_range {list(self.depth_range)} must be [min, max], 0 <= min < max"
+                f"model card: depth_range {list(self.depth_range)} must be [min, max] with "
+                "0 <= min < max"
             )
         if self.max_batch < 1:
             raise ModelError(f"model card: max_batch {self.max_batch} must be at least 1")

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """Parser of all commands; only the arguments of `command` are filled in (others stay unloaded)."""
+    """Parser of all commands; only the module of `command` is imported."""
     parser = argparse.ArgumentParser(
         prog="mtinet",
         description="Make, check, export and try MTI-Net models for ROS 2 cameras.",
@@ -31,7 +31,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mtinet_ros {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        )
         if name == command:
             importlib.import_module(module).add_arguments(sub)
     return parser

@@ -44,7 +44,7 @@ class Backend(Protocol):
         """Run the model once.
 
         Args:
-            images: uint8 [N,H,W,3] RGB, C-contiguous, H×W the card's input size, 1 <= N <= max_batch.
+            images: uint8 [N,H,W,3] RGB, C-contiguous, 1 <= N <= max_batch, H×W as the card says.
             wanted: Names of the outputs to bring back; others are not copied.
 
         Returns:
@@ -52,7 +52,7 @@ class Backend(Protocol):
             the backend's own buffers: they hold until the next call of `infer` or `close`.
 
         Raises:
-            InputError: `images` is not of the stated shape or dtype, or a wanted output does not exist.
+            InputError: `images` has another shape or dtype, or a wanted output does not exist.
             BackendError: The run failed; the message says whether to go on.
         """
         ...
@@ -98,7 +98,7 @@ def check_graph(
     Args:
         path: Where the model came from, for the message.
         card: Its card.
-        inputs: Name -> (NumPy dtype name, shape with None for a dynamic axis), as the runtime says.
+        inputs: Name -> (NumPy dtype name, shape with None for a dynamic axis).
         outputs: The same for outputs.
 
     Raises:
@@ -115,7 +115,9 @@ def check_graph(
         "image": ("uint8", (None, height, width, 3))
     }
     if set(inputs) != set(expected):
-        raise ModelError(f"{path}: inputs are {sorted(inputs)}, the model contract has just 'image'")
+        raise ModelError(
+            f"{path}: inputs are {sorted(inputs)}, the model contract has just 'image'"
+        )
     unknown = set(outputs) - set(OUTPUT_LAYOUT)
     if unknown or not outputs:
         raise ModelError(

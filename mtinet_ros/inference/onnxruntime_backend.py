@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX Runtime on the CPU: runs everywhere, and is the yardstick the other backends are held to."""
+"""ONNX Runtime on the CPU: runs everywhere; the yardstick for the other backends."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ class OnnxRuntimeBackend:
         self.card = read_model_card(model)
         self.max_batch = min(max_batch, self.card.max_batch)
         options = onnxruntime.SessionOptions()
-        # Spinning workers burn a busy robot's cores and double the latency there (MLAS threads wait
-        # in a loop for the next operator); measured in benchmarks/.
+        # Spinning workers wait for the next operator in a loop: on a busy robot that burns cores
+        # which others need, and doubles the latency.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors reach us as exceptions; warnings are for developers
+        options.log_severity_level = (
+            3  # errors reach us as exceptions; warnings are for developers
+        )
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(model), options, providers=["CPUExecutionProvider"]

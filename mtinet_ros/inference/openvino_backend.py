@@ -14,8 +14,8 @@ from mtinet_ros.errors import BackendError, ModelError
 from mtinet_ros.inference.backend import Outputs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
 
-# The runtime would choose bf16 by itself on CPUs that have it; a model's precision is the card's to
-# say. int8 graphs carry their own quantisation and run the rest in f32.
+# The runtime would choose bf16 by itself on CPUs that have it; a model's precision is the card's
+# to say. int8 graphs carry their own quantisation and run the rest in f32.
 _PRECISION_HINT = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
@@ -70,7 +70,5 @@ class OpenVinoBackend:
 
 
 def _describe(port: Any) -> tuple[str, tuple[int | None, ...]]:
-    shape = tuple(
-        dim.get_length() if dim.is_static else None for dim in port.get_partial_shape()
-    )
+    shape = tuple(dim.get_length() if dim.is_static else None for dim in port.get_partial_shape())
     return port.get_element_type().to_dtype().name, shape

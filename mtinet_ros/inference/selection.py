@@ -93,7 +93,9 @@ def load_backend(
             refusals.append(f"{name}: {missing}")
             continue
         logger.info(
-            "backend auto chose %s%s", name, f" (not {'; not '.join(refusals)})" if refusals else ""
+            "backend auto chose %s%s",
+            name,
+            f" (not {'; not '.join(refusals)})" if refusals else "",
         )
         return _construct(name, path, max_batch)
     raise BackendError(f"no backend can run here: {'; '.join(refusals)}")
