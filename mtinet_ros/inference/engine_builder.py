@@ -12,6 +12,7 @@ tensorrt, "Strongly Typed Networks"); TensorRT 11 has no other way.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -76,12 +77,14 @@ class BuildReport:
         inputs: Name -> (NumPy dtype name, shape with -1 for the dynamic batch).
         outputs: The same.
         layers: Layers of the parsed network.
+        model_sha256: Of the ONNX that was parsed.
         engine_bytes: Size of the engine.
     """
 
     inputs: Mapping[str, tuple[str, tuple[int, ...]]]
     outputs: Mapping[str, tuple[str, tuple[int, ...]]]
     layers: int
+    model_sha256: str
     engine_bytes: int
 
 
@@ -130,7 +133,7 @@ def _compile(
     network: tensorrt.INetworkDefinition = builder.create_network(
         1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     )
-    _parse(Path(request.model), network, edition)
+    model_sha256 = _parse(Path(request.model), network, edition)
     config: tensorrt.IBuilderConfig = builder.create_builder_config()
     _apply_options(config, request, edition)
     _add_batch_profile(builder, network, config, request, edition)
@@ -151,18 +154,20 @@ def _compile(
         {t.name: (edition.numpy_dtype_name(t.dtype), tuple(t.shape)) for t in inputs},
         {t.name: (edition.numpy_dtype_name(t.dtype), tuple(t.shape)) for t in outputs},
         network.num_layers,
+        model_sha256,
         engine.nbytes,
     )
 
 
-def _parse(model: Path, network: tensorrt.INetworkDefinition, edition: Edition) -> None:
+def _parse(model: Path, network: tensorrt.INetworkDefinition, edition: Edition) -> str:
+    """Fill the network; returns the sha256 of what was read."""
     parser: tensorrt.OnnxParser = edition.trt.OnnxParser(network, edition.log)
     try:
         content = model.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read model {model}: {error.strerror or error}") from error
     if parser.parse(content, str(model)):
-        return
+        return hashlib.sha256(content).hexdigest()
     reasons = []
     for index in range(min(parser.num_errors, 3)):
         error_ = parser.get_error(index)
@@ -281,17 +286,19 @@ def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> A
 
 
 def _write(path: Path, content: memoryview) -> None:
-    """Write to the disk itself: the parent renames the file right after."""
+    """Replace a file as a whole or not at all, on the disk itself."""
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        with path.open("wb") as file:
+        with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.replace(partial, path)
     except OSError as error:
-        path.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise BackendError(
-            f"cannot write {path} ({content.nbytes / 1e6:.0f} MB): {error.strerror or error}. "
-            "Make room, or choose another engine_cache_dir"
+            f"cannot write {path} ({content.nbytes / 1e6:.1f} MB): {error.strerror or error}. "
+            "Make room, or set engine_cache_dir to another folder"
         ) from error
 
 
@@ -313,8 +320,8 @@ class _LogLines(logging.Handler):
         self._send({"log": [record.levelno, record.getMessage()]})
 
 
-def _stop_with_parent(cancelled: threading.Event) -> None:
-    sys.stdin.read()
+def _stop_with_parent(stdin: int, cancelled: threading.Event) -> None:
+    os.read(stdin, 1)
     cancelled.set()
     threading.Event().wait(_GRACE_SECONDS)
     os._exit(1)
@@ -336,11 +343,14 @@ def main() -> int:
         with lock:
             channel.write(json.dumps(message) + "\n")
 
-    record = json.loads(sys.stdin.readline())
+    # Unbuffered, so that the thread below holds no lock of sys.stdin when the interpreter ends.
+    stdin = sys.stdin.fileno()
+    with open(stdin, "rb", buffering=0, closefd=False) as file:
+        record = json.loads(file.readline())
     record["compute_capabilities"] = tuple(record["compute_capabilities"])
     request = BuildRequest(**record)
     cancelled = threading.Event()
-    threading.Thread(target=_stop_with_parent, args=[cancelled], daemon=True).start()
+    threading.Thread(target=_stop_with_parent, args=[stdin, cancelled], daemon=True).start()
     log = logging.getLogger("mtinet_ros")
     log.setLevel(logging.INFO)
     log.propagate = False
