@@ -20,12 +20,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError, MtinetError
+from mtinet_ros.inference.backend import check_graph
 from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
+from mtinet_ros.model_card import read_model_card
 
 if TYPE_CHECKING:
     import tensorrt
@@ -97,7 +99,7 @@ def build(request: BuildRequest, progress: Progress, cancelled: threading.Event)
         cancelled: Set it to stop between two steps of the builder.
 
     Raises:
-        ModelError: TensorRT cannot parse the ONNX.
+        ModelError: TensorRT cannot parse the ONNX, or it does not keep the model contract.
         ConfigurationError: An option does not exist in this edition.
         BackendError: The build failed or was cancelled, or the engine cannot be written.
     """
@@ -134,6 +136,22 @@ def _compile(
         1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     )
     model_sha256 = _parse(Path(request.model), network, edition)
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    outputs = [network.get_output(i) for i in range(network.num_outputs)]
+    report = BuildReport(
+        {t.name: (edition.numpy_dtype_name(t.dtype), tuple(t.shape)) for t in inputs},
+        {t.name: (edition.numpy_dtype_name(t.dtype), tuple(t.shape)) for t in outputs},
+        network.num_layers,
+        model_sha256,
+        engine_bytes=0,
+    )
+    # Before minutes are spent on a model that no one can use.
+    check_graph(
+        request.model,
+        read_model_card(request.model),
+        {name: (dtype, _dynamic(shape)) for name, (dtype, shape) in report.inputs.items()},
+        {name: (dtype, _dynamic(shape)) for name, (dtype, shape) in report.outputs.items()},
+    )
     config: tensorrt.IBuilderConfig = builder.create_builder_config()
     _apply_options(config, request, edition)
     _add_batch_profile(builder, network, config, request, edition)
@@ -148,15 +166,11 @@ def _compile(
     _write(Path(request.engine), memoryview(engine))
     if not edition.is_rtx and (timings := config.get_timing_cache()) is not None:
         _write(Path(request.timing_cache), memoryview(timings.serialize()))
-    inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    outputs = [network.get_output(i) for i in range(network.num_outputs)]
-    return BuildReport(
-        {t.name: (edition.numpy_dtype_name(t.dtype), tuple(t.shape)) for t in inputs},
-        {t.name: (edition.numpy_dtype_name(t.dtype), tuple(t.shape)) for t in outputs},
-        network.num_layers,
-        model_sha256,
-        engine.nbytes,
-    )
+    return replace(report, engine_bytes=engine.nbytes)
+
+
+def _dynamic(shape: tuple[int, ...]) -> tuple[int | None, ...]:
+    return tuple(None if size < 0 else size for size in shape)
 
 
 def _parse(model: Path, network: tensorrt.INetworkDefinition, edition: Edition) -> str:
