@@ -93,14 +93,12 @@ class CameraModel:
         P = self.P if has_projection else np.hstack([K, np.zeros((3, 1))])
         return replace(self, K=K, D=np.zeros_like(self.D), R=np.eye(3), P=P)
 
-    def rays(self) -> NDArray[np.float32]:
-        """Viewing ray of every pixel, scaled to z = 1: float32 [height,width,3], optical frame.
+    def ray_slopes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """x/z of every column (float32 [width]) and y/z of every row (float32 [height]).
 
-        Depth times ray is the pixel's 3-D point, as in depth_image_proc.
+        Depth times slope is the pixel's 3-D coordinate in the optical frame, as in
+        depth_image_proc.
         """
         x = (np.arange(self.width) - self.K[0, 2]) / self.K[0, 0]
         y = (np.arange(self.height) - self.K[1, 2]) / self.K[1, 1]
-        rays = np.ones((self.height, self.width, 3), np.float32)
-        rays[..., 0] = x
-        rays[..., 1] = y[:, np.newaxis]
-        return rays
+        return x.astype(np.float32), y.astype(np.float32)

@@ -49,3 +49,15 @@ def valid_depth(
         valid = (result >= low) & (result <= high) & (result > 0.0) & (result < np.inf)
     result[~valid] = np.nan
     return result
+
+
+def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Depth in metres as uint16 millimetres (REP 118); 0 where invalid or beyond 65.535 m.
+
+    Example:
+        >>> millimetres(np.array([[np.nan, 1.2344, 70.0]], np.float32)).tolist()
+        [[0, 1234, 0]]
+    """
+    scaled = np.nan_to_num(depth * np.float32(1000.0)).round()
+    scaled[scaled > 65535.0] = 0.0
+    return np.asarray(scaled, np.uint16)

@@ -66,7 +66,7 @@ class Perceiver:
             self._place(slot, image, camera)
             for slot, (image, camera) in enumerate(zip(images, cameras, strict=True))
         ]
-        outputs = self.backend.infer(self._batch[: len(fits)], wanted)
+        outputs = self.backend.infer(self._batch[: len(fits)], wanted) if wanted else {}
         predictions = []
         for slot, (fit, camera) in enumerate(zip(fits, cameras, strict=True)):
             arrays = {name: fit.crop(array[slot]) for name, array in outputs.items()}
