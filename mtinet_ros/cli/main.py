@@ -18,6 +18,7 @@ from mtinet_ros.errors import MtinetError
 # name -> (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
+    "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 
