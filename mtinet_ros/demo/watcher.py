@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
-from mtinet_ros.node.camera_outputs import LATCHED_QOS, OUTPUT_QOS
+from mtinet_ros.node.camera_outputs import LATCHED_QOS
 from mtinet_ros.node.image_message import decode_image
 from mtinet_ros.perception.colors import colorize_depth
 from mtinet_ros.perception.montage import UNTRAINED_NOTE, Panel, depth_title, montage
@@ -29,6 +30,10 @@ _TOPICS = {
     "normals/image": Image,
     "normals/color": Image,
 }
+# Deep enough that making a montage loses nothing that came in meanwhile.
+_WATCHING_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
+)
 _PICTURES = ("segmentation/overlay", "depth/image", "normals/color")
 
 
@@ -93,7 +98,7 @@ class Watcher(Node):
             if name in _PICTURES or name == "image":
                 self._collect(stamp, name, message)
 
-        self.create_subscription(message_type, topic, receive, OUTPUT_QOS)
+        self.create_subscription(message_type, topic, receive, _WATCHING_QOS)
 
     def _on_legend(self, message: String) -> None:
         classes = json.loads(message.data)["classes"]

@@ -30,7 +30,7 @@ from mtinet_ros.perception.rectify import Rectifier
 from mtinet_ros.perception.resample import resize_prediction
 from mtinet_ros.perception.statistics import StreamStatistics
 
-# How long images may come without the CameraInfo that somebody announces to publish, in seconds.
+# How long the first images wait for a CameraInfo, in seconds: discovery may bring it later.
 _CAMERA_INFO_PATIENCE = 1.0
 
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
@@ -96,7 +96,7 @@ class Camera:
         self.image_topic, self._info_topic = image_and_info_topics(settings)
         self._compressed = settings.transport == "compressed"
         self._subscriptions: list[AdaptiveSubscription] = []
-        self._listening_since = -math.inf
+        self._first_received = math.inf
         self.apply(settings, node_settings)
         self._reset()
 
@@ -119,8 +119,8 @@ class Camera:
     def listen(self) -> None:
         """Subscribe to images and calibration."""
         self._reset()
-        self._listening_since = time.monotonic()
-        self.statistics.listening_began(self._listening_since)
+        self._first_received = math.inf
+        self.statistics.listening_began(time.monotonic())
         message_type = CompressedImage if self._compressed else Image
         self._subscriptions = [
             AdaptiveSubscription(self._node, CameraInfo, self._info_topic, self._on_info),
@@ -178,7 +178,8 @@ class Camera:
         if self._max_rate > 0.0 and now - self._last_accepted < 0.9 / self._max_rate:
             self.statistics.frame_dropped("max_rate")
             return
-        if self._info_is_announced() and now - self._listening_since < _CAMERA_INFO_PATIENCE:
+        self._first_received = min(self._first_received, now)
+        if self._info is None and now - self._first_received < _CAMERA_INFO_PATIENCE:
             self.statistics.frame_dropped("waiting for camera_info")
             return
         self._last_accepted = now
@@ -205,9 +206,6 @@ class Camera:
             )
             self._reset()
         self._last_stamp = stamp
-
-    def _info_is_announced(self) -> bool:
-        return self._info is None and bool(self._subscriptions[0].publishers())
 
     def decode(self, frame: Frame) -> DecodedFrame:
         """Bytes to an RGB image with its camera model.
