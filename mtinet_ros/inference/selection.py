@@ -37,7 +37,9 @@ class BackendSpec:
 
     def missing(self) -> str | None:
         """Why this backend cannot run here, as a sentence, or None."""
-        if importlib.util.find_spec(self.requires) is not None:
+        spec = importlib.util.find_spec(self.requires)
+        # A folder of type stubs alone counts as a namespace package, which has no origin.
+        if spec is not None and spec.origin is not None:
             return None
         return f"{self.requires} is not installed; `{self.install}` brings it"
 
