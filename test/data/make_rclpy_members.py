@@ -74,6 +74,11 @@ def instance_attributes(definition: ast.ClassDef) -> Iterator[str]:
             yield node.attr
 
 
+def is_enum(definition: ast.ClassDef) -> bool:
+    """Tell whether a class is an enumeration of the standard library's kind."""
+    return any(ast.unparse(base).endswith(("Enum", "Flag")) for base in definition.bases)
+
+
 class Module:
     """One source file of rclpy, reduced to its public names."""
 
@@ -160,6 +165,7 @@ class Module:
                     statement.name,
                     {"": [base for base in bases if base]}
                     | dict.fromkeys(instance_attributes(statement))
+                    | (dict.fromkeys(("name", "value")) if is_enum(statement) else {})
                     | dict(self._members(statement.body, of_class=True)),
                 )
             elif isinstance(statement, ast.Assign | ast.AnnAssign):
@@ -234,7 +240,10 @@ def with_inherited(modules: dict[str, Any], definition: dict[str, Any]) -> dict[
 
 
 def flattened(modules: dict[str, Any]) -> dict[str, Any]:
-    """Replace base classes by what is inherited from them, in all modules of a release."""
+    """Replace `import *` and base classes by what they bring, in all modules of a release."""
+    for names in modules.values():
+        source = names.pop("*", "=")[1:].removesuffix(".*")
+        names |= {name: f"={source}.{name}" for name in modules.get(source, {})} | names
     return {
         module: {
             name: with_inherited(modules, entry) if isinstance(entry, dict) else entry
