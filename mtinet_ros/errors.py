@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one exception family of the package.
 
-Every message is a sentence for the person who can do something about it: it names the input and its
-value, says what is allowed, and what to do. Commands print it and end with status 1; the node logs
-it, reports it in /diagnostics and goes on.
+Every message is a sentence for the person who can do something about it: it names the input and
+its value, says what is allowed, and what to do. Commands print it and end with status 1; the node
+logs it, reports it in /diagnostics and goes on.
 """
 
 

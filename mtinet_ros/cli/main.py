@@ -18,12 +18,13 @@ from mtinet_ros.errors import MtinetError
 # name -> (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
+    "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """Parser of all commands; only the arguments of `command` are filled in (others stay unloaded)."""
+    """Parser of all commands; only the module of `command` is imported."""
     parser = argparse.ArgumentParser(
         prog="mtinet",
         description="Make, check, export and try MTI-Net models for ROS 2 cameras.",
@@ -31,7 +32,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mtinet_ros {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        )
         if name == command:
             importlib.import_module(module).add_arguments(sub)
     return parser
