@@ -222,11 +222,11 @@ class Camera:
             if self._rectifier is None or not self._rectifier.fits(camera):
                 self._rectifier = Rectifier(camera)
             image, camera = self._rectifier.apply(image), self._rectifier.camera
-        self._complaints.settle(f"{self.name}: image", "images are readable again")
         return DecodedFrame(frame, image, camera)
 
     def publish(self, prediction: Prediction, decoded: DecodedFrame) -> None:
         """Send what somebody listens to, under the header that came with the image."""
+        self._complaints.settle(f"{self.name}: image", "images are usable again")
         if self._at_camera_size:
             prediction = resize_prediction(prediction, decoded.image)
         self.outputs.publish(prediction, decoded.frame.message.header)
