@@ -217,14 +217,16 @@ class Robot(Node):
         """Show pictures until one is answered on `topic`; returns its header and the answer."""
         shown: list[Header] = []
         first = len(self.messages[topic])
+
+        def answered() -> list[tuple[Header, Any]]:
+            answers = self.messages[topic][first:]
+            return [(h, a) for a in answers for h in shown if h.stamp == a.header.stamp]
+
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             shown.append(show())
-            self.spin_until(lambda: len(self.messages[topic]) > first, 0.3)
-            for answer in self.messages[topic][first:]:
-                for header in shown:
-                    if header.stamp == answer.header.stamp:
-                        return header, answer
+            if self.spin_until(lambda: bool(answered()), 0.3):
+                return answered()[0]
         raise AssertionError(f"nothing came on {topic}")
 
 

@@ -84,7 +84,7 @@ def test_a_model_that_cannot_run_deactivates_the_node_with_the_reason(
         assert robot.change_state("configure")
         robot.change_state("activate")
         assert robot.reports("engine", "state", "failed")
-        assert robot.reports("engine", "message", "labels is tensor(int64)")
+        assert robot.reports("engine", "message", "labels is int64")
         assert robot.spin_until(lambda: robot.state() == "inactive")
         assert "the model cannot run" in node.text()
         assert robot.change_state("cleanup")
