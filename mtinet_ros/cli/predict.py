@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 from pathlib import Path
 
 import numpy as np
 
-from mtinet_ros.errors import InputError
+from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard
@@ -64,8 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             camera = _camera(image.shape[1], image.shape[0], arguments.focal_length)
             prediction = perceiver.perceive([image], [camera])[0]
             _write(arguments.output, path.stem, prediction, backend.card)
-            unit = "m" if prediction.depth_is_metric else "(up to scale: no --focal-length)"
-            print(f"{path}: {arguments.output / path.stem}_*  depth in {unit}")
+            print(f"{path}: {arguments.output / path.stem}_*{_about_depth(prediction)}")
     finally:
         backend.close()
     if backend.card.untrained:
@@ -73,9 +73,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _about_depth(prediction: Prediction) -> str:
+    if prediction.depth is None:
+        return ""
+    if prediction.depth_is_metric:
+        return ", depth in metres"
+    why = "no --focal-length" if prediction.camera is None else "the model knows no metres"
+    return f", depth up to scale ({why})"
+
+
 def _camera(width: int, height: int, focal_length: float | None) -> CameraModel | None:
     if focal_length is None:
         return None
+    if not 0.0 < focal_length < math.inf:
+        raise ConfigurationError(
+            f"--focal-length {focal_length:g} is not allowed; give a positive number of pixels"
+        )
     center = ((width - 1) / 2, (height - 1) / 2)
     return CameraModel.pinhole(width, height, focal_length, focal_length, *center)
 

@@ -53,11 +53,13 @@ class DecodedFrame:
         frame: What it came from.
         image: uint8 [h,w,3] RGB, rectified where that was asked for.
         camera: Model of `image`, or None where the lens is not known.
+        seen: bool [h,w], where a rectified image shows something; None: everywhere.
     """
 
     frame: Frame
     image: NDArray[np.uint8]
     camera: CameraModel | None
+    seen: NDArray[np.bool_] | None = None
 
 
 class Camera:
@@ -194,10 +196,13 @@ class Camera:
                 f"is {header.frame_id!r}; images need the camera's optical frame (REP 103), "
                 "usually named ..._optical_frame, or all that uses the outputs is turned wrongly",
             )
+        else:
+            self._complaints.settle(f"{self.name}: frame_id")
         stamp = Time.from_msg(header.stamp).nanoseconds
         if stamp == 0:
             self._complaints.once(f"{self.name}: stamp", "is zero; the driver does not set it")
             return
+        self._complaints.settle(f"{self.name}: stamp")
         self._stamp_age = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
         if stamp < self._last_stamp - _TIME_JUMP:
             self._node.get_logger().info(
@@ -218,17 +223,22 @@ class Camera:
         else:
             image = decode_image(frame.message)
         camera = self._camera_model(image)
+        seen = None
         if camera is not None and camera.is_distorted and self._rectify:
-            if self._rectifier is None or not self._rectifier.fits(camera):
-                self._rectifier = Rectifier(camera)
-            image, camera = self._rectifier.apply(image), self._rectifier.camera
-        return DecodedFrame(frame, image, camera)
+            # Taken once: the executor's thread may forget it at any moment.
+            rectifier = self._rectifier
+            if rectifier is None or not rectifier.fits(camera):
+                rectifier = self._rectifier = Rectifier(camera)
+            image, camera, seen = rectifier.apply(image), rectifier.camera, rectifier.seen
+        return DecodedFrame(frame, image, camera, seen)
 
     def publish(self, prediction: Prediction, decoded: DecodedFrame) -> None:
         """Send what somebody listens to, under the header that came with the image."""
         self._complaints.settle(f"{self.name}: image", "images are usable again")
         if self._at_camera_size:
             prediction = resize_prediction(prediction, decoded.image)
+        if decoded.seen is not None:
+            prediction = prediction.only_where(decoded.seen)
         self.outputs.publish(prediction, decoded.frame.message.header)
         self.statistics.frame_answered(decoded.frame.received, time.monotonic())
 

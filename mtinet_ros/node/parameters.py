@@ -166,4 +166,4 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
 
 def _constraints(spec: ParameterSpec) -> str:
     choices = f"One of: {', '.join(spec.choices)}. " if spec.choices else ""
-    return f"{choices}Changeable {spec.changeable.value}."
+    return f"{choices}{spec.changeable.value}."

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.perception.picture_codec import decode_picture
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A picture file as uint8 [h,w,3] RGB. Raises `InputError` naming the file."""
+    """A picture file, upright, as uint8 [h,w,3] RGB. Raises `InputError` naming the file."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError(f"cannot read picture {path}: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise InputError(f"{path} is not a picture that OpenCV can read (jpeg, png, …)")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    try:
+        return decode_picture(data, upright=True)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
 
 
 def list_pictures(path: Path) -> list[Path]:
@@ -60,5 +62,7 @@ def write_whole(path: Path, data: bytes) -> None:
         aside.write_bytes(data)
         os.replace(aside, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):  # after success it is no longer there
+            aside.unlink()

@@ -30,10 +30,16 @@ class NewestFrames(Generic[FrameT]):
         self._closed = False
 
     def put(self, camera: str, frame: FrameT) -> bool:
-        """Offer a frame; returns True if it pushed out an older one that was never taken."""
+        """Offer a frame; returns True if it pushed out an older one that was never taken.
+
+        Once the slots are closed, frames are ignored.
+        """
         with self._changed:
-            # Re-inserting moves the camera to the end: who waited longest is served first.
-            replaced = self._frames.get(camera) is not None
+            if self._closed:
+                return False
+            # A newer frame keeps its camera's place in the queue, and a camera that was served
+            # joins at the end: who waited longest is served first.
+            replaced = camera in self._frames
             self._frames[camera] = frame
             self._changed.notify()
         return replaced
@@ -53,13 +59,6 @@ class NewestFrames(Generic[FrameT]):
                 return {}
             cameras = list(self._frames)[:most]
             return {camera: self._frames.pop(camera) for camera in cameras}
-
-    def clear(self) -> int:
-        """Throw away what waits; returns how many frames that were."""
-        with self._changed:
-            count = len(self._frames)
-            self._frames.clear()
-        return count
 
     def close(self) -> None:
         """Wake the taker with an empty answer, for good."""
@@ -119,14 +118,8 @@ class InferenceWorker(Generic[FrameT]):
     def _run(self) -> None:
         try:
             backend = self._load()
-        except MtinetError as error:
-            self._events.on_failed(error)
-            return
-        except (
-            Exception
-        ) as error:  # a fault of a vendor's library must be a reason, not a dead node
-            logger.exception("loading the backend failed")
-            self._events.on_failed(MtinetError(f"loading the backend failed: {error!r}"))
+        except Exception as error:
+            self._tell_failed(error)
             return
         try:
             if not self._stopping.is_set():
@@ -139,3 +132,11 @@ class InferenceWorker(Generic[FrameT]):
                     logger.exception("processing frames failed")
         finally:
             backend.close()
+
+    def _tell_failed(self, error: Exception) -> None:
+        if self._stopping.is_set():  # nobody waits for it any more
+            return
+        if not isinstance(error, MtinetError):  # a fault of a vendor's library
+            logger.error("loading the backend failed", exc_info=error)
+            error = MtinetError(f"loading the backend failed: {error!r}")
+        self._events.on_failed(error)

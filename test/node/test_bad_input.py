@@ -158,5 +158,4 @@ def test_ten_thousand_random_images_leave_the_node_alive_and_its_memory_flat(
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
         assert node.resident_kib() - before < 8 * 1024
         assert "Traceback" not in node.text()
-        # Complaints are throttled: one per kind of trouble and half minute.
-        assert len(node.log) < 5000
+        assert len(node.log) < 150, "complaints about garbage at camera rate flood the log"
