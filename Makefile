@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := $(shell find mtinet_ros launch config models resource demo -type f -not -name '*.pyc') \
+SOURCES := $(shell find mtinet_ros launch config models resource demo -type f -not -path '*__pycache__*') \
            setup.py setup.cfg package.xml README.md
 
 # Files that pip puts under share/ and lib/ are found through this, as in a sourced ROS workspace.
