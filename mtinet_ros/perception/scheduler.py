@@ -26,6 +26,7 @@ class NewestFrames(Generic[FrameT]):
     def __init__(self) -> None:
         """Start with empty slots; a camera's slot appears with its first frame."""
         self._frames: dict[str, FrameT] = {}
+        self._turns: list[str] = []  # every camera known, the least recently served first
         self._changed = threading.Condition()
         self._closed = False
 
@@ -37,15 +38,15 @@ class NewestFrames(Generic[FrameT]):
         with self._changed:
             if self._closed:
                 return False
-            # A newer frame keeps its camera's place in the queue, and a camera that was served
-            # joins at the end: who waited longest is served first.
+            if camera not in self._turns:
+                self._turns.append(camera)
             replaced = camera in self._frames
             self._frames[camera] = frame
             self._changed.notify()
         return replaced
 
     def take(self, most: int) -> dict[str, FrameT]:
-        """Wait for frames and take those waiting, longest-waiting cameras first.
+        """Wait for frames and take those waiting, least recently served cameras first.
 
         Args:
             most: Largest number of cameras to take (the batch size).
@@ -57,7 +58,8 @@ class NewestFrames(Generic[FrameT]):
             self._changed.wait_for(lambda: self._frames or self._closed)
             if self._closed:
                 return {}
-            cameras = list(self._frames)[:most]
+            cameras = [camera for camera in self._turns if camera in self._frames][:most]
+            self._turns = [c for c in self._turns if c not in cameras] + cameras
             return {camera: self._frames.pop(camera) for camera in cameras}
 
     def close(self) -> None:
