@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Training of MTI-Net: data, augmentation, losses, metrics, runs on Lightning."""
