@@ -19,6 +19,7 @@ from mtinet_ros.errors import MtinetError
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
+    "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 
@@ -32,7 +33,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mtinet_ros {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        sub = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        )
         if name == command:
             importlib.import_module(module).add_arguments(sub)
     return parser

@@ -108,6 +108,8 @@ class OptimiserConfig:
         learning_rate: Of everything but the backbone.
         backbone_factor: The backbone's learning rate, as a fraction of that.
         weight_decay: Decoupled weight decay.
+        frozen: Parts of the network that keep their initial weights and batch-norm statistics, as
+            prefixes of parameter names, e.g. "backbone._blocks.0.".
         clip: Largest norm of the gradient; 0 is none.
         max_steps: Steps of the whole run.
         warmup_steps: The rate grows linearly over so many steps.
@@ -119,6 +121,7 @@ class OptimiserConfig:
     learning_rate: float = 1e-3
     backbone_factor: float = 0.3
     weight_decay: float = 1e-2
+    frozen: tuple[str, ...] = ()
     clip: float = 5.0
     max_steps: int = 20000
     warmup_steps: int = 200

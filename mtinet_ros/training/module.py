@@ -36,6 +36,9 @@ class TrainingModule(LightningModule):
         super().__init__()
         self.config = config
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name, parameter in network.named_parameters():
+            if name.startswith(config.optimiser.frozen):
+                parameter.requires_grad_(False)
         self.loss = MultiTaskLoss(
             config.losses, network.auxiliary_tasks, config.network.depth_encoding, class_weights
         )
@@ -46,6 +49,14 @@ class TrainingModule(LightningModule):
             self.metrics["depth"] = DepthMetric()
         if "normals" in network.tasks:
             self.metrics["normals"] = NormalMetric()
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Switch to training or evaluation; frozen parts stay in evaluation."""
+        super().train(mode)
+        for name, module in self.network.named_modules():
+            if f"{name}.".startswith(self.config.optimiser.frozen):
+                module.eval()
+        return self
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """Total loss of a batch."""
@@ -78,6 +89,8 @@ class TrainingModule(LightningModule):
         config = self.config.optimiser
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             key = (name.startswith("backbone."), parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
         optimiser = torch.optim.AdamW(

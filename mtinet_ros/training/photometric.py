@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-Light = NDArray[np.floating]
+Light = NDArray[np.float32]
 
 
 def photometric(image: Image, random: np.random.Generator, strength: float = 1.0) -> Image:
@@ -43,7 +43,7 @@ def photometric(image: Image, random: np.random.Generator, strength: float = 1.0
         light = _blur(light, random, strength)
     if chance(0.5):
         light = _add_noise(light, random, strength)
-    result = np.clip(light * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
+    result: Image = np.clip(light * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
     if chance(0.35):
         result = _compress(result, int(random.integers(25, 90)))
     return result
@@ -55,7 +55,7 @@ def _expose(light: Light, random: np.random.Generator, strength: float) -> Light
     contrast = np.exp2(random.uniform(-0.5, 0.5) * strength)
     exposed = np.power(np.clip(light, 0, 1), np.float32(gamma)) * np.float32(gain)
     middle = exposed.mean()
-    return np.clip((exposed - middle) * np.float32(contrast) + middle, 0, 1)
+    return _clip((exposed - middle) * np.float32(contrast) + middle)
 
 
 def _shade_unevenly(light: Light, random: np.random.Generator, strength: float) -> Light:
@@ -64,7 +64,7 @@ def _shade_unevenly(light: Light, random: np.random.Generator, strength: float) 
     coarse = coarse * np.exp2(random.uniform(-0.1, 0.1, (3, 4, 3)) * strength)
     height, width = light.shape[:2]
     field = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(light * field, 0, 1)
+    return _clip(light * field)
 
 
 def _recolour(light: Light, random: np.random.Generator, strength: float) -> Light:
@@ -74,7 +74,7 @@ def _recolour(light: Light, random: np.random.Generator, strength: float) -> Lig
     grey = np.full((3, 3), 1 / 3)
     hue, _ = cv2.Rodrigues(np.full(3, 1 / np.sqrt(3)) * random.uniform(-0.35, 0.35) * strength)
     matrix = hue @ (grey + saturation * (np.eye(3) - grey)) @ np.diag(balance)
-    return np.clip(light @ matrix.T.astype(np.float32), 0, 1)
+    return _clip(light @ matrix.T.astype(np.float32))
 
 
 def _blur(light: Light, random: np.random.Generator, strength: float) -> Light:
@@ -82,7 +82,9 @@ def _blur(light: Light, random: np.random.Generator, strength: float) -> Light:
     kind = random.integers(3)
     height, width = light.shape[:2]
     if kind == 0:
-        return np.asarray(cv2.GaussianBlur(light, (0, 0), random.uniform(0.3, 1.5) * strength))
+        return np.asarray(
+            cv2.GaussianBlur(light, (0, 0), random.uniform(0.3, 1.5) * strength), np.float32
+        )
     if kind == 1:
         length = int(random.integers(2, 2 + max(1, round(6 * strength))))
         kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
@@ -90,12 +92,14 @@ def _blur(light: Light, random: np.random.Generator, strength: float) -> Light:
         reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
         begin, end = np.round(length - reach).astype(int), np.round(length + reach).astype(int)
         cv2.line(kernel, begin.tolist(), end.tolist(), 1.0)
-        return np.asarray(cv2.filter2D(light, -1, kernel / kernel.sum()))
+        return np.asarray(cv2.filter2D(light, -1, kernel / kernel.sum()), np.float32)
     factor = random.uniform(0.4, 0.9)
     small = cv2.resize(
         light, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA
     )
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+    return np.asarray(
+        cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
+    )
 
 
 def _add_noise(light: Light, random: np.random.Generator, strength: float) -> Light:
@@ -103,11 +107,15 @@ def _add_noise(light: Light, random: np.random.Generator, strength: float) -> Li
     sigma = random.uniform(0.005, 0.05) * strength
     noise = random.standard_normal(light.shape, dtype=np.float32)
     if random.random() < 0.5:
-        noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
+        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.8), np.float32) * np.float32(2)
     shot = np.sqrt(np.clip(light, 0, 1)) if random.random() < 0.5 else np.float32(1)
-    return np.clip(light + noise * shot * np.float32(sigma), 0, 1)
+    return _clip(light + noise * shot * np.float32(sigma))
 
 
 def _compress(image: Image, quality: int) -> Image:
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _clip(light: NDArray[np.floating]) -> Light:
+    return np.asarray(np.clip(light, 0, 1), np.float32)

@@ -62,11 +62,13 @@ class Sample:
             normals float32 unit vectors in the camera optical frame, zero where unknown; edge and
             sal uint8 0 or 1, `VOID` where unknown.
         lens: Of this image; None where the data set does not say.
+        pose: 4×4 from the camera optical frame to the world, metres; None where not known.
     """
 
     image: NDArray[np.uint8]
     targets: dict[str, Target]
     lens: Lens | None
+    pose: NDArray[np.float64] | None = None
 
 
 class SampleSource(Protocol):
@@ -78,6 +80,10 @@ class SampleSource(Protocol):
 
     def __getitem__(self, index: int, /) -> Sample:
         """Sample `index`."""
+        ...
+
+    def videos(self) -> list[list[int]]:
+        """Indices of consecutive frames of one moving camera each; empty for a set of stills."""
         ...
 
 
@@ -107,7 +113,11 @@ class RoomSamples:
             "depth": frame.depth,
             "normals": frame.unit_normals(),
         }
-        return Sample(frame.rgb, targets, Lens(fx, cx, cy))
+        return Sample(frame.rgb, targets, Lens(fx, cx, cy), frame.pose)
+
+    def videos(self) -> list[list[int]]:
+        """Camera paths."""
+        return self.rooms.videos()
 
 
 def open_samples(kind: str, root: str, split: str) -> SampleSource:

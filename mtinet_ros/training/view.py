@@ -9,6 +9,7 @@ exactly from the old one, and its lens is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -96,10 +97,10 @@ def look(
         if task == "depth":
             seen = seen / old_z
         elif task == "normals":
-            seen = seen @ view.rotation.T.astype(np.float32)
+            seen = seen.astype(np.float32) @ view.rotation.T.astype(np.float32)
             if view.mirrored:
                 seen[..., 0] *= -1
-        targets[task] = seen
+        targets[task] = cast(Target, seen.astype(target.dtype))
     return Sample(np.asarray(image, np.uint8), targets, lens)
 
 
@@ -108,9 +109,9 @@ def fit(sample: Sample, height: int, width: int) -> Sample:
     rows, columns = sample.image.shape[:2]
     size = (width, height)
     image = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)
-    targets: dict[str, Target] = {
-        task: cv2.resize(target, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        for task, target in sample.targets.items()
-    }
+    targets: dict[str, Target] = {}
+    for task, target in sample.targets.items():
+        seen = cv2.resize(target, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        targets[task] = cast(Target, seen)
     lens = sample.lens and sample.lens.resized(np.sqrt(height / rows * width / columns))
     return Sample(np.asarray(image, np.uint8), targets, lens)
