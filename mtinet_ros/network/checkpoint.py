@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.mtinet import MTINet
@@ -34,7 +34,7 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, aside, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata})
+        aside.write_bytes(save(tensors, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata}))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
