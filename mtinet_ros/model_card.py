@@ -102,6 +102,13 @@ class ModelCard:
                 f"model card: palette has {len(self.palette)} colours for "
                 f"{len(self.class_names)} class names"
             )
+        for name, colors in (("palette", self.palette), ("pad_color", (self.pad_color,))):
+            for color in colors:
+                if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+                    raise ModelError(
+                        f"model card: {name} has the colour {list(color)}; a colour is "
+                        "[red, green, blue], each 0..255"
+                    )
         if len(self.class_names) > VOID_ID:
             raise ModelError(
                 f"model card: {len(self.class_names)} classes do not fit into uint8 ids "

@@ -14,7 +14,8 @@ from mtinet_ros.errors import BackendError, ModelError
 from mtinet_ros.inference.backend import Outputs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
 
-_DTYPE_NAMES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+# NumPy's name where it differs from ONNX Runtime's.
+_DTYPE_NAMES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRuntimeBackend:
@@ -79,4 +80,5 @@ class OnnxRuntimeBackend:
 
 def _describe(tensor: Any) -> tuple[str, tuple[int | None, ...]]:
     shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
-    return _DTYPE_NAMES.get(tensor.type, tensor.type), shape
+    name = tensor.type.removeprefix("tensor(").removesuffix(")")
+    return _DTYPE_NAMES.get(name, name), shape

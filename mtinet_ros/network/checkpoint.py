@@ -9,13 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.architecture import recognize
 from mtinet_ros.network.mtinet import MTINet
 from mtinet_ros.network.weights_file import read_metadata, read_weights
+
+__all__ = [
+    "load_checkpoint",
+    "load_imagenet_backbone",
+    "load_weights",
+    "read_metadata",
+    "save_checkpoint",
+]
 
 ARCHITECTURE_KEY = "mtinet_ros.architecture"
 
@@ -41,7 +49,7 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, aside, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata})
+        aside.write_bytes(save(tensors, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata}))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
