@@ -17,7 +17,6 @@ from rclpy.exceptions import ParameterAlreadyDeclaredException
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from mtinet_ros.errors import ConfigurationError
 
@@ -59,8 +58,8 @@ class AdaptiveSubscription:
         self._subscription = self._subscribe()
         self._timer = node.create_timer(_POLLING_PERIOD, self._adapt)
 
-    def publishers(self) -> list[TopicEndpointInfo]:
-        """Who publishes on the topic now."""
+    def publishers(self) -> list[Any]:
+        """Who publishes on the topic now, as TopicEndpointInfo (whose module moved in Lyrical)."""
         return list(self._node.get_publishers_info_by_topic(self.topic))
 
     def describe_publishers(self) -> str:

@@ -30,7 +30,7 @@ from mtinet_ros.perception.rectify import Rectifier
 from mtinet_ros.perception.resample import resize_prediction
 from mtinet_ros.perception.statistics import StreamStatistics
 
-# How long images may come without the CameraInfo that somebody announces to publish, in seconds.
+# How long the first images wait for a CameraInfo, in seconds: discovery may bring it later.
 _CAMERA_INFO_PATIENCE = 1.0
 
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
@@ -53,11 +53,13 @@ class DecodedFrame:
         frame: What it came from.
         image: uint8 [h,w,3] RGB, rectified where that was asked for.
         camera: Model of `image`, or None where the lens is not known.
+        seen: bool [h,w], where a rectified image shows something; None: everywhere.
     """
 
     frame: Frame
     image: NDArray[np.uint8]
     camera: CameraModel | None
+    seen: NDArray[np.bool_] | None = None
 
 
 class Camera:
@@ -96,7 +98,7 @@ class Camera:
         self.image_topic, self._info_topic = image_and_info_topics(settings)
         self._compressed = settings.transport == "compressed"
         self._subscriptions: list[AdaptiveSubscription] = []
-        self._listening_since = -math.inf
+        self._first_received = math.inf
         self.apply(settings, node_settings)
         self._reset()
 
@@ -119,8 +121,8 @@ class Camera:
     def listen(self) -> None:
         """Subscribe to images and calibration."""
         self._reset()
-        self._listening_since = time.monotonic()
-        self.statistics.listening_began(self._listening_since)
+        self._first_received = math.inf
+        self.statistics.listening_began(time.monotonic())
         message_type = CompressedImage if self._compressed else Image
         self._subscriptions = [
             AdaptiveSubscription(self._node, CameraInfo, self._info_topic, self._on_info),
@@ -178,7 +180,8 @@ class Camera:
         if self._max_rate > 0.0 and now - self._last_accepted < 0.9 / self._max_rate:
             self.statistics.frame_dropped("max_rate")
             return
-        if self._info_is_announced() and now - self._listening_since < _CAMERA_INFO_PATIENCE:
+        self._first_received = min(self._first_received, now)
+        if self._info is None and now - self._first_received < _CAMERA_INFO_PATIENCE:
             self.statistics.frame_dropped("waiting for camera_info")
             return
         self._last_accepted = now
@@ -193,10 +196,13 @@ class Camera:
                 f"is {header.frame_id!r}; images need the camera's optical frame (REP 103), "
                 "usually named ..._optical_frame, or all that uses the outputs is turned wrongly",
             )
+        else:
+            self._complaints.settle(f"{self.name}: frame_id")
         stamp = Time.from_msg(header.stamp).nanoseconds
         if stamp == 0:
             self._complaints.once(f"{self.name}: stamp", "is zero; the driver does not set it")
             return
+        self._complaints.settle(f"{self.name}: stamp")
         self._stamp_age = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
         if stamp < self._last_stamp - _TIME_JUMP:
             self._node.get_logger().info(
@@ -205,9 +211,6 @@ class Camera:
             )
             self._reset()
         self._last_stamp = stamp
-
-    def _info_is_announced(self) -> bool:
-        return self._info is None and bool(self._subscriptions[0].publishers())
 
     def decode(self, frame: Frame) -> DecodedFrame:
         """Bytes to an RGB image with its camera model.
@@ -220,17 +223,22 @@ class Camera:
         else:
             image = decode_image(frame.message)
         camera = self._camera_model(image)
+        seen = None
         if camera is not None and camera.is_distorted and self._rectify:
-            if self._rectifier is None or not self._rectifier.fits(camera):
-                self._rectifier = Rectifier(camera)
-            image, camera = self._rectifier.apply(image), self._rectifier.camera
-        self._complaints.settle(f"{self.name}: image", "images are readable again")
-        return DecodedFrame(frame, image, camera)
+            # Taken once: the executor's thread may forget it at any moment.
+            rectifier = self._rectifier
+            if rectifier is None or not rectifier.fits(camera):
+                rectifier = self._rectifier = Rectifier(camera)
+            image, camera, seen = rectifier.apply(image), rectifier.camera, rectifier.seen
+        return DecodedFrame(frame, image, camera, seen)
 
     def publish(self, prediction: Prediction, decoded: DecodedFrame) -> None:
         """Send what somebody listens to, under the header that came with the image."""
+        self._complaints.settle(f"{self.name}: image", "images are usable again")
         if self._at_camera_size:
             prediction = resize_prediction(prediction, decoded.image)
+        if decoded.seen is not None:
+            prediction = prediction.only_where(decoded.seen)
         self.outputs.publish(prediction, decoded.frame.message.header)
         self.statistics.frame_answered(decoded.frame.received, time.monotonic())
 

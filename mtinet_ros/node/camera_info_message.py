@@ -22,6 +22,8 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
 
     Raises:
         InputError: The camera is not calibrated, or the calibration is for another image size.
+
+    An all-zero R, which some drivers send, is taken for none.
     """
     roi = info.roi
     binning = (max(info.binning_x, 1), max(info.binning_y, 1))
@@ -39,7 +41,7 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
         K=np.array(info.k, np.float64).reshape(3, 3),
         D=np.array(info.d, np.float64),
         distortion_model=info.distortion_model,
-        R=np.array(info.r, np.float64).reshape(3, 3),
+        R=np.array(info.r if np.any(info.r) else np.eye(3), np.float64).reshape(3, 3),
         P=np.array(info.p, np.float64).reshape(3, 4),
     )
     scale = (1.0 / binning[0], 1.0 / binning[1])

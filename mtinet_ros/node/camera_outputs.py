@@ -48,7 +48,7 @@ class OutputTopic:
     Attributes:
         name: Below ~/<camera>/.
         message_type: Message class.
-        needs: Outputs of the model it is made from.
+        needs: Outputs of the model it is made from, named as in `Prediction`.
         encode: Makes the message from a prediction; None where it cannot (no CameraInfo).
     """
 
@@ -106,9 +106,13 @@ class CameraOutputs:
         return frozenset().union(*needs) if needs else None
 
     def publish(self, prediction: Prediction, header: Header) -> None:
-        """Publish what somebody listens to, every message with this very header."""
+        """Publish what somebody listens to, every message with this very header.
+
+        A listener who came after the network was asked gets its first message from the next frame.
+        """
         for topic, publisher in self._publishers:
-            if _is_heard(publisher):
+            is_there = all(getattr(prediction, name) is not None for name in topic.needs)
+            if is_there and _is_heard(publisher):
                 message = topic.encode(prediction, header)
                 if message is not None:
                     publisher.publish(message)

@@ -33,6 +33,7 @@ class Engine:
         cameras: Mapping[str, Camera],
         complaints: Complaints,
         on_failed: Callable[[MtinetError], None],
+        middleware_is_up: Callable[[], bool],
     ) -> None:
         """Prepare; `start` begins loading.
 
@@ -43,11 +44,13 @@ class Engine:
             cameras: By name; filled before `start`.
             complaints: Where troubles are logged.
             on_failed: Told in the worker's thread that the backend cannot be loaded.
+            middleware_is_up: False once a signal has shut the middleware down.
         """
         self._fit = fit
         self._cameras = cameras
         self._complaints = complaints
         self._tell_failed = on_failed
+        self._middleware_is_up = middleware_is_up
         self._frames: NewestFrames[Frame] = NewestFrames()
         self._worker = InferenceWorker(load, self._frames, self)
         self._perceiver: Perceiver | None = None
@@ -95,6 +98,14 @@ class Engine:
         perceiver = self._perceiver
         if perceiver is None:  # stopped meanwhile
             return
+        try:
+            self._perceive(perceiver, frames)
+        except Exception:
+            if self._middleware_is_up():
+                raise
+            # A signal took publishers away in the middle of a frame; the process is ending.
+
+    def _perceive(self, perceiver: Perceiver, frames: dict[str, Frame]) -> None:
         decoded: dict[Camera, DecodedFrame] = {}
         wanted: frozenset[str] = frozenset()
         for name, frame in frames.items():

@@ -22,14 +22,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.perception.picture_codec import MAX_PIXELS, decode_picture, picture_format
 
 Array = NDArray[Any]
 
+_SHOWN = 60  # characters of a name from outside that go into a sentence
+
 # 16-bit to 8-bit as cv_bridge scales it, x·255/65535 rounded: 257 is odd, so there are no ties.
 _TO_8_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
-
-# Larger than any camera's frame; what lies above is a corrupt message, not an image.
-MAX_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Encoding:
 
 
 def _convert(code: int) -> Callable[[Array], Array]:
-    return lambda pixels: cv2.cvtColor(np.ascontiguousarray(pixels), code)
+    return lambda pixels: cv2.cvtColor(pixels, code)
 
 
 def _narrow(reorder: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda pixels: reorder(_TO_8_BIT[pixels])
+    return lambda pixels: reorder(np.take(_TO_8_BIT, pixels))
 
 
 def _as_is(pixels: Array) -> Array:
@@ -117,7 +117,9 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
         return _decode_with_cv_bridge(message)
     height, width, step = message.height, message.width, message.step
     if not 0 < height * width <= MAX_PIXELS:
-        raise InputError(f"the image has {width}x{height} pixels")
+        raise InputError(
+            f"the image has {width}x{height} pixels; from 1 to {MAX_PIXELS} are allowed"
+        )
     if (encoding.even[0] and height % 2) or (encoding.even[1] and width % 2):
         raise InputError(
             f"{message.encoding} cannot have {width}x{height} pixels: they come in pairs"
@@ -145,51 +147,39 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
 
 
 def _decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
+    refusal = f"encoding {message.encoding[:_SHOWN]!r} is not supported"
     try:
-        from cv_bridge import CvBridge, CvBridgeError
+        from cv_bridge import CvBridge
+
+        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
     except ImportError as error:
         raise InputError(
-            f"encoding {message.encoding!r} is not supported; supported: {', '.join(ENCODINGS)}. "
-            "Where cv_bridge is installed, all that it reads is too"
+            f"{refusal}; supported: {', '.join(ENCODINGS)}. Where cv_bridge is installed, all "
+            "that it reads is too"
         ) from error
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
-    except (CvBridgeError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # bytes from outside in foreign code: it raises all sorts of things
         raise InputError(
-            f"encoding {message.encoding!r} is not supported, and cv_bridge says: {error}. "
-            f"Supported: {', '.join(ENCODINGS)}"
+            f"{refusal} here, and cv_bridge says: {error}. Supported: {', '.join(ENCODINGS)}"
         ) from error
 
 
 def decode_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
-    """The picture in a CompressedImage message (jpeg, png and whatever else OpenCV reads).
+    """The picture in a CompressedImage message: jpeg or png, whatever `format` says.
 
     Returns:
         uint8 [height,width,3] RGB.
 
     Raises:
-        InputError: The data is damaged, cut short or of an unknown format.
+        InputError: The data is damaged, cut short, too large or of another format.
     """
     data = np.frombuffer(message.data, np.uint8)
-    image = None
-    if data.size and not _is_cut_short(data):
-        try:
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        except cv2.error as error:
-            raise InputError(f"OpenCV cannot decode the compressed image: {error.err}") from error
-    if image is None:
-        raise InputError(
-            f"the compressed image ({message.format or 'no format given'}, {data.size} bytes) is "
-            "damaged, cut short, or no format that OpenCV reads"
-        )
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _is_cut_short(data: NDArray[np.uint8]) -> bool:
-    """Whether a JPEG lacks its end marker: libjpeg would quietly fill the rest with gray."""
-    is_jpeg = data.size > 2 and data[0] == 0xFF and data[1] == 0xD8
-    # Some cameras pad after the end-of-image marker FF D9, hence a search in the last bytes.
-    return is_jpeg and b"\xff\xd9" not in data[-1024:].tobytes()
+    name = f"the compressed image (format {message.format[:_SHOWN]!r})"
+    if not picture_format(data):
+        raise InputError(f"{name}, {data.size} bytes, is neither jpeg nor png")
+    try:
+        return decode_picture(data, upright=False)
+    except InputError as error:
+        raise InputError(f"{name} {error}") from error
 
 
 def encode_image(pixels: Array, encoding: str, header: Header) -> Image:

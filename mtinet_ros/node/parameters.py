@@ -84,15 +84,14 @@ def guard_parameters(
     """
 
     def check(parameters: Iterable[Parameter[Any]]) -> SetParametersResult:
-        changes = {p.name: p.value for p in parameters}
+        changes = {p.name: p.value for p in parameters if parameter_spec(p.name) is not None}
+        if not changes:  # rclpy's own, such as use_sim_time
+            return SetParametersResult(successful=True)
         try:
             for name in changes:
                 spec = parameter_spec(name)
-                if (
-                    spec is not None
-                    and spec.changeable is Changeable.UNCONFIGURED
-                    and not is_unconfigured()
-                ):
+                is_fixed = spec is not None and spec.changeable is Changeable.UNCONFIGURED
+                if is_fixed and not is_unconfigured():
                     raise ConfigurationError(
                         f"{name}: can only be changed while the node is unconfigured; deactivate "
                         "and clean it up first (ros2 lifecycle set), then configure it again"
@@ -167,4 +166,4 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
 
 def _constraints(spec: ParameterSpec) -> str:
     choices = f"One of: {', '.join(spec.choices)}. " if spec.choices else ""
-    return f"{choices}Changeable {spec.changeable.value}."
+    return f"{choices}{spec.changeable.value}."

@@ -159,6 +159,7 @@ class PerceptionNode(LifecycleNode):
             self._cameras,
             self._complaints,
             self._tell_engine_failed,
+            self.context.ok,
         )
         self._engine.start()
 

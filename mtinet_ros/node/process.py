@@ -15,6 +15,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.node.perception_node import PerceptionNode
+from mtinet_ros.node.transport_profile import ensure_transport_profile
 
 
 class _RosLogHandler(logging.Handler):
@@ -49,6 +50,7 @@ def run(argv: Sequence[str]) -> int:
     node = None
     worker_ended = True
     try:
+        ensure_transport_profile(os.environ)
         rclpy.init(args=list(argv))
         node = PerceptionNode()
         room_logger = logging.getLogger("mtinet_ros")

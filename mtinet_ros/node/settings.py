@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -19,15 +19,18 @@ from mtinet_ros.inference import BACKEND_CHOICES
 OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points")
 MAX_CAMERAS = 8
 
+# A name as rcl takes it (https://design.ros2.org/articles/topic_and_service_names.html).
+_TOPIC = r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
+
 Value = bool | int | float | str | list[str]
 
 
 class Changeable(Enum):
     """When a parameter may be set after start."""
 
-    NEVER = "never"
-    UNCONFIGURED = "while unconfigured"
-    ALWAYS = "at any time; holds from the next frame"
+    NEVER = "Set at start only"
+    UNCONFIGURED = "May be changed while the node is unconfigured"
+    ALWAYS = "May be changed at any time; holds from the next frame"
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ NODE_PARAMETERS: dict[str, ParameterSpec] = {
     ),
 }
 
-# {camera} is replaced by the camera's name in defaults and descriptions.
+# {camera} in a default stands for the camera's name.
 CAMERA_PARAMETERS: dict[str, ParameterSpec] = {
     "image_topic": ParameterSpec(
         "{camera}/image_raw", "Topic of the camera's images; relative to the node's namespace"
@@ -138,7 +141,8 @@ CAMERA_PARAMETERS: dict[str, ParameterSpec] = {
     ),
     "rectify": ParameterSpec(
         "auto",
-        "auto: undistort images whose calibration has distortion; off: take them as they come",
+        "auto: undistort images whose calibration has distortion; off: take them as they come, "
+        "for topics that are rectified already (image_rect)",
         Changeable.ALWAYS,
         choices=("auto", "off"),
     ),
@@ -192,8 +196,7 @@ def camera_parameter_spec(camera: str, key: str) -> ParameterSpec:
     """The entry of `CAMERA_PARAMETERS` for one camera."""
     spec = CAMERA_PARAMETERS[key]
     if isinstance(spec.default, str):
-        values = {**spec.__dict__, "default": spec.default.format(camera=camera)}
-        return ParameterSpec(**values)
+        return replace(spec, default=spec.default.format(camera=camera))
     return spec
 
 
@@ -248,22 +251,32 @@ def make_settings(values: Mapping[str, Any]) -> NodeSettings:
             raise ConfigurationError(
                 f"{camera}.image_topic: is empty; name the topic of its images"
             )
+        for key in ("image_topic", "camera_info_topic"):
+            _check_topic(f"{camera}.{key}", block[key])
         cameras.append(CameraSettings(name=camera, **block))
     rest = {key: values[key] for key in NODE_PARAMETERS if key != "cameras"}
     return NodeSettings(cameras=tuple(cameras), **rest)
+
+
+def _check_topic(parameter: str, topic: str) -> None:
+    """Refuse what cannot be a topic's name. Empty is for others to judge."""
+    if topic and not re.fullmatch(_TOPIC, topic, re.ASCII):
+        raise ConfigurationError(
+            f"{parameter}: {topic!r} cannot be a topic name; use words of letters, digits and "
+            "underscores (a digit never first) joined by single slashes, e.g. /front/image_raw"
+        )
 
 
 def image_and_info_topics(settings: CameraSettings) -> tuple[str, str]:
     """The topics to subscribe to, as image_transport lays them out.
 
     Returns:
-        The image topic (with the transport's suffix) and the camera_info topic.
-
-    Example:
-        `camera/image_raw`, compressed -> `camera/image_raw/compressed`, `camera/camera_info`
+        The image topic (with the transport's suffix) and the camera_info topic: for
+        `camera/image_raw`, compressed, these are `camera/image_raw/compressed` and
+        `camera/camera_info`.
     """
     suffix = "" if settings.transport == "raw" else f"/{settings.transport}"
-    base = settings.image_topic.rstrip("/")
+    base = settings.image_topic
     if suffix:
         base = base.removesuffix(suffix)
     parent, slash, _ = base.rpartition("/")

@@ -69,6 +69,11 @@ class CameraModel:
         """Whether straight lines are bent in this image."""
         return bool(np.any(self.D))
 
+    @property
+    def has_projection(self) -> bool:
+        """Whether P is given; some drivers leave it zero."""
+        return bool(self.P[0, 0] > 0 and self.P[1, 1] > 0)
+
     def resampled(
         self, scale: tuple[float, float], offset: tuple[float, float], size: tuple[int, int]
     ) -> CameraModel:
@@ -88,17 +93,17 @@ class CameraModel:
 
     def rectified(self) -> CameraModel:
         """The model of the undistorted image: K from P where P is given, D = 0, R = 1."""
-        has_projection = self.P[0, 0] > 0 and self.P[1, 1] > 0
-        K = self.P[:, :3].copy() if has_projection else self.K
-        P = self.P if has_projection else np.hstack([K, np.zeros((3, 1))])
+        K = self.P[:, :3].copy() if self.has_projection else self.K
+        P = self.P if self.has_projection else np.hstack([K, np.zeros((3, 1))])
         return replace(self, K=K, D=np.zeros_like(self.D), R=np.eye(3), P=P)
 
     def ray_slopes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """x/z of every column (float32 [width]) and y/z of every row (float32 [height]).
 
-        Depth times slope is the pixel's 3-D coordinate in the optical frame, as in
-        depth_image_proc.
+        Depth times slope is the pixel's 3-D coordinate in the optical frame. From P where it is
+        given, as image_geometry and so depth_image_proc have it.
         """
-        x = (np.arange(self.width) - self.K[0, 2]) / self.K[0, 0]
-        y = (np.arange(self.height) - self.K[1, 2]) / self.K[1, 1]
+        matrix = self.P if self.has_projection else self.K
+        x = (np.arange(self.width) - matrix[0, 2]) / matrix[0, 0]
+        y = (np.arange(self.height) - matrix[1, 2]) / matrix[1, 1]
         return x.astype(np.float32), y.astype(np.float32)

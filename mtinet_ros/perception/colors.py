@@ -20,12 +20,12 @@ class LabelColors:
 
     def __init__(self, palette: Sequence[RGB]) -> None:
         """Take the palette, one RGB colour per class id."""
-        self._table = np.zeros((256, 1, 3), np.uint8)
-        self._table[: len(palette), 0] = np.asarray(palette, np.uint8).reshape(-1, 3)
+        self._table = np.zeros((256, 3), np.uint8)
+        self._table[: len(palette)] = np.asarray(palette, np.uint8).reshape(-1, 3)
 
     def colorize(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Label map uint8 [H,W] as uint8 [H,W,3] RGB."""
-        return np.take(self._table[:, 0], labels, axis=0)
+        return np.take(self._table, labels, axis=0)
 
     def overlay(self, image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture (uint8 [H,W,3] RGB) tinted by class, for checking alignment by eye."""
@@ -46,19 +46,15 @@ def colorize_normals(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(clean.clip(0.0, 255.0).round(), np.uint8)
 
 
-def colorize_depth(
-    depth: NDArray[np.float32], near_far: tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
-    """Depth float32 [H,W] as uint8 [H,W,3] RGB, near is bright; NaN is black.
+def colorize_depth(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Depth float32 [H,W] in any unit as uint8 [H,W,3] RGB: near is bright, NaN is black.
 
-    Args:
-        depth: Any unit.
-        near_far: Values shown brightest and darkest; None: the 1 % and 99 % quantiles.
+    The 1 % and 99 % quantiles of the valid depths get the brightest and the darkest colour.
     """
     valid = np.isfinite(depth)
     if not valid.any():
         return np.zeros((*depth.shape, 3), np.uint8)
-    near, far = near_far or np.quantile(depth[valid], (0.01, 0.99))
+    near, far = np.quantile(depth[valid], (0.01, 0.99))
     # Inverse depth spreads the colours where a robot cares: close by.
     with np.errstate(divide="ignore", invalid="ignore"):
         share = (1.0 / depth - 1.0 / far) / max(1.0 / near - 1.0 / far, 1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -80,13 +80,15 @@ class Fit:
         height, width = self.content_size
         if self.content_size != self.network_size:
             out[...] = pad_color
-        if self.content_size == self.image_size:
-            self.crop(out)[...] = image
-            return
-        # Area averaging keeps thin things visible when shrinking; it degenerates when enlarging.
-        shrinks = self.scale[0] < 1.0 or self.scale[1] < 1.0
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        self.crop(out)[...] = cv2.resize(image, (width, height), interpolation=interpolation)
+        # Area averaging keeps thin things visible, but OpenCV only averages where no axis grows:
+        # so first whatever shrinks, then whatever grows.
+        fitted: NDArray[Any] = image
+        shrunk = (min(width, image.shape[1]), min(height, image.shape[0]))
+        if shrunk != self.image_size[::-1]:
+            fitted = cv2.resize(fitted, shrunk, interpolation=cv2.INTER_AREA)
+        if shrunk != (width, height):
+            fitted = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR)
+        self.crop(out)[...] = fitted
 
     def crop(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """The part of a network-sized array ([H,W] or [H,W,C]) that shows the image, as a view."""

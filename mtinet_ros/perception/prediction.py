@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.model_card import VOID_ID
 from mtinet_ros.perception.camera_model import CameraModel
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,3 +43,31 @@ class Prediction:
         """(height, width)."""
         height, width = self.image.shape[:2]
         return height, width
+
+    def only_where(self, seen: NDArray[np.bool_]) -> Prediction:
+        """The prediction without what the network made up where the image shows nothing.
+
+        Args:
+            seen: bool [h,w] at any size, e.g. the camera's; brought to this size.
+
+        Returns:
+            Labels void, confidence 0, depth and normals NaN where nothing was seen.
+        """
+        size = self.size[::-1]
+        unseen = cv2.resize((~seen).view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        hidden = unseen.view(np.bool_)
+
+        def cleared(array: NDArray[Scalar] | None, value: float) -> NDArray[Scalar] | None:
+            if array is None:
+                return None
+            result: NDArray[Scalar] = array.copy()
+            result[hidden] = value
+            return result
+
+        return replace(
+            self,
+            labels=cleared(self.labels, VOID_ID),
+            depth=cleared(self.depth, np.nan),
+            normals=cleared(self.normals, np.nan),
+            confidence=cleared(self.confidence, 0),
+        )

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import InputError
 from mtinet_ros.perception.camera_model import CameraModel
 
-# sensor_msgs/distortion_models.hpp, and the numbers of coefficients OpenCV takes for each.
+# sensor_msgs/distortion_models.hpp, and the numbers of coefficients OpenCV takes for each. The
+# first two are one model to OpenCV, and drivers mix up their names.
 _COEFFICIENTS = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8, 12, 14),
+    "plumb_bob": (4, 5, 8, 12, 14),
+    "rational_polynomial": (4, 5, 8, 12, 14),
     "equidistant": (4,),
 }
 
@@ -26,6 +27,7 @@ class Rectifier:
     Attributes:
         source: Model of the images that come in.
         camera: Model of the images that go out: no distortion.
+        seen: bool [h,w], where the outgoing images show something; elsewhere they are black.
     """
 
     def __init__(self, source: CameraModel) -> None:
@@ -48,9 +50,10 @@ class Rectifier:
         self._maps = module.initUndistortRectifyMap(
             source.K, source.D.reshape(-1, 1), source.R, self.camera.K, size, cv2.CV_16SC2
         )
+        self.seen = self.apply(np.full((source.height, source.width), 255, np.uint8)) == 255
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Image uint8 [h,w,3] of `source` as `camera` sees it; black where nothing was seen."""
+        """Image uint8 [h,w(,3)] of `source` as `camera` sees it; black where nothing was seen."""
         x, y = self._maps
         return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR), np.uint8)
 

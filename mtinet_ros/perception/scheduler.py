@@ -26,20 +26,27 @@ class NewestFrames(Generic[FrameT]):
     def __init__(self) -> None:
         """Start with empty slots; a camera's slot appears with its first frame."""
         self._frames: dict[str, FrameT] = {}
+        self._turns: list[str] = []  # every camera known, the least recently served first
         self._changed = threading.Condition()
         self._closed = False
 
     def put(self, camera: str, frame: FrameT) -> bool:
-        """Offer a frame; returns True if it pushed out an older one that was never taken."""
+        """Offer a frame; returns True if it pushed out an older one that was never taken.
+
+        Once the slots are closed, frames are ignored.
+        """
         with self._changed:
-            # Re-inserting moves the camera to the end: who waited longest is served first.
-            replaced = self._frames.get(camera) is not None
+            if self._closed:
+                return False
+            if camera not in self._turns:
+                self._turns.append(camera)
+            replaced = camera in self._frames
             self._frames[camera] = frame
             self._changed.notify()
         return replaced
 
     def take(self, most: int) -> dict[str, FrameT]:
-        """Wait for frames and take those waiting, longest-waiting cameras first.
+        """Wait for frames and take those waiting, least recently served cameras first.
 
         Args:
             most: Largest number of cameras to take (the batch size).
@@ -51,15 +58,9 @@ class NewestFrames(Generic[FrameT]):
             self._changed.wait_for(lambda: self._frames or self._closed)
             if self._closed:
                 return {}
-            cameras = list(self._frames)[:most]
+            cameras = [camera for camera in self._turns if camera in self._frames][:most]
+            self._turns = [c for c in self._turns if c not in cameras] + cameras
             return {camera: self._frames.pop(camera) for camera in cameras}
-
-    def clear(self) -> int:
-        """Throw away what waits; returns how many frames that were."""
-        with self._changed:
-            count = len(self._frames)
-            self._frames.clear()
-        return count
 
     def close(self) -> None:
         """Wake the taker with an empty answer, for good."""
@@ -119,14 +120,8 @@ class InferenceWorker(Generic[FrameT]):
     def _run(self) -> None:
         try:
             backend = self._load()
-        except MtinetError as error:
-            self._events.on_failed(error)
-            return
-        except (
-            Exception
-        ) as error:  # a fault of a vendor's library must be a reason, not a dead node
-            logger.exception("loading the backend failed")
-            self._events.on_failed(MtinetError(f"loading the backend failed: {error!r}"))
+        except Exception as error:
+            self._tell_failed(error)
             return
         try:
             if not self._stopping.is_set():
@@ -139,3 +134,11 @@ class InferenceWorker(Generic[FrameT]):
                     logger.exception("processing frames failed")
         finally:
             backend.close()
+
+    def _tell_failed(self, error: Exception) -> None:
+        if self._stopping.is_set():  # nobody waits for it any more
+            return
+        if not isinstance(error, MtinetError):  # a fault of a vendor's library
+            logger.error("loading the backend failed", exc_info=error)
+            error = MtinetError(f"loading the backend failed: {error!r}")
+        self._events.on_failed(error)
