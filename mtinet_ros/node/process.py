@@ -13,7 +13,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from mtinet_ros.errors import MtinetError
+from mtinet_ros.errors import ConfigurationError, MtinetError
 from mtinet_ros.node.perception_node import PerceptionNode
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 
@@ -35,6 +35,14 @@ class _RosLogHandler(logging.Handler):
             self._logger.info(text)
 
 
+def _init(argv: Sequence[str]) -> None:
+    try:
+        rclpy.init(args=list(argv))
+    except RuntimeError as error:  # rclpy's own kinds of error differ between distributions
+        reason = str(error).partition(", at ")[0]
+        raise ConfigurationError(f"the ROS arguments cannot be used: {reason}") from error
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the node until a signal or its shutdown transition ends it.
 
@@ -51,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
     worker_ended = True
     try:
         ensure_transport_profile(os.environ)
-        rclpy.init(args=list(argv))
+        _init(argv)
         node = PerceptionNode()
         room_logger = logging.getLogger("mtinet_ros")
         room_logger.setLevel(logging.INFO)
@@ -75,4 +83,4 @@ def run(argv: Sequence[str]) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
-    return 0
+    return 0 if node is None else node.exit_status
