@@ -4,25 +4,24 @@
 All arguments: `ros2 launch mtinet_ros perception.launch.py --show-args`
 """
 
-import asyncio
 import os
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
-    OpaqueCoroutine,
+    EmitEvent,
     OpaqueFunction,
     RegisterEventHandler,
+    Shutdown,
 )
 from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
 from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.ros_adapters import get_ros_node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.install_paths import share_directory
@@ -118,6 +117,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[str(params_file), {**overrides, **sim_time}],
         ros_arguments=["--log-level", given["log_level"]],
         output="screen",
+        # Without it, launch would wait for ever for the services of a node that refused to start.
+        on_exit=Shutdown(reason="the perception node has ended"),
     )
     rviz = Node(
         package="rviz2",
@@ -128,46 +129,32 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     return [
         *([rviz] if given["rviz"] == "true" else []),
-        *([bring_up(perception)] if given["autostart"] == "true" else []),
+        *(bring_up(perception) if given["autostart"] == "true" else []),
         perception,
     ]
 
 
-def bring_up(node: LifecycleNode) -> RegisterEventHandler:
-    """Configure and activate the node once its process has started.
+def bring_up(node: LifecycleNode) -> list[RegisterEventHandler]:
+    """Configure the node when its process has started, and activate it once configured."""
 
-    The ChangeState event of launch_ros waits for the node's service for ever, and keeps `ros2
-    launch` from ending after a node that refused its parameters and exited; so this asks the node.
-    """
-
-    async def take_through(context: LaunchContext) -> None:
-        client = get_ros_node(context).create_client(ChangeState, f"{node.node_name}/change_state")
-        for name, number in (
-            ("configure", Transition.TRANSITION_CONFIGURE),
-            ("activate", Transition.TRANSITION_ACTIVATE),
-        ):
-            if not await until(client.service_is_ready):
-                return
-            answer = client.call_async(ChangeState.Request(transition=Transition(id=number)))
-            if not await until(answer.done):
-                return
-            if not answer.result().success:
-                get_logger("perception.launch").error(
-                    f"{node.node_name}: the transition {name!r} failed; its own log says why"
-                )
-                return
-
-    async def until(condition: Callable[[], bool]) -> bool:
-        with suppress(asyncio.CancelledError):  # `ros2 launch` is ending
-            while node.return_code is None:
-                if condition():
-                    return True
-                await asyncio.sleep(0.05)
-        return False
-
-    return RegisterEventHandler(
-        OnProcessStart(
-            target_action=node,
-            on_start=[OpaqueCoroutine(coroutine=take_through)],
+    def ask_for(transition: int) -> EmitEvent:
+        return EmitEvent(
+            event=ChangeState(
+                lifecycle_node_matcher=matches_action(node), transition_id=transition
+            )
         )
-    )
+
+    # `configuring` as the start state: a node that somebody deactivates stays inactive.
+    return [
+        RegisterEventHandler(
+            OnProcessStart(target_action=node, on_start=[ask_for(Transition.TRANSITION_CONFIGURE)])
+        ),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=node,
+                start_state="configuring",
+                goal_state="inactive",
+                entities=[ask_for(Transition.TRANSITION_ACTIVATE)],
+            )
+        ),
+    ]

@@ -88,7 +88,7 @@ def test_file_compiles_and_declares_every_promised_argument() -> None:
 
 
 def test_every_backend_of_the_node_is_on_offer() -> None:
-    assert {"", *BACKEND_CHOICES} <= set(declared_arguments()["backend"]["choices"])
+    assert {"", *BACKEND_CHOICES} == set(declared_arguments()["backend"]["choices"])
 
 
 def test_params_file_sets_every_parameter_to_a_value_the_node_takes() -> None:
@@ -208,7 +208,7 @@ def test_without_autostart_the_node_waits(environ: dict[str, str]) -> None:
 @needs_launch
 @pytest.mark.parametrize(
     ("stand_in", "said"),
-    [("FAILURE", "the transition 'configure' failed"), ("refuse", "process has died")],
+    [("FAILURE", "Failed to make transition 'TRANSITION_CONFIGURE'"), ("refuse", "process has died")],
 )
 def test_a_node_that_cannot_start_is_reported(
     environ: dict[str, str], stand_in: str, said: str
