@@ -73,7 +73,10 @@ def render() -> str:
 
 
 def _table(specs: Mapping[str, ParameterSpec]) -> str:
-    rows = ["| parameter | type | default | allowed | change | |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| parameter | type | default | allowed | change | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, spec in specs.items():
         cells = (
             f"`{name}`",
