@@ -18,6 +18,7 @@ from mtinet_ros.errors import MtinetError
 # name -> (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
+    "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 
