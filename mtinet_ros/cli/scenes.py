@@ -16,8 +16,12 @@ from mtinet_ros.errors import ConfigurationError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to render into")
-    parser.add_argument("-n", "--frames", type=int, default=6000, help="at least so many frames (6000)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
+    parser.add_argument(
+        "-n", "--frames", type=int, default=6000, help="at least so many frames (6000)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same bytes (0)"
+    )
     parser.add_argument("--size", default="320x240", metavar="WxH", help="of the frames (320x240)")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)"
@@ -53,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(report.text())
         return 0 if not report.failures else 1
     if arguments.output is None:
-        raise ConfigurationError("say where to render to with -o DIR, or what to check with --check DIR")
+        raise ConfigurationError(
+            "say where to render to with -o DIR, or what to check with --check DIR"
+        )
     _render(arguments)
     if arguments.layout == "nyud":
         from mtinet_ros.scenes.nyud import write_nyud
@@ -116,7 +122,12 @@ class _Progress:
             f"[{'#' * filled}{'.' * (30 - filled)}] {self.done}/{self.total} frames, "
             f"{self.done / spent:.1f}/s, {left / 60:.0f} min left"
         )
-        print(f"\r{line}\x1b[K" if self.live else line, end="" if self.live else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{line}\x1b[K" if self.live else line,
+            end="" if self.live else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def close(self) -> None:
         """End the line."""

@@ -140,16 +140,24 @@ class Catalogue:
             with zipfile.ZipFile(self.folder / f"{model.library}.sh3f") as archive:
                 mesh = read_obj(archive, model.path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"furniture library {model.library} cannot be read: {error}") from error
+            raise DataError(
+                f"furniture library {model.library} cannot be read: {error}"
+            ) from error
         if len(mesh.corners) > TRIANGLE_LIMIT:
-            raise DataError(f"model {model.key} has {len(mesh.corners)} triangles, above {TRIANGLE_LIMIT}")
-        turn = np.float32([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # x right, y up, z front -> ours
+            raise DataError(
+                f"model {model.key} has {len(mesh.corners)} triangles, above {TRIANGLE_LIMIT}"
+            )
+        turn = np.array(
+            [[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32
+        )  # x right, y up, z front -> ours
         if model.rotation is not None:
             turn = turn @ np.array(model.rotation, np.float32).reshape(3, 3)
         mesh = replace(mesh, corners=mesh.corners @ turn.T, normals=mesh.normals @ turn.T)
         low, high = mesh.bounds()
         extent = np.maximum(high - low, 1e-6)
-        mesh = replace(mesh, corners=mesh.corners - np.float32([*(low + high)[:2] / 2, low[2]]))
+        mesh = replace(
+            mesh, corners=mesh.corners - np.array([*(low + high)[:2] / 2, low[2]], np.float32)
+        )
         return mesh.scaled(np.array(model.size, np.float32) / extent)
 
 
@@ -184,7 +192,9 @@ def _model(library: str, record: dict[str, str], licence: str) -> Model:
             licence=licence,
         )
     except (KeyError, ValueError) as error:
-        raise DataError(f"furniture library {library}: a catalogue entry lacks or spoils {error}") from error
+        raise DataError(
+            f"furniture library {library}: a catalogue entry lacks or spoils {error}"
+        ) from error
 
 
 def credits_text(models: Iterable[Model]) -> str:

@@ -98,7 +98,7 @@ class SceneDataset:
         arrays = self._scene(number)
         path, path_index = self._paths[number][frame]
         return Frame(
-            **{name: array[frame] for name, array in arrays.items()},  # type: ignore[arg-type]
+            **{name: array[frame] for name, array in arrays.items()},
             scene=self.scenes[number].name,
             path=int(path),
             path_index=int(path_index),

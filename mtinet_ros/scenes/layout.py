@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtinet_ros.scenes.mesh import Mesh
 from mtinet_ros.scenes.scene import Instance, SceneBuilder
@@ -39,6 +40,12 @@ class Block:
         )
 
 
+def spanned(a: NDArray[np.float64], b: NDArray[np.float64], low: float, high: float) -> Block:
+    """The block over two opposite corners on the floor, between two heights."""
+    (x0, y0), (x1, y1) = np.minimum(a, b).tolist(), np.maximum(a, b).tolist()
+    return Block(x0, y0, x1, y1, low, high)
+
+
 def block_of(mesh: Mesh, margin: float = 0.0) -> Block:
     """Axis-aligned box of a mesh, widened on the floor by a margin."""
     low, high = mesh.bounds()
@@ -62,7 +69,9 @@ class Layout:
         rng: Source of randomness.
     """
 
-    def __init__(self, room: SceneBuilder, walls: list[Wall], stock: Stock, rng: Generator) -> None:
+    def __init__(
+        self, room: SceneBuilder, walls: list[Wall], stock: Stock, rng: Generator
+    ) -> None:
         self.room = room
         self.walls = walls
         self.stock = stock
@@ -73,16 +82,16 @@ class Layout:
                 depth = 0.9 if hole.kind == "door" else 0.25
                 a, b = wall.point(hole.start - 0.05), wall.point(hole.end + 0.05, depth)
                 low = 0.0 if hole.kind == "door" else hole.low
-                self.taken.append(
-                    Block(*np.minimum(a, b).tolist(), *np.maximum(a, b).tolist(), low, hole.high)
-                )
+                self.taken.append(spanned(a, b, low, hole.high))
         if room.notch is not None:
             self.taken.append(Block(*room.notch))
 
     def fits(self, block: Block) -> bool:
         """Whether the block is inside the room and free."""
         x, y, z = self.room.size
-        inside = block.x0 >= 0 and block.y0 >= 0 and block.x1 <= x and block.y1 <= y and block.z1 <= z
+        inside = (
+            block.x0 >= 0 and block.y0 >= 0 and block.x1 <= x and block.y1 <= y and block.z1 <= z
+        )
         return inside and not any(block.hits(other) for other in self.taken)
 
     def put(self, piece: Piece, mesh: Mesh, yaw: float = 0.0, *, solid: bool = True) -> Instance:
@@ -128,8 +137,11 @@ class Layout:
             at = near if near is not None else self._along(side, width)
             position = side.point(at, gap + float(high[1]))
             mesh = piece.mesh.moved((*position, z - float(low[2])), side.yaw)
-            a, b = side.point(at - width / 2, 0.005), side.point(at + width / 2, gap + depth + front)
-            block = Block(*np.minimum(a, b).tolist(), *np.maximum(a, b).tolist(), z, z + height)
+            a, b = (
+                side.point(at - width / 2, 0.005),
+                side.point(at + width / 2, gap + depth + front),
+            )
+            block = spanned(a, b, z, z + height)
             if self.fits(block):
                 return self.put(piece, mesh, side.yaw), side, at
         return None
@@ -143,7 +155,12 @@ class Layout:
         return wall.length / 2 if kind < 0.35 else float(self.rng.uniform(low, high))
 
     def free_piece(
-        self, piece: Piece | None, *, margin: float = 0.05, centre: bool = False, square: bool = False
+        self,
+        piece: Piece | None,
+        *,
+        margin: float = 0.05,
+        centre: bool = False,
+        square: bool = False,
     ) -> Instance | None:
         """Put a piece somewhere on the floor, turned at random (`square`: by right angles)."""
         if piece is None:
@@ -155,13 +172,21 @@ class Layout:
                 yaw += float(self.rng.uniform(-np.pi / 4, np.pi / 4))
             share = self.rng.uniform(0.3, 0.7, 2) if centre else self.rng.uniform(0.0, 1.0, 2)
             low, _high = piece.mesh.bounds()
-            mesh = piece.mesh.moved((share[0] * x, share[1] * y, piece.elevation - float(low[2])), yaw)
+            mesh = piece.mesh.moved(
+                (share[0] * x, share[1] * y, piece.elevation - float(low[2])), yaw
+            )
             if self.fits(block_of(mesh, margin)):
                 return self.put(piece, mesh, yaw)
         return None
 
     def before(
-        self, thing: Instance, piece: Piece | None, distance: float, *, aside: float = 0.0, turn: float = 0.0
+        self,
+        thing: Instance,
+        piece: Piece | None,
+        distance: float,
+        *,
+        aside: float = 0.0,
+        turn: float = 0.0,
     ) -> Instance | None:
         """Put a piece in front of a thing, facing it (plus a turn), at a distance from its front."""
         if piece is None:
@@ -208,7 +233,9 @@ class Layout:
             if inside and not any(block.hits(other) for other in others):
                 self.put(kind, mesh, yaw)
 
-    def on_top(self, thing: Instance, roles: list[str], count: int, height: float | None = None) -> None:
+    def on_top(
+        self, thing: Instance, roles: list[str], count: int, height: float | None = None
+    ) -> None:
         """Things standing on another one, apart from each other."""
         low, high = np.array(thing.low), np.array(thing.high)
         top = float(high[2]) if height is None else height
@@ -220,33 +247,49 @@ class Layout:
             self.stand_on(piece, low, high, top, used, thing.yaw)
 
     def stand_on(
-        self, piece: Piece, low: np.ndarray, high: np.ndarray, top: float, used: list[Block], yaw: float
+        self,
+        piece: Piece,
+        low: NDArray[np.floating],
+        high: NDArray[np.floating],
+        top: float,
+        used: list[Block],
+        yaw: float,
     ) -> None:
         for _ in range(6):
             turn = yaw + float(self.rng.normal(0, 0.35))
             place = low[:2] + self.rng.uniform(0.1, 0.9, 2) * (high - low)[:2]
             mesh = piece.mesh.moved((*place, top + 0.001 - float(piece.mesh.bounds()[0][2])), turn)
             block = block_of(mesh)
-            over = block.x0 < low[0] or block.y0 < low[1] or block.x1 > high[0] or block.y1 > high[1]
+            over = (
+                block.x0 < low[0] or block.y0 < low[1] or block.x1 > high[0] or block.y1 > high[1]
+            )
             if not over and block.z1 < self.room.size[2] and not any(block.hits(o) for o in used):
                 used.append(block)
                 self.put(piece, mesh, turn, solid=False)
                 return
 
-    def top_centre(self, thing: Instance, piece: Piece | None, *, shift: float = 0.0, back: float = 0.0) -> Instance | None:
+    def top_centre(
+        self, thing: Instance, piece: Piece | None, *, shift: float = 0.0, back: float = 0.0
+    ) -> Instance | None:
         """Put one piece on the middle of another, facing the same way."""
         if piece is None:
             return None
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
         side = np.array([np.cos(thing.yaw), np.sin(thing.yaw)])
-        place = (np.array(thing.low[:2]) + np.array(thing.high[:2])) / 2 - facing * back + side * shift
+        place = (
+            (np.array(thing.low[:2]) + np.array(thing.high[:2])) / 2 - facing * back + side * shift
+        )
         mesh = piece.mesh.moved((*place, thing.high[2] + 0.001), thing.yaw)
         block = block_of(mesh)
-        if not self.fits(Block(block.x0, block.y0, block.x1, block.y1, thing.high[2] + 0.01, block.z1)):
+        if not self.fits(
+            Block(block.x0, block.y0, block.x1, block.y1, thing.high[2] + 0.01, block.z1)
+        ):
             return None
         return self.put(piece, mesh, thing.yaw)
 
-    def hang(self, piece: Piece, low: float, *, wall: Wall | None = None, near: float | None = None) -> Instance | None:
+    def hang(
+        self, piece: Piece, low: float, *, wall: Wall | None = None, near: float | None = None
+    ) -> Instance | None:
         """Hang a piece on a wall with its lower edge at a height."""
         found = self.wall_piece(piece, gap=0.003, elevation=low, wall=wall, near=near)
         return None if found is None else found[0]

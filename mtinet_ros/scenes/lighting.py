@@ -20,8 +20,8 @@ SPACING = 0.5
 """Of the probes, metres."""
 PROBE_RAYS = 48
 BOUNCES = 3
-LIGHT_SAMPLES = 6
-GATHER_RAYS = 6
+LIGHT_SAMPLES = 5
+GATHER_RAYS = 4
 LIFT = 2e-3
 """Start of secondary rays above the surface, metres."""
 AXES = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
@@ -29,9 +29,7 @@ BRIGHTEST = 6.0
 """Clamp of one gathered sample: removes the sparkle of small lamps."""
 
 
-def light_sample(
-    light: AreaLight, points: Array, random: Array
-) -> tuple[Array, Array, Array]:
+def light_sample(light: AreaLight, points: Array, random: Array) -> tuple[Array, Array, Array]:
     """One sample of an area light per point.
 
     Args:
@@ -49,7 +47,11 @@ def light_sample(
     toward = (place - points).astype(np.float32)
     distance = np.maximum(length(toward), 0.05)
     cosine = np.maximum(-(toward @ (cross / area).astype(np.float32)) / distance, 0)
-    return toward, distance.astype(np.float32), (cosine * area / (np.pi * distance**2)).astype(np.float32)
+    return (
+        toward,
+        distance.astype(np.float32),
+        (cosine * area / (np.pi * distance**2)).astype(np.float32),
+    )
 
 
 class Lighting:
@@ -77,9 +79,15 @@ class Lighting:
         count = max(2, 12 // max(1, len(self.lights)))
         for light in self.lights:
             for _ in range(count):
-                toward, distance, weight = light_sample(light, points, rng.random((len(points), 2), np.float32))
+                toward, distance, weight = light_sample(
+                    light, points, rng.random((len(points), 2), np.float32)
+                )
                 some = np.flatnonzero(weight > 1e-4)
-                seen = some[~self.surfaces.blocked(points[some], toward[some], np.full(len(some), 0.98, np.float32))]
+                seen = some[
+                    ~self.surfaces.blocked(
+                        points[some], toward[some], np.full(len(some), 0.98, np.float32)
+                    )
+                ]
                 cosine = np.maximum(toward[seen] @ AXES.T / distance[seen, None], 0)
                 amount = (weight[seen] / count)[:, None] * cosine
                 direct[seen] += amount[..., None] * light.radiance.astype(np.float32)
@@ -88,7 +96,9 @@ class Lighting:
             ray = np.broadcast_to(sun.direction.astype(np.float32), points.shape)
             lit = ~self.surfaces.blocked(points, ray, np.full(len(points), 100, np.float32))
             cosine = np.maximum(AXES @ sun.direction, 0).astype(np.float32)
-            direct += lit[:, None, None] * cosine[:, None] * sun.irradiance.astype(np.float32) / np.pi
+            direct += (
+                lit[:, None, None] * cosine[:, None] * sun.irradiance.astype(np.float32) / np.pi
+            )
         directions = rng.standard_normal((PROBE_RAYS, 3)).astype(np.float32)
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         rays = np.broadcast_to(directions, (len(points), PROBE_RAYS, 3)).reshape(-1, 3)
@@ -113,7 +123,9 @@ class Lighting:
             radiance[valid] = np.minimum(albedo * self.ambient(place, normal) + glow, BRIGHTEST)
             # uniform directions over the sphere: irradiance / π is 4 times the mean of L·cos
             arrived = np.einsum("prc,pra->pac", radiance.reshape(-1, PROBE_RAYS, 3), cosine)
-            self._probes = _filled(direct + arrived * np.float32(4.0 / PROBE_RAYS), good, self._shape)
+            self._probes = _filled(
+                direct + arrived * np.float32(4.0 / PROBE_RAYS), good, self._shape
+            )
         return self._probes
 
     def _glow(self, triangle: NDArray[np.int32]) -> Array:
@@ -131,10 +143,11 @@ class Lighting:
         weight = normals**2
         axis = np.where(normals >= 0, [0, 1, 2], [3, 4, 5])
         total = np.zeros((len(points), 3), np.float32)
-        nx, ny, nz = self._shape
+        _, ny, nz = self._shape
         for corner in range(8):
             step = np.array([corner >> 2 & 1, corner >> 1 & 1, corner & 1])
-            part = np.where(step == 1, share, 1 - share).prod(axis=1)
+            near = np.where(step == 1, share, 1 - share)
+            part = near[:, 0] * near[:, 1] * near[:, 2]
             index = base + step
             flat = (index[:, 0] * ny + index[:, 1]) * nz + index[:, 2]
             for k in range(3):
@@ -171,7 +184,9 @@ class Lighting:
         """Radiance that surfaces emit towards an eye; a screen's image is its texture."""
         material = self.surfaces.scene.mesh.material[triangle]
         base = np.maximum(self.surfaces.colour[material], 1e-4)
-        return np.asarray(self.surfaces.glow[material] * np.minimum(albedo / base, 1.0), np.float32)
+        return np.asarray(
+            self.surfaces.glow[material] * np.minimum(albedo / base, 1.0), np.float32
+        )
 
     def irradiance(
         self, points: Array, normals: Array, faces: Array, rng: np.random.Generator
@@ -193,11 +208,15 @@ class Lighting:
         each = min(4, max(1, LIGHT_SAMPLES // max(1, len(self.lights))))
         for light in self.lights:
             for _ in range(each):
-                toward, distance, weight = light_sample(light, points, rng.random((count, 2), np.float32))
+                toward, distance, weight = light_sample(
+                    light, points, rng.random((count, 2), np.float32)
+                )
                 weight = weight * np.maximum(dot(toward, normals) / distance, 0) / each
                 weight[dot(toward, faces) <= 0] = 0
                 some = np.flatnonzero(weight * light.radiance.max() > 1e-3)
-                hidden = self.surfaces.blocked(starts[some], toward[some], np.full(len(some), 0.98, np.float32))
+                hidden = self.surfaces.blocked(
+                    starts[some], toward[some], np.full(len(some), 0.98, np.float32)
+                )
                 seen = some[~hidden]
                 direct[seen] += weight[seen, None] * light.radiance.astype(np.float32)
         return direct, self._sunlight(starts, normals, rng), self._bounced(starts, normals, rng)
@@ -211,7 +230,9 @@ class Lighting:
         some = np.flatnonzero(cosine > 0)
         for _ in range(2):
             rays = sun.direction + rng.normal(0, 0.006, (len(some), 3))
-            hidden = self.surfaces.blocked(starts[some], rays.astype(np.float32), np.full(len(some), 100, np.float32))
+            hidden = self.surfaces.blocked(
+                starts[some], rays.astype(np.float32), np.full(len(some), 100, np.float32)
+            )
             seen = some[~hidden]
             light[seen] += cosine[seen, None] * (sun.irradiance / (2 * np.pi)).astype(np.float32)
         return light
@@ -232,7 +253,8 @@ class Lighting:
         colour = self.surfaces.albedo(part, 0.15)
         arriving = self.ambient_coarse(place, normal, rng.random((len(met), 3), np.float32))
         radiance[met] = np.minimum(colour * arriving + self._glow(part.triangle), BRIGHTEST)
-        return np.einsum("prc->pc", radiance.reshape(count, GATHER_RAYS, 3)) / np.float32(GATHER_RAYS)
+        total = np.einsum("prc->pc", radiance.reshape(count, GATHER_RAYS, 3))
+        return np.asarray(total / GATHER_RAYS, np.float32)
 
 
 def _filled(values: Array, good: NDArray[np.bool_], shape: tuple[int, ...]) -> Array:
@@ -287,7 +309,7 @@ def smooth_along_surfaces(
                 total[here] += light[there] * weight[..., None]
                 sum_of_weights[here] += weight
         light = total / sum_of_weights[..., None]
-    return light
+    return np.asarray(light, np.float32)
 
 
 def _window(length: int, shift: int) -> slice:

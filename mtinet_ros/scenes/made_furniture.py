@@ -9,7 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from mtinet_ros.scenes import pictures
-from mtinet_ros.scenes.mesh import Material, Mesh, box, cushion, joined, quad, revolved, surface
+from mtinet_ros.scenes.mesh import (
+    Material,
+    Mesh,
+    box,
+    cushion,
+    joined,
+    quad,
+    revolved,
+    surface,
+    triple,
+)
 from mtinet_ros.scenes.texture import (
     Generator,
     fabric_material,
@@ -29,7 +39,9 @@ def hard_material(rng: Generator) -> Material:
     return wood_material(rng) if rng.random() < 0.65 else paint_material(rng)
 
 
-def legs(rng: Generator, width: float, depth: float, height: float, material: Material) -> list[Mesh]:
+def legs(
+    rng: Generator, width: float, depth: float, height: float, material: Material
+) -> list[Mesh]:
     """Four legs, square or round, 2 to 7 cm thick, or two sleds."""
     thick = float(rng.choice([0.02, 0.025, 0.035, 0.05, 0.07]))
     x, y = width / 2 - thick, depth / 2 - thick
@@ -58,13 +70,23 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
     top = lift + thick
     if rng.random() < 0.8:
         share, drop = rng.uniform(0.55, 0.95), rng.uniform(0.08, 0.3)
-        parts.append(_duvet(rng, width, length * share, top, drop, cover).moved((0, -length * (1 - share) / 2, 0)))
+        parts.append(
+            _duvet(rng, width, length * share, top, drop, cover).moved(
+                (0, -length * (1 - share) / 2, 0)
+            )
+        )
     count = 1 if width < 1.2 else 2
     for row in range(int(rng.integers(1, 3))):
         for place in range(count):
-            size = (width / count * rng.uniform(0.7, 0.9), rng.uniform(0.3, 0.45), rng.uniform(0.1, 0.2))
+            size = (
+                width / count * rng.uniform(0.7, 0.9),
+                rng.uniform(0.3, 0.45),
+                rng.uniform(0.1, 0.2),
+            )
             x = (place + 0.5) * width / count - width / 2
-            pillow = cushion(size, sheet if row == 0 else fabric_material(rng), softness=3, steps=8)
+            pillow = cushion(
+                size, sheet if row == 0 else fabric_material(rng), softness=3, steps=8
+            )
             tilt = rng.uniform(0.1, 1.0)
             parts.append(
                 pillow.moved((0, 0, 0), rng.normal(0, 0.1), tilt).moved(
@@ -74,24 +96,31 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
     if rng.random() < 0.75:
         high = rng.uniform(0.75, 1.3)
         board = fabric_material(rng) if rng.random() < 0.35 else base
-        parts.append(box((width + rng.uniform(0, 0.15), 0.06, high), board, (0, length / 2 + 0.03, 0)))
+        parts.append(
+            box((width + rng.uniform(0, 0.15), 0.06, high), board, (0, length / 2 + 0.03, 0))
+        )
     if rng.random() < 0.25:
         parts.append(box((width, 0.05, rng.uniform(0.4, 0.75)), base, (0, -length / 2 - 0.025, 0)))
     return joined(parts)
 
 
-def _duvet(rng: Generator, width: float, length: float, top: float, drop: float, cover: Material) -> Mesh:
+def _duvet(
+    rng: Generator, width: float, length: float, top: float, drop: float, cover: Material
+) -> Mesh:
     """A sheet over the mattress with folds, hanging down by `drop` at the sides and the foot."""
     across = np.concatenate([[-1.0, -1.0], np.linspace(-0.96, 0.96, 24), [1.0, 1.0]])
     along = np.linspace(-1, 1, 30)
     x, y = np.meshgrid(across * (width / 2 + 0.02), along * length / 2)
     puff = 0.04 + rng.uniform(0.005, 0.03) * (
-        np.sin(x * rng.uniform(4, 12) + rng.uniform(0, 6)) * np.sin(y * rng.uniform(4, 12) + rng.uniform(0, 6))
+        np.sin(x * rng.uniform(4, 12) + rng.uniform(0, 6))
+        * np.sin(y * rng.uniform(4, 12) + rng.uniform(0, 6))
     )
     z = top + puff
     z[:, 0] = z[:, -1] = top - drop
     z[:, 1] = z[:, -2] = top - drop * 0.3
-    foot = np.stack([x[0], np.full_like(x[0], -length / 2 - 0.03), np.full_like(x[0], top - drop)], -1)
+    foot = np.stack(
+        [x[0], np.full_like(x[0], -length / 2 - 0.03), np.full_like(x[0], top - drop)], -1
+    )
     grid = np.concatenate([foot[None], np.stack([x, y, z], -1)])
     return surface(grid, cover)
 
@@ -111,7 +140,14 @@ def table(rng: Generator, width: float, depth: float, height: float) -> Mesh:
     parts = [box((width, depth, thick), top, (0, 0, height - thick))]
     parts += legs(rng, width, depth, height - thick, frame)
     if rng.random() < 0.5:
-        parts.append(box((width * 0.9, depth * 0.9, 0.06), frame, (0, 0, height - thick - 0.06), faces="xXyY"))
+        parts.append(
+            box(
+                (width * 0.9, depth * 0.9, 0.06),
+                frame,
+                (0, 0, height - thick - 0.06),
+                faces="xXyY",
+            )
+        )
     return joined(parts)
 
 
@@ -132,12 +168,21 @@ def chair(rng: Generator) -> Mesh:
     w, d, h = rng.uniform(0.38, 0.5), rng.uniform(0.38, 0.5), rng.uniform(0.42, 0.48)
     back = rng.uniform(0.32, 0.6)
     parts = legs(rng, w, d, h, frame)
-    parts.append(cushion((w, d, rng.uniform(0.03, 0.08)), seat, (0, 0, h - 0.01), softness=8, steps=6))
-    posts = [box((0.025, 0.025, back), frame, (x, d / 2 - 0.02, h)) for x in (-w / 2 + 0.02, w / 2 - 0.02)]
+    parts.append(
+        cushion((w, d, rng.uniform(0.03, 0.08)), seat, (0, 0, h - 0.01), softness=8, steps=6)
+    )
+    posts = [
+        box((0.025, 0.025, back), frame, (x, d / 2 - 0.02, h))
+        for x in (-w / 2 + 0.02, w / 2 - 0.02)
+    ]
     parts += posts
     kind = rng.integers(3)
     if kind == 0:
-        parts.append(cushion((w, 0.04, back * 0.6), seat, (0, d / 2 - 0.03, h + back * 0.4), softness=8, steps=6))
+        parts.append(
+            cushion(
+                (w, 0.04, back * 0.6), seat, (0, d / 2 - 0.03, h + back * 0.4), softness=8, steps=6
+            )
+        )
     elif kind == 1:
         for z in np.linspace(0.25, 0.95, int(rng.integers(2, 5))):
             parts.append(box((w, 0.02, 0.04), frame, (0, d / 2 - 0.02, h + back * z)))
@@ -151,7 +196,12 @@ def chair(rng: Generator) -> Mesh:
 def sofa(rng: Generator, width: float) -> Mesh:
     """Base, seat and back cushions, arms, perhaps short legs and loose pillows."""
     cloth = fabric_material(rng)
-    d, seat, arm, back = rng.uniform(0.8, 0.98), rng.uniform(0.36, 0.45), rng.uniform(0.1, 0.26), rng.uniform(0.7, 0.92)
+    d, seat, arm, back = (
+        rng.uniform(0.8, 0.98),
+        rng.uniform(0.36, 0.45),
+        rng.uniform(0.1, 0.26),
+        rng.uniform(0.7, 0.92),
+    )
     lift = rng.uniform(0.02, 0.15)
     count = max(1, round((width - 2 * arm) / 0.75))
     inner = (width - 2 * arm) / count
@@ -163,8 +213,12 @@ def sofa(rng: Generator, width: float) -> Mesh:
         parts.append(cushion(size, cloth, (side * (width - arm) / 2, 0, lift), softness=9))
     for place in range(count):
         x = (place + 0.5) * inner - (width - 2 * arm) / 2
-        parts.append(cushion((inner * 0.99, d - 0.2, 0.17), cloth, (x, -0.1, seat - 0.12), softness=7))
-        parts.append(cushion((inner * 0.97, 0.18, 0.42), cloth, (x, d / 2 - 0.27, seat), softness=5))
+        parts.append(
+            cushion((inner * 0.99, d - 0.2, 0.17), cloth, (x, -0.1, seat - 0.12), softness=7)
+        )
+        parts.append(
+            cushion((inner * 0.97, 0.18, 0.42), cloth, (x, d / 2 - 0.27, seat), softness=5)
+        )
     for _ in range(int(rng.integers(0, 4))):
         pillow = cushion((0.42, 0.14, 0.4), fabric_material(rng), softness=3, steps=8)
         x = rng.uniform(-0.5, 0.5) * (width - 2 * arm - 0.3)
@@ -179,28 +233,51 @@ def cabinet(rng: Generator, width: float, depth: float, height: float) -> Mesh:
     parts = [box((width, depth - 0.02, height), case, (0, 0.01, 0))]
     drawers = rng.random() < 0.5 and height < 1.4
     columns = max(1, round(width / rng.uniform(0.4, 0.7)))
-    rows = max(1, round(height / rng.uniform(0.18, 0.35))) if drawers else 1 if height < 1.3 or rng.random() < 0.6 else 2
+    rows = (
+        max(1, round(height / rng.uniform(0.18, 0.35)))
+        if drawers
+        else 1
+        if height < 1.3 or rng.random() < 0.6
+        else 2
+    )
     foot, handle = rng.uniform(0.0, 0.1), metal_material(rng)
     w, h = width / columns, (height - foot) / rows
     knob = rng.integers(3)
     for column in range(columns):
         for row in range(rows):
             x, z = (column + 0.5) * w - width / 2, foot + row * h
-            parts.append(box((w - 0.008, 0.018, h - 0.008), front, (x, -depth / 2 + 0.011, z + 0.004)))
+            parts.append(
+                box((w - 0.008, 0.018, h - 0.008), front, (x, -depth / 2 + 0.011, z + 0.004))
+            )
             if knob == 0:
-                parts.append(box((0.025, 0.025, 0.025), handle, (x, -depth / 2 - 0.01, z + h * 0.6)))
+                parts.append(
+                    box((0.025, 0.025, 0.025), handle, (x, -depth / 2 - 0.01, z + h * 0.6))
+                )
             elif knob == 1 and drawers:
-                parts.append(box((w * 0.4, 0.02, 0.012), handle, (x, -depth / 2 - 0.01, z + h * 0.7)))
+                parts.append(
+                    box((w * 0.4, 0.02, 0.012), handle, (x, -depth / 2 - 0.01, z + h * 0.7))
+                )
             elif knob == 1:
                 side = w * 0.4 if column % 2 == 0 else -w * 0.4
-                parts.append(box((0.015, 0.025, min(0.3, h * 0.3)), handle, (x + side, -depth / 2 - 0.01, z + h * 0.45)))
+                parts.append(
+                    box(
+                        (0.015, 0.025, min(0.3, h * 0.3)),
+                        handle,
+                        (x + side, -depth / 2 - 0.01, z + h * 0.45),
+                    )
+                )
     return joined(parts)
 
 
 def worktop(rng: Generator, width: float, depth: float) -> Mesh:
     """A slab of stone or wood, 2 to 5 cm."""
-    stone = Material((1, 1, 1), marble(rng, wall_colour(rng) * rng.uniform(0.2, 1)), 0.8, 0.05, 0.1)
-    return box((width, depth, rng.uniform(0.02, 0.05)), stone if rng.random() < 0.6 else wood_material(rng))
+    stone = Material(
+        (1, 1, 1), marble(rng, wall_colour(rng) * rng.uniform(0.2, 1)), 0.8, 0.05, 0.1
+    )
+    return box(
+        (width, depth, rng.uniform(0.02, 0.05)),
+        stone if rng.random() < 0.6 else wood_material(rng),
+    )
 
 
 def hob_and_sink(rng: Generator, length: float, top: float) -> list[Mesh]:
@@ -211,11 +288,19 @@ def hob_and_sink(rng: Generator, length: float, top: float) -> list[Mesh]:
         parts.append(box((0.58, 0.5, 0.008), BLACK, (x, 0, top)))
         for dx, dy in ((-0.14, -0.12), (0.14, -0.12), (-0.14, 0.12), (0.14, 0.12)):
             ring = [(0.09, 0.0), (0.09, 0.002), (0.0, 0.002)]
-            parts.append(revolved(ring, Material((0.05, 0.05, 0.05)), (x + dx, dy, top + 0.008), 16))
+            parts.append(
+                revolved(ring, Material((0.05, 0.05, 0.05)), (x + dx, dy, top + 0.008), 16)
+            )
     if rng.random() < 0.75:
         x = rng.uniform(-0.5, 0.5) * (length - 0.7)
         parts.append(box((0.55, 0.45, 0.01), CHROME, (x, 0, top)))
-        parts.append(box((0.4, 0.34, 0.002), Material((0.08, 0.08, 0.08), mirror=0.2), (x, -0.02, top + 0.01)))
+        parts.append(
+            box(
+                (0.4, 0.34, 0.002),
+                Material((0.08, 0.08, 0.08), mirror=0.2),
+                (x, -0.02, top + 0.01),
+            )
+        )
         parts.append(revolved([(0.02, 0.0), (0.015, 0.28)], CHROME, (x, 0.2, top), 8))
         parts.append(box((0.025, 0.2, 0.025), CHROME, (x, 0.1, top + 0.27)))
     return parts
@@ -240,21 +325,28 @@ def shelf(rng: Generator, width: float, depth: float, height: float) -> tuple[Me
             if rng.random() < fill:
                 x = -width / 2 + column * width / columns + thick
                 place = (x, row * gap + thick)
-                things.append(books(rng, width / columns - 1.5 * thick, depth * 0.8, gap - thick).moved((place[0], 0, place[1])))
+                things.append(
+                    books(rng, width / columns - 1.5 * thick, depth * 0.8, gap - thick).moved(
+                        (place[0], 0, place[1])
+                    )
+                )
     return joined(parts), joined(things) if things else None
 
 
 def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
     """A row of books from x = 0 to at most `width`, some missing at the end, the last one leaning."""
     x, end = 0.0, width * rng.uniform(0.4, 1.0)
-    parts = []
+    parts: list[Mesh] = []
     colours = pictures.spines(rng, 60)
     tall = rng.uniform(0.55, 0.9) * height
     while x < end - 0.05 and len(parts) < 60:
         thick = min(rng.uniform(0.012, 0.05), end - x)
-        size = (thick * 0.96, depth * rng.uniform(0.6, 1.0), min(tall * rng.uniform(0.75, 1.1), height * 0.98))
-        red, green, blue = (float(v) for v in colours[len(parts)] ** 2.2)
-        cover = Material((red, green, blue), mirror=0.02)
+        size = (
+            thick * 0.96,
+            depth * rng.uniform(0.6, 1.0),
+            min(tall * rng.uniform(0.75, 1.1), height * 0.98),
+        )
+        cover = Material(triple(colours[len(parts)] ** 2.2), mirror=0.02)
         parts.append(box(size, cover, (x + thick / 2, -(depth - size[1]) / 2, 0), faces="xXyZ"))
         x += thick
     return joined(parts) if parts else box((0.05, depth * 0.5, height * 0.5), BLACK, (0.03, 0, 0))
@@ -272,7 +364,9 @@ def television(rng: Generator, width: float, *, stand: bool, kind: str = "tv") -
     lift = rng.uniform(0.04, 0.18) if stand else 0.0
     if rng.random() < (0.55 if kind == "tv" else 0.25):
         tone = rng.uniform(0.003, 0.02)
-        screen = Material((tone, tone, tone), mirror=rng.uniform(0.03, 0.1), roughness=rng.uniform(0.0, 0.15))
+        screen = Material(
+            (tone, tone, tone), mirror=rng.uniform(0.03, 0.1), roughness=rng.uniform(0.0, 0.15)
+        )
     else:
         image = pictures.broadcast(rng) if kind == "tv" else pictures.screen(rng)
         bright = float(rng.uniform(0.25, 1.1))

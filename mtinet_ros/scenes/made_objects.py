@@ -11,7 +11,17 @@ import numpy as np
 
 from mtinet_ros.scenes import pictures
 from mtinet_ros.scenes.made_furniture import BLACK, CHROME, hard_material
-from mtinet_ros.scenes.mesh import Material, Mesh, box, cushion, joined, quad, revolved, surface
+from mtinet_ros.scenes.mesh import (
+    Material,
+    Mesh,
+    box,
+    cushion,
+    joined,
+    quad,
+    revolved,
+    surface,
+    triple,
+)
 from mtinet_ros.scenes.texture import (
     Generator,
     fabric_colour,
@@ -28,7 +38,12 @@ def framed(rng: Generator, width: float, height: float) -> Mesh:
     kind = rng.random()
     frame, edge, thick = hard_material(rng), rng.uniform(0.01, 0.07), rng.uniform(0.01, 0.04)
     shape = (160, max(24, int(160 * width / height)))
-    image = Material((1, 1, 1), pictures.picture(rng, shape), mirror=float(rng.choice([0.0, 0.0, 0.05])), roughness=0.05)
+    image = Material(
+        (1, 1, 1),
+        pictures.picture(rng, shape),
+        mirror=float(rng.choice([0.0, 0.0, 0.05])),
+        roughness=0.05,
+    )
     if kind < 0.3:
         edge, thick = 0.0, thick if kind < 0.2 else 0.002
     parts = [box((width, thick, height), frame, (0, -thick / 2, 0))]
@@ -76,7 +91,9 @@ def rug(rng: Generator, width: float, depth: float) -> Mesh:
         profile = [(radius, 0.0), (radius, thick), (0.0, thick)]
         return revolved(profile, fabric_material(rng), segments=36)
     material = fabric_material(rng) if kind < 0.5 else Material((1, 1, 1), oriental(rng))
-    top = quad((-width / 2, -depth / 2, thick), (width, 0, 0), (0, depth, 0), material, fit=kind >= 0.5)
+    top = quad(
+        (-width / 2, -depth / 2, thick), (width, 0, 0), (0, depth, 0), material, fit=kind >= 0.5
+    )
     return joined([top, box((width, depth, thick - 0.001), fabric_material(rng), faces="xXyY")])
 
 
@@ -87,7 +104,7 @@ def curtain(rng: Generator, width: float, height: float, material: Material) -> 
     depth = rng.uniform(0.02, 0.05)
     rows = np.linspace(0, height, 5)[:, None]
     phase = rng.uniform(0, 6) + 0.3 * np.sin(rows * 2)
-    y = -0.06 - depth * np.sin(2 * np.pi * folds * x[None] / width + phase)
+    y = -0.1 - depth * np.sin(2 * np.pi * folds * x[None] / width + phase)
     grid = np.stack([np.repeat(x[None], 5, 0), y, np.repeat(rows, len(x), 1)], -1)
     return surface(grid, material)
 
@@ -97,11 +114,15 @@ def blind(rng: Generator, width: float, height: float) -> Mesh:
     material = paint_material(rng) if rng.random() < 0.5 else Material((0.7, 0.7, 0.68))
     drop = height * rng.uniform(0.25, 1.0)
     if rng.random() < 0.4:
-        return quad((-width / 2, -0.02, height - drop), (width, 0, 0), (0, 0, drop), fabric_material(rng))
+        return quad(
+            (-width / 2, -0.02, height - drop), (width, 0, 0), (0, 0, drop), fabric_material(rng)
+        )
     slats = max(2, int(drop / 0.05))
     slat = box((width, 0.035, 0.002), material)
     tilt = rng.uniform(-1.0, 1.0)
-    return joined([slat.moved((0, -0.03, height - 0.025 - 0.05 * i), 0.0, tilt) for i in range(slats)])
+    return joined(
+        [slat.moved((0, -0.03, height - 0.025 - 0.05 * i), 0.0, tilt) for i in range(slats)]
+    )
 
 
 def radiator(rng: Generator, width: float, height: float) -> Mesh:
@@ -109,7 +130,11 @@ def radiator(rng: Generator, width: float, height: float) -> Mesh:
     paint = Material((0.75, 0.75, 0.72), mirror=0.03)
     count = max(3, int(width / rng.uniform(0.05, 0.1)))
     ribs = [
-        box((width / count * 0.7, 0.08, height), paint, ((i + 0.5) * width / count - width / 2, -0.07, 0))
+        box(
+            (width / count * 0.7, 0.08, height),
+            paint,
+            ((i + 0.5) * width / count - width / 2, -0.07, 0),
+        )
         for i in range(count)
     ]
     return joined([*ribs, box((width, 0.03, height * 0.9), paint, (0, -0.07, height * 0.05))])
@@ -122,12 +147,18 @@ def standing_lamp(rng: Generator, height: float) -> tuple[Mesh, Mesh]:
     radius = max(radius, 0.07)
     foot = [(radius * 0.8, 0.0), (radius * 0.8, 0.02), (0.012, 0.03), (0.012, height - tall * 0.5)]
     if height < 0.8 and rng.random() < 0.6:  # a vase as foot
-        foot = [(radius * 0.5, 0.0), (radius * 0.7, height * 0.2), (radius * 0.3, height * 0.5), (0.012, height - tall * 0.5)]
+        foot = [
+            (radius * 0.5, 0.0),
+            (radius * 0.7, height * 0.2),
+            (radius * 0.3, height * 0.5),
+            (0.012, height - tall * 0.5),
+        ]
     lower = radius * rng.uniform(1.0, 1.4)
     tint = fabric_colour(rng) * 0.5 + 0.5
-    red, green, blue = (float(v) for v in tint)
-    shade = Material((red * 0.7, green * 0.7, blue * 0.7))
-    return revolved(foot, metal, segments=14), revolved([(lower, height - tall), (radius * rng.uniform(0.6, 1.0), height)], shade, segments=20)
+    shade = Material(triple(tint * np.float32(0.7)))
+    return revolved(foot, metal, segments=14), revolved(
+        [(lower, height - tall), (radius * rng.uniform(0.6, 1.0), height)], shade, segments=20
+    )
 
 
 def bottle(rng: Generator) -> Mesh:
@@ -135,13 +166,34 @@ def bottle(rng: Generator) -> Mesh:
     height, radius = rng.uniform(0.06, 0.34), rng.uniform(0.025, 0.08)
     kind = rng.integers(4)
     if kind == 0:
-        profile = [(radius, 0.0), (radius, height * 0.6), (radius * 0.35, height * 0.78), (radius * 0.3, height), (0.0, height)]
+        profile = [
+            (radius, 0.0),
+            (radius, height * 0.6),
+            (radius * 0.35, height * 0.78),
+            (radius * 0.3, height),
+            (0.0, height),
+        ]
     elif kind == 1:
-        profile = [(radius * 0.8, 0.0), (radius, height), (radius * 0.9, height), (radius * 0.7, 0.01)]
+        profile = [
+            (radius * 0.8, 0.0),
+            (radius, height),
+            (radius * 0.9, height),
+            (radius * 0.7, 0.01),
+        ]
     elif kind == 2:
-        profile = [(radius * 0.5, 0.0), (radius * 1.6, height * 0.4), (radius * 0.7, height * 0.85), (radius, height)]
+        profile = [
+            (radius * 0.5, 0.0),
+            (radius * 1.6, height * 0.4),
+            (radius * 0.7, height * 0.85),
+            (radius, height),
+        ]
     else:
-        profile = [(radius * 0.6, 0.0), (radius * 1.8, height * 0.35), (radius * 1.7, height * 0.35), (radius * 0.5, 0.01)]
+        profile = [
+            (radius * 0.6, 0.0),
+            (radius * 1.8, height * 0.35),
+            (radius * 1.7, height * 0.35),
+            (radius * 0.5, 0.01),
+        ]
     material = paint_material(rng)
     if rng.random() < 0.2:
         material = Material((0.3, 0.4, 0.35), mirror=0.1, roughness=0.02, clear=0.55)
@@ -171,20 +223,26 @@ def cloth_heap(rng: Generator) -> Mesh:
     """Clothes or a towel dropped somewhere: a crumpled blob."""
     size = rng.uniform([0.25, 0.2, 0.06], [0.6, 0.5, 0.2])
     blob = cushion(size, fabric_material(rng), softness=2.2, steps=9)
-    bumps = 1 + 0.12 * np.sin(blob.corners * rng.uniform(8, 25) + rng.uniform(0, 6)).sum(-1, keepdims=True)
+    bumps = 1 + 0.12 * np.sin(blob.corners * rng.uniform(8, 25) + rng.uniform(0, 6)).sum(
+        -1, keepdims=True
+    )
     corners = np.asarray(blob.corners * bumps, np.float32)
     return Mesh(corners, blob.uv, blob.normals, blob.material, blob.materials)
 
 
 def pillow(rng: Generator) -> Mesh:
     """A cushion lying on the floor."""
-    return cushion(rng.uniform([0.35, 0.35, 0.1], [0.6, 0.6, 0.2]), fabric_material(rng), softness=3, steps=8)
+    return cushion(
+        rng.uniform([0.35, 0.35, 0.1], [0.6, 0.6, 0.2]), fabric_material(rng), softness=3, steps=8
+    )
 
 
 def ceiling_fixture(rng: Generator, width: float, depth: float) -> tuple[Mesh, Mesh]:
     """Body (z downwards from 0) and glowing underside of a ceiling light."""
     body = box((width, depth, 0.05), Material((0.75, 0.75, 0.75)), (0, 0, -0.05), faces="xXyY")
-    face = quad((-width / 2, depth / 2, -0.05), (width, 0, 0), (0, -depth, 0), Material((0.8, 0.8, 0.8)))
+    face = quad(
+        (-width / 2, depth / 2, -0.05), (width, 0, 0), (0, -depth, 0), Material((0.8, 0.8, 0.8))
+    )
     return body, face
 
 
@@ -194,7 +252,12 @@ def keyboard(rng: Generator) -> Mesh:
     keys = Material((tone, tone, tone))
     parts = [box((0.43, 0.14, 0.02), keys)]
     parts += [
-        box((0.4, 0.02, 0.006), BLACK if tone > 0.1 else CHROME, (0, -0.05 + 0.027 * row, 0.02), faces="xXyYZ")
+        box(
+            (0.4, 0.02, 0.006),
+            BLACK if tone > 0.1 else CHROME,
+            (0, -0.05 + 0.027 * row, 0.02),
+            faces="xXyYZ",
+        )
         for row in range(4)
     ]
     parts.append(cushion((0.06, 0.1, 0.035), keys, (0.3, 0, 0), softness=2.5, steps=5))

@@ -6,13 +6,21 @@ Object frame: x to the right, y to the back (a piece of furniture faces −y), z
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
+Vector = Sequence[float] | NDArray[np.floating]
+"""Three numbers."""
+
+
+def triple(values: Iterable[float]) -> Colour:
+    """Three numbers as a tuple of floats."""
+    first, second, third = (float(value) for value in values)
+    return first, second, third
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +73,7 @@ class Mesh:
         return points.min(axis=0), points.max(axis=0)
 
     def moved(
-        self, position: Sequence[float] = (0.0, 0.0, 0.0), yaw: float = 0.0, tilt: float = 0.0
+        self, position: Vector = (0.0, 0.0, 0.0), yaw: float = 0.0, tilt: float = 0.0
     ) -> Mesh:
         """Tilted about x, then turned about z (radians, counter-clockwise), then translated."""
         rotation = _turn(yaw) @ _tip(tilt)
@@ -77,7 +85,7 @@ class Mesh:
             normals=(self.normals @ rotation.T).astype(np.float32),
         )
 
-    def scaled(self, factors: Sequence[float]) -> Mesh:
+    def scaled(self, factors: Vector) -> Mesh:
         """Scaled per axis about the origin."""
         scale = np.asarray(factors, np.float32)
         normals = self.normals / scale
@@ -112,9 +120,7 @@ def face_normals(corners: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(normal / np.maximum(length, 1e-20), np.float32)
 
 
-def flat_mesh(
-    corners: NDArray[np.float32], uv: NDArray[np.float32], material: Material
-) -> Mesh:
+def flat_mesh(corners: NDArray[np.float32], uv: NDArray[np.float32], material: Material) -> Mesh:
     """A mesh of one material with flat shading."""
     corners = np.asarray(corners, np.float32)
     normals = np.repeat(face_normals(corners)[:, None], 3, axis=1)
@@ -135,16 +141,19 @@ def joined(meshes: Sequence[Mesh]) -> Mesh:
         np.concatenate([mesh.uv for mesh in meshes]),
         np.concatenate([mesh.normals for mesh in meshes]),
         np.concatenate(
-            [mesh.material + np.int32(offset) for mesh, offset in zip(meshes, offsets, strict=False)]
+            [
+                mesh.material + np.int32(offset)
+                for mesh, offset in zip(meshes, offsets, strict=False)
+            ]
         ).astype(np.int32),
         tuple(material for mesh in meshes for material in mesh.materials),
     )
 
 
 def quad(
-    origin: Sequence[float],
-    along: Sequence[float],
-    up: Sequence[float],
+    origin: Vector,
+    along: Vector,
+    up: Vector,
     material: Material,
     *,
     fit: bool = False,
@@ -159,9 +168,9 @@ def quad(
 
 
 def box(
-    size: Sequence[float],
+    size: Vector,
     material: Material,
-    position: Sequence[float] = (0.0, 0.0, 0.0),
+    position: Vector = (0.0, 0.0, 0.0),
     *,
     faces: str = "xXyYzZ",
 ) -> Mesh:
@@ -228,7 +237,7 @@ def surface(
 def revolved(
     profile: Sequence[tuple[float, float]],
     material: Material,
-    position: Sequence[float] = (0.0, 0.0, 0.0),
+    position: Vector = (0.0, 0.0, 0.0),
     segments: int = 20,
 ) -> Mesh:
     """A solid of revolution about z: `profile` is (radius, height) from bottom to top."""
@@ -246,9 +255,9 @@ def revolved(
 
 
 def cushion(
-    size: Sequence[float],
+    size: Vector,
     material: Material,
-    position: Sequence[float] = (0.0, 0.0, 0.0),
+    position: Vector = (0.0, 0.0, 0.0),
     *,
     softness: float = 4.0,
     steps: int = 12,

@@ -12,7 +12,7 @@ import numpy as np
 
 from mtinet_ros.scenes.made_furniture import CHROME
 from mtinet_ros.scenes.made_objects import blind, curtain
-from mtinet_ros.scenes.mesh import Material, Mesh, box, joined, quad
+from mtinet_ros.scenes.mesh import Material, Mesh, box, joined, quad, triple
 from mtinet_ros.scenes.texture import (
     Generator,
     carpet,
@@ -33,7 +33,9 @@ def _frame_material(rng: Generator) -> Material:
     return wood_material(rng) if rng.random() < 0.6 else paint_material(rng)
 
 
-def _border(width: float, height: float, edge: float, thick: float, y: float, material: Material) -> list[Mesh]:
+def _border(
+    width: float, height: float, edge: float, thick: float, y: float, material: Material
+) -> list[Mesh]:
     """Four bars around a rectangle that starts at z = 0."""
     return [
         box((width, thick, edge), material, (0, y, 0)),
@@ -57,9 +59,14 @@ def window(rng: Generator, width: float, height: float, reveal: float) -> Mesh:
         parts.append(box((width, 0.03, 0.03), material, (0, y, row * height / rows)))
     parts.append(quad((-width / 2, y + 0.005, 0), (width, 0, 0), (0, 0, height), PANE))
     if rng.random() < 0.7:
-        parts.append(box((width + 0.1, reveal + 0.08, 0.03), material, (0, reveal / 2 - 0.05, -0.03)))
+        parts.append(
+            box((width + 0.1, reveal + 0.08, 0.03), material, (0, reveal / 2 - 0.05, -0.03))
+        )
     if rng.random() < 0.4:
-        parts += [part.moved((0, 0, -0.07)) for part in _border(width + 0.14, height + 0.14, 0.07, 0.02, -0.01, material)]
+        parts += [
+            part.moved((0, 0, -0.07))
+            for part in _border(width + 0.14, height + 0.14, 0.07, 0.02, -0.01, material)
+        ]
     return joined(parts)
 
 
@@ -81,7 +88,11 @@ def dressing(rng: Generator, width: float, height: float, floor: float) -> Mesh 
             if rng.random() < 0.9:
                 x = side * (width / 2 + 0.12 - each / 2)
                 parts.append(curtain(rng, each, top - lower, cloth).moved((x, 0, lower)))
-        rod = box((width + 0.4, 0.025, 0.025), CHROME if rng.random() < 0.5 else wood_material(rng), (0, -0.06, top))
+        rod = box(
+            (width + 0.4, 0.025, 0.025),
+            CHROME if rng.random() < 0.5 else wood_material(rng),
+            (0, -0.1, top),
+        )
         parts.append(rod)
     if kind > 0.5 and rng.random() < 0.7:
         parts.append(blind(rng, width * 0.98, height))
@@ -100,10 +111,20 @@ def door_leaf(rng: Generator, width: float, height: float) -> tuple[Mesh, bool]:
         parts.append(box((width, thick, height), material))
     elif kind < 0.6:
         parts.append(box((width, thick - 0.02, height), material))
-        edge, rows, columns = width * rng.uniform(0.1, 0.16), int(rng.integers(1, 5)), int(rng.integers(1, 3))
+        edge, rows, columns = (
+            width * rng.uniform(0.1, 0.16),
+            int(rng.integers(1, 5)),
+            int(rng.integers(1, 3)),
+        )
         parts += _border(width, height, edge, thick, 0.0, material)
         for row in range(1, rows):
-            parts.append(box((width, thick, edge * 0.8), material, (0, 0, height * (row + rng.uniform(-0.1, 0.1)) / rows)))
+            parts.append(
+                box(
+                    (width, thick, edge * 0.8),
+                    material,
+                    (0, 0, height * (row + rng.uniform(-0.1, 0.1)) / rows),
+                )
+            )
         if columns == 2:
             parts.append(box((edge * 0.8, thick, height), material))
     elif kind < 0.9:
@@ -128,14 +149,20 @@ def door_leaf(rng: Generator, width: float, height: float) -> tuple[Mesh, bool]:
         for board in range(boards):
             x = (board + 0.5) * width / boards - width / 2
             parts.append(box((width / boards - 0.006, thick, height), material, (x, 0, 0)))
-    handle = CHROME if rng.random() < 0.8 else Material(tuple(float(v) for v in hsv(0.12, 0.6, 0.5)), mirror=0.2)  # type: ignore[arg-type]
+    handle = CHROME if rng.random() < 0.8 else Material(triple(hsv(0.12, 0.6, 0.5)), mirror=0.2)
     for side in (-1, 1):
         x, y = width / 2 - 0.07, side * (thick / 2 + 0.03)
         if rng.random() < 0.8:
             parts.append(box((0.13, 0.02, 0.022), handle, (x - 0.05, y, 1.03)))
         else:
             parts.append(box((0.05, 0.05, 0.05), handle, (x, y, 1.0)))
-        parts.append(box((0.04, 0.06, 0.04 if rng.random() < 0.5 else 0.2), handle, (x, side * thick / 2, 0.95)))
+        parts.append(
+            box(
+                (0.04, 0.06, 0.04 if rng.random() < 0.5 else 0.2),
+                handle,
+                (x, side * thick / 2, 0.95),
+            )
+        )
     return joined(parts), clear
 
 
@@ -156,7 +183,9 @@ def door(rng: Generator, width: float, height: float, reveal: float) -> tuple[Me
     for place in range(count):
         side = hinge if count == 1 else (-1, 1)[place]
         half = width / count / 2
-        angle = float(rng.uniform(0.3, 1.6)) if ajar and (place == 0 or rng.random() < 0.5) else 0.0
+        angle = (
+            float(rng.uniform(0.3, 1.6)) if ajar and (place == 0 or rng.random() < 0.5) else 0.0
+        )
         turned = leaf if side < 0 else leaf.moved((0, 0, 0), np.pi)
         # the hinge is at the jamb; a positive angle opens the leaf outwards
         swung = turned.moved((-side * half, 0, 0)).moved((0, 0, 0), -side * angle)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.scenes.mesh import triple
 from mtinet_ros.scenes.texture import Generator, Image, fabric_colour, hsv, noise, to_image
 
 SIZE = (160, 224)
@@ -18,8 +19,9 @@ SIZE = (160, 224)
 def landscape(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     """Sky, ridges that fade with distance, a foreground."""
     h, w = shape
-    top, low = hsv(0.55 + rng.normal(0, 0.08), rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.95)), hsv(
-        rng.uniform(0.02, 0.6), rng.uniform(0.05, 0.4), rng.uniform(0.7, 1.0)
+    top, low = (
+        hsv(0.55 + rng.normal(0, 0.08), rng.uniform(0.2, 0.6), rng.uniform(0.5, 0.95)),
+        hsv(rng.uniform(0.02, 0.6), rng.uniform(0.05, 0.4), rng.uniform(0.7, 1.0)),
     )
     t = np.linspace(0, 1, h, dtype=np.float32)[:, None, None]
     image = np.repeat(top * (1 - t) + low * t, w, axis=1)
@@ -43,7 +45,7 @@ def abstract(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     canvas = np.empty((h, w, 3), np.float32)
     canvas[:] = fabric_colour(rng)
     for _ in range(int(rng.integers(4, 22))):
-        colour = tuple(float(v) for v in fabric_colour(rng))
+        colour = triple(fabric_colour(rng))
         x, y = int(rng.integers(w)), int(rng.integers(h))
         size = int(rng.integers(8, h // 2))
         kind = rng.integers(3)
@@ -65,17 +67,35 @@ def portrait(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     canvas *= 1 + 0.2 * noise(rng, shape, (3, 3), 3)[..., None]
     skin = hsv(rng.uniform(0.03, 0.08), rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.95))
     x, y, r = w // 2 + int(rng.normal(0, w / 12)), int(h * 0.4), int(h * rng.uniform(0.12, 0.22))
-    cv2.ellipse(canvas, (x, h), (int(r * 2.2), int(h * 0.42)), 0, 0, 360, fabric_colour(rng).tolist(), -1)
-    cv2.ellipse(canvas, (x, y - r // 4), (int(r * 1.1), int(r * 1.4)), 0, 0, 360, (hsv(0.07, 0.5, rng.uniform(0.05, 0.5))).tolist(), -1)
-    cv2.ellipse(canvas, (x, y + r // 5), (int(r * 0.85), int(r * 1.15)), 0, 0, 360, skin.tolist(), -1)
-    return to_image(cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.6, 3))))
+    cv2.ellipse(
+        canvas, (x, h), (int(r * 2.2), int(h * 0.42)), 0, 0, 360, fabric_colour(rng).tolist(), -1
+    )
+    cv2.ellipse(
+        canvas,
+        (x, y - r // 4),
+        (int(r * 1.1), int(r * 1.4)),
+        0,
+        0,
+        360,
+        (hsv(0.07, 0.5, rng.uniform(0.05, 0.5))).tolist(),
+        -1,
+    )
+    cv2.ellipse(
+        canvas, (x, y + r // 5), (int(r * 0.85), int(r * 1.15)), 0, 0, 360, skin.tolist(), -1
+    )
+    blurred = cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.6, 3)))
+    return to_image(np.asarray(blurred, np.float32))
 
 
 def print_of_text(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     """A page, a poster or a document on a screen: lines of strokes and perhaps a figure."""
     h, w = shape
     dark = rng.random() < 0.25
-    paper, ink = (hsv(0.6, 0.2, 0.12), hsv(0.3, 0.3, 0.8)) if dark else (hsv(0.1, 0.04, 0.95), hsv(0.6, 0.3, 0.2))
+    paper, ink = (
+        (hsv(0.6, 0.2, 0.12), hsv(0.3, 0.3, 0.8))
+        if dark
+        else (hsv(0.1, 0.04, 0.95), hsv(0.6, 0.3, 0.2))
+    )
     canvas = np.empty((h, w, 3), np.float32)
     canvas[:] = paper
     step = int(rng.integers(5, 12))
@@ -84,7 +104,9 @@ def print_of_text(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
         while x < w * rng.uniform(0.5, 0.95):
             length = int(rng.integers(3, 24))
             colour = ink if rng.random() < 0.85 else fabric_colour(rng)
-            cv2.line(canvas, (x, y), (min(x + length, w - 4), y), colour.tolist(), max(1, step // 4))
+            cv2.line(
+                canvas, (x, y), (min(x + length, w - 4), y), colour.tolist(), max(1, step // 4)
+            )
             x += length + int(rng.integers(3, 7))
     if rng.random() < 0.6:
         x, y = int(rng.integers(w // 2)), int(rng.integers(h // 2))
@@ -96,7 +118,7 @@ def print_of_text(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
 def desktop(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     """A computer screen: wallpaper, windows, a bar."""
     h, w = shape
-    canvas = (landscape if rng.random() < 0.5 else abstract)(rng, shape)
+    canvas: Image = (landscape if rng.random() < 0.5 else abstract)(rng, shape)
     for _ in range(int(rng.integers(0, 4))):
         hh, ww = int(rng.integers(h // 3, h)), int(rng.integers(w // 3, w))
         y, x = int(rng.integers(0, h - hh + 1)), int(rng.integers(0, w - ww + 1))
@@ -113,7 +135,13 @@ def broadcast(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     if rng.random() < 0.5:
         y = int(h * rng.uniform(0.72, 0.9))
         canvas[y : y + h // 10, w // 12 : w - w // 12] = to_image(fabric_colour(rng))
-        cv2.line(canvas, (w // 9, y + h // 20), (int(w * rng.uniform(0.4, 0.85)), y + h // 20), (240, 240, 240), 3)
+        cv2.line(
+            canvas,
+            (w // 9, y + h // 20),
+            (int(w * rng.uniform(0.4, 0.85)), y + h // 20),
+            (240, 240, 240),
+            3,
+        )
     return canvas
 
 

@@ -159,7 +159,14 @@ class Renderer:
             "kind": scene.kind,
             "size": list(scene.size),
             "instances": {
-                str(i + 1): {"class": NAMES[t.label], "name": t.name, "asset": t.asset}
+                str(i + 1): {
+                    "class": NAMES[t.label],
+                    "name": t.name,
+                    "asset": t.asset,
+                    "low": [round(v, 4) for v in t.low],
+                    "high": [round(v, 4) for v in t.high],
+                    "yaw": round(t.yaw, 4),
+                }
                 for i, t in enumerate(scene.instances)
             },
             "assets": [

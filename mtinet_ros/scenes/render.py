@@ -15,9 +15,9 @@ from mtinet_ros.scenes.lighting import LIFT, Lighting, smooth_along_surfaces
 from mtinet_ros.scenes.mesh import dot, length
 from mtinet_ros.scenes.surfaces import Array, Hits, Surfaces
 
-SUBSAMPLES = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
+SUBSAMPLES = ((-0.32, -0.2), (0.32, -0.12), (0.0, 0.34))
 """Of pixels at edges, in pixels from the centre."""
-DIRECT_STEPS, BOUNCE_STEPS = (1, 2, 3), (1, 2, 4, 7)
+SUN_STEPS, DIRECT_STEPS, BOUNCE_STEPS = (1,), (1, 2, 3), (1, 2, 4, 7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,30 +55,37 @@ class _LightGrid:
     """Irradiance on every second pixel, and its interpolation along surfaces."""
 
     def __init__(self, light: Array, points: Array, normals: Array, scale: Array) -> None:
-        self.light, self.points, self.normals, self.scale = light, points, normals, scale
+        """Take images of half the resolution: [h, w, 3] each, `scale` (metres a pixel) [h, w]."""
+        self._shape = scale.shape
+        nodes = np.concatenate([light, points, normals, scale[..., None]], axis=-1)
+        self._nodes = nodes.reshape(-1, 10)
 
     def at(self, samples: _Samples) -> Array:
         """Irradiance at samples: bilinear, but only from nodes on the same surface."""
-        h, w = self.light.shape[:2]
-        node = np.clip(samples.pixels / 2, 0, [w - 1.001, h - 1.001])
-        base = node.astype(np.int64)
-        share = (node - base).astype(np.float32)
-        total = np.zeros((len(base), 3), np.float32)
-        sum_of_weights = np.zeros(len(base), np.float32)
+        h, w = self._shape
+        x = np.clip(samples.pixels[:, 0] / 2, 0, w - 1.001)
+        y = np.clip(samples.pixels[:, 1] / 2, 0, h - 1.001)
+        column, row = x.astype(np.int64), y.astype(np.int64)
+        x, y = (x - column).astype(np.float32), (y - row).astype(np.float32)
+        first = row * w + column
+        total = np.zeros((len(first), 3), np.float32)
+        sum_of_weights = np.zeros(len(first), np.float32)
         for dy in (0, 1):
             for dx in (0, 1):
-                x, y = base[:, 0] + dx, base[:, 1] + dy
-                weight = np.abs(1 - dx - share[:, 0]) * np.abs(1 - dy - share[:, 1]) + 0.02
-                gap = self.points[y, x] - samples.points
-                plane = np.abs(dot(gap, samples.normals))
-                agree = dot(self.normals[y, x], samples.normals)
-                weight *= np.clip(agree * 4 - 3, 0.001, 1) * np.exp(-plane / (2 * self.scale[y, x])) + 1e-6
-                total += self.light[y, x] * weight[:, None]
+                node = np.take(self._nodes, first + (dy * w + dx), axis=0)
+                weight = np.abs(1 - dx - x) * np.abs(1 - dy - y) + np.float32(0.02)
+                plane = np.abs(dot(node[:, 3:6] - samples.points, samples.normals))
+                agree = dot(node[:, 6:9], samples.normals)
+                weight *= np.clip(agree * 4 - 3, 0.001, 1) * np.exp(-plane / (2 * node[:, 9]))
+                weight += np.float32(1e-6)
+                total += node[:, :3] * weight[:, None]
                 sum_of_weights += weight
         return total / sum_of_weights[:, None]
 
 
-def render(camera: Camera, surfaces: Surfaces, lighting: Lighting, rng: np.random.Generator) -> Render:
+def render(
+    camera: Camera, surfaces: Surfaces, lighting: Lighting, rng: np.random.Generator
+) -> Render:
     """Render one view.
 
     Args:
@@ -110,13 +117,17 @@ def _part(hits: Hits, index: NDArray[np.int64]) -> Hits:
     return Hits(hits.triangle[index], hits.distance[index], hits.weights[index])
 
 
-def _samples(camera: Camera, surfaces: Surfaces, pixels: Array, rays: Array, hits: Hits) -> _Samples:
+def _samples(
+    camera: Camera, surfaces: Surfaces, pixels: Array, rays: Array, hits: Hits
+) -> _Samples:
     normals = surfaces.shading_normal(hits, rays)
     reach = length(rays)
     cosine = np.abs(dot(normals, rays)) / reach
     footprint = hits.distance * reach / camera.intrinsics[0] / np.sqrt(np.maximum(cosine, 0.05))
     points = camera.position + rays * hits.distance[:, None]
-    return _Samples(pixels, rays, hits, points, normals, surfaces.albedo(hits, footprint))
+    return _Samples(
+        pixels, rays, hits, points, normals, surfaces.albedo(hits, footprint.astype(np.float32))
+    )
 
 
 def _geometry(camera: Camera, surfaces: Surfaces, hits: Hits, rays: Array) -> Render:
@@ -138,7 +149,12 @@ def _geometry(camera: Camera, surfaces: Surfaces, hits: Hits, rays: Array) -> Re
 
 
 def _light_grid(
-    camera: Camera, surfaces: Surfaces, lighting: Lighting, hits: Hits, rays: Array, rng: np.random.Generator
+    camera: Camera,
+    surfaces: Surfaces,
+    lighting: Lighting,
+    hits: Hits,
+    rays: Array,
+    rng: np.random.Generator,
 ) -> _LightGrid:
     height, width = camera.size
     chosen = np.arange(height * width).reshape(height, width)[::2, ::2]
@@ -161,12 +177,15 @@ def _light_grid(
     scale = image(2 * part.distance / camera.intrinsics[0], 1e-3)
     direct = smooth_along_surfaces(image(found[0]), points, normals, scale, DIRECT_STEPS)
     bounced = smooth_along_surfaces(image(found[2]), points, normals, scale, BOUNCE_STEPS)
-    return _LightGrid(direct + bounced + image(found[1]), points, normals, scale)
+    sunny = smooth_along_surfaces(image(found[1]), points, normals, scale, SUN_STEPS)
+    return _LightGrid(direct + bounced + sunny, points, normals, scale)
 
 
 def _shade(samples: _Samples, surfaces: Surfaces, lighting: Lighting, grid: _LightGrid) -> Array:
     """Diffuse light, glow, and what is seen through glass."""
-    colour = samples.albedo * grid.at(samples) + lighting.glow(samples.hits.triangle, samples.albedo)
+    colour = samples.albedo * grid.at(samples) + lighting.glow(
+        samples.hits.triangle, samples.albedo
+    )
     material = surfaces.scene.mesh.material[samples.hits.triangle]
     clear = surfaces.clear[material]
     through = np.flatnonzero(clear > 0)
@@ -179,7 +198,12 @@ def _shade(samples: _Samples, surfaces: Surfaces, lighting: Lighting, grid: _Lig
 
 
 def _reflected(
-    camera: Camera, samples: _Samples, seen: NDArray[np.int64], surfaces: Surfaces, lighting: Lighting, rng: np.random.Generator
+    camera: Camera,
+    samples: _Samples,
+    seen: NDArray[np.int64],
+    surfaces: Surfaces,
+    lighting: Lighting,
+    rng: np.random.Generator,
 ) -> Array:
     """Mirror images in polished surfaces, blurred where they are rough (Schlick's Fresnel term)."""
     material = surfaces.scene.mesh.material[samples.hits.triangle]
@@ -211,13 +235,19 @@ def _reflected(
 
 
 def _antialias(
-    image: Array, camera: Camera, surfaces: Surfaces, lighting: Lighting, grid: _LightGrid, geometry: Render
+    image: Array,
+    camera: Camera,
+    surfaces: Surfaces,
+    lighting: Lighting,
+    grid: _LightGrid,
+    geometry: Render,
 ) -> None:
     """Average subsamples into the pixels at edges, in place."""
     instance = geometry.instance.astype(np.float32)
     kernel, wide = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
     edge = cv2.morphologyEx(instance, cv2.MORPH_GRADIENT, kernel) > 0
-    bend = cv2.morphologyEx(geometry.normals, cv2.MORPH_GRADIENT, kernel).max(axis=-1) > 0.3
+    bend = cv2.morphologyEx(geometry.normals, cv2.MORPH_GRADIENT, kernel) > 0.3
+    bend = bend[..., 0] | bend[..., 1] | bend[..., 2]
     tone = np.log(np.maximum(cv2.transform(image, np.full((1, 3), 1 / 3)), 1e-3))
     detail = cv2.morphologyEx(tone, cv2.MORPH_GRADIENT, wide) > 0.4
     y, x = np.nonzero(edge | bend | detail)

@@ -65,9 +65,15 @@ def draw_sensor(rng: Generator) -> Sensor:
     )
 
 
+def brightness(light: Array) -> Array:
+    """Mean of red, green and blue, [H, W, 3] to [H, W]."""
+    return np.asarray(cv2.transform(light, np.full((1, 3), 1 / 3)), np.float32)
+
+
 def automatic_exposure(radiance: Array) -> float:
     """Gain that brings the picture's middle to a third of the range; the brightest do not count."""
-    light = np.minimum(radiance.mean(axis=-1), np.quantile(radiance.mean(axis=-1), 0.92))
+    grey = brightness(radiance)
+    light = np.minimum(grey, np.quantile(grey, 0.92))
     centre = float(np.exp(np.log(np.maximum(light, 1e-4)).mean()))
     return 0.18 / max(0.6 * centre + 0.4 * float(light.mean()), 1e-4)
 
@@ -82,9 +88,11 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
         rng: For the noise.
     """
     height, width = radiance.shape[:2]
-    light = radiance * np.float32(gain * sensor.exposure) * np.float32(sensor.balance)
+    light = radiance * np.float32(gain * sensor.exposure) * np.array(sensor.balance, np.float32)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    light = light * (1 - np.float32(sensor.vignette / 2) * (x**2 + y**2).astype(np.float32))[..., None]
+    light = (
+        light * (1 - np.float32(sensor.vignette / 2) * (x**2 + y**2).astype(np.float32))[..., None]
+    )
     light = np.minimum(light, 6.0)  # glare around blown-out windows, not over the whole picture
     light = cv2.GaussianBlur(light, (0, 0), sensor.blur)
     if sensor.motion:
@@ -94,9 +102,11 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
     noise = 0.8 * noise + 0.6 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     light = light + noise * np.sqrt(sensor.shot**2 * np.maximum(light, 0) * 0.25 + sensor.read**2)
     light = np.maximum(light, 0)
-    grey = light.mean(axis=-1, keepdims=True)
+    grey = brightness(light)[..., None]
     light = np.maximum(grey + (light - grey) * sensor.saturation, 0)
-    value = np.where(light < 0.7, light, 0.7 + 0.3 * (1 - np.exp(-(light - 0.7) / 0.3)))  # shoulder
+    value = np.where(
+        light < 0.7, light, 0.7 + 0.3 * (1 - np.exp(-(light - 0.7) / 0.3))
+    )  # shoulder
     value = np.clip(value, 0, 1) ** (1 / 2.2)
     smooth = value * value * (3 - 2 * value)
     value = value * (1 - sensor.contrast) + smooth * sensor.contrast
@@ -104,8 +114,11 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
         value = value + sensor.sharpening * (value - cv2.GaussianBlur(value, (0, 0), 1.0))
     image = (np.clip(value, 0, 1) * 255 + 0.5).astype(np.uint8)
     if sensor.quality:
-        _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])
-        image = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        _, data = cv2.imencode(
+            ".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.quality]
+        )
+        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        image = np.ascontiguousarray(decoded[..., ::-1])
     return np.asarray(image, np.uint8)
 
 
@@ -117,4 +130,4 @@ def _streak(length: float, direction: float) -> Array:
     for t in np.linspace(-1, 1, 4 * side):
         px, py = centre + t * step
         kernel[round(py), round(px)] += 1
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)

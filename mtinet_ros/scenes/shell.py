@@ -72,23 +72,33 @@ def walls_of(
     return found
 
 
-def cut_openings(rng: Generator, walls: list[Wall], height: float, *, windows: int, doors: int) -> None:
+def cut_openings(
+    rng: Generator, walls: list[Wall], height: float, *, windows: int, doors: int
+) -> None:
     """Distribute doors and windows over the walls, at random places that are free."""
     for kind, count in (("door", doors), ("window", windows)):
         for _ in range(count):
             for _ in range(12):
                 wall = walls[int(rng.integers(len(walls)))]
                 if kind == "door":
-                    width = float(rng.choice([0.8, 0.9, 1.0, 1.4, 1.7], p=[0.25, 0.35, 0.2, 0.1, 0.1]))
+                    width = float(
+                        rng.choice([0.8, 0.9, 1.0, 1.4, 1.7], p=[0.25, 0.35, 0.2, 0.1, 0.1])
+                    )
                     low, high = 0.0, min(rng.uniform(1.95, 2.2), height - 0.15)
                 else:
                     width = rng.uniform(0.6, min(3.2, max(0.7, wall.length * 0.8)))
-                    low = float(rng.choice([rng.uniform(0.75, 1.1), rng.uniform(0.05, 0.5)], p=[0.75, 0.25]))
+                    low = float(
+                        rng.choice(
+                            [rng.uniform(0.75, 1.1), rng.uniform(0.05, 0.5)], p=[0.75, 0.25]
+                        )
+                    )
                     high = min(low + rng.uniform(0.9, 1.9), height - rng.uniform(0.1, 0.45))
                 if width > wall.length - 0.5:
                     continue
                 start = rng.uniform(0.25, wall.length - width - 0.25)
-                if all(start - 0.35 > o.end or start + width + 0.35 < o.start for o in wall.openings):
+                if all(
+                    start - 0.35 > o.end or start + width + 0.35 < o.start for o in wall.openings
+                ):
                     wall.openings.append(Opening(kind, start, start + width, low, high))
                     break
 
@@ -102,7 +112,7 @@ def _wall_mesh(wall: Wall, height: float, reveal: float, material: Material) -> 
         piece = quad((p[0], p[1], low), (step[0], step[1], 0), (0, 0, high - low), material)
         return Mesh(  # one continuous wallpaper over all pieces of the wall
             piece.corners,
-            piece.uv + np.float32([-b, height - high]),
+            piece.uv + np.array([-b, height - high], np.float32),
             piece.normals,
             piece.material,
             piece.materials,
@@ -150,7 +160,11 @@ def build_shell(
     x, y, height = room.size
     reveal = rng.uniform(0.08, 0.28)
     floor = texture.floor_material(rng, wet)
-    paint = Material((1, 1, 1), texture.plaster(rng, texture.hsv(0.1, rng.uniform(0, 0.06), rng.uniform(0.82, 0.97))), 2.0)
+    paint = Material(
+        (1, 1, 1),
+        texture.plaster(rng, texture.hsv(0.1, rng.uniform(0, 0.06), rng.uniform(0.82, 0.97))),
+        2.0,
+    )
     common = texture.wall_material(rng, wet)
     accent = int(rng.integers(len(walls))) if rng.random() < 0.35 else -1
     skirting = texture.wood_material(rng) if rng.random() < 0.5 else Material((0.75, 0.75, 0.73))
@@ -160,13 +174,19 @@ def build_shell(
         x0, y0, x1, y1 = rectangle
         room_floor = quad((x0, y0, 0), (x1 - x0, 0, 0), (0, y1 - y0, 0), floor)
         room.add(room_floor, "floor", "floor")
-        room.add(quad((x0, y1, height), (x1 - x0, 0, 0), (0, y0 - y1, 0), paint), "ceiling", "ceiling")
+        room.add(
+            quad((x0, y1, height), (x1 - x0, 0, 0), (0, y0 - y1, 0), paint), "ceiling", "ceiling"
+        )
     for number, wall in enumerate(walls):
         material = texture.wall_material(rng, wet) if number == accent else common
         parts = [_wall_mesh(wall, height, reveal, material)]
         parts += _strips(wall, 0.0, board, skirting)
         if cornice:
-            parts.append(_strip(wall, 0, wall.length, height - cornice, cornice, Material((0.78, 0.78, 0.76))))
+            parts.append(
+                _strip(
+                    wall, 0, wall.length, height - cornice, cornice, Material((0.78, 0.78, 0.76))
+                )
+            )
         room.add(joined(parts), "wall", "wall")
         for hole in wall.openings:
             _fill(rng, room, wall, hole, reveal, night=night)
@@ -174,7 +194,11 @@ def build_shell(
         beam = texture.wood_material(rng) if rng.random() < 0.6 else paint
         for place in np.arange(0.6, x - 0.3, rng.uniform(0.7, 1.4)):
             limit = y if room.notch is None or place < room.notch[0] else room.notch[1]
-            room.add(box((0.16, limit, 0.18), beam, (place, limit / 2, height - 0.18), faces="xXz"), "ceiling", "beam")
+            room.add(
+                box((0.16, limit, 0.18), beam, (place, limit / 2, height - 0.18), faces="xXz"),
+                "ceiling",
+                "beam",
+            )
 
 
 def _floor_rectangles(room: SceneBuilder) -> list[tuple[float, float, float, float]]:
@@ -216,7 +240,9 @@ def _fill(
             _portal(room, wall, hole, reveal)
         return
     mesh, seen = openings.door(rng, width, height, reveal)
-    room.add(mesh.moved(place, wall.yaw), "door", "door", yaw=wall.yaw)
+    glazed = any(material.clear > 0 for material in mesh.materials)
+    name = "glass door" if glazed else "door"
+    room.add(mesh.moved(place, wall.yaw), "door", name, yaw=wall.yaw)
     if seen and rng.random() < 0.35:
         if not night:
             _portal(room, wall, hole, reveal)
@@ -238,9 +264,15 @@ def _portal(room: SceneBuilder, wall: Wall, hole: Opening, reveal: float) -> Non
     )
 
 
-def _corridor(rng: Generator, room: SceneBuilder, wall: Wall, hole: Opening, reveal: float) -> None:
+def _corridor(
+    rng: Generator, room: SceneBuilder, wall: Wall, hole: Opening, reveal: float
+) -> None:
     """A lit box behind the door: what one sees through an open or glazed one."""
-    depth, side, height = rng.uniform(1.2, 4.0), rng.uniform(0.1, 1.5), hole.high + rng.uniform(0.1, 0.5)
+    depth, side, height = (
+        rng.uniform(1.2, 4.0),
+        rng.uniform(0.1, 1.5),
+        hole.high + rng.uniform(0.1, 0.5),
+    )
     a, b = hole.start - side, hole.end + side
     paint = texture.wall_material(rng, False)
     near, far = -reveal, -reveal - depth
@@ -257,16 +289,34 @@ def _corridor(rng: Generator, room: SceneBuilder, wall: Wall, hole: Opening, rev
         quad((*p[b, near], 0), step((b, near), (b, far)), up, paint),
     ]
     # the back of our own wall, seen only by light
-    for s0, s1, low, high in ((a, hole.start, 0, height), (hole.end, b, 0, height), (hole.start, hole.end, hole.high, height)):
+    for s0, s1, low, high in (
+        (a, hole.start, 0, height),
+        (hole.end, b, 0, height),
+        (hole.start, hole.end, hole.high, height),
+    ):
         q0, q1 = wall.point(s0, near), wall.point(s1, near)
         sides.append(quad((*q0, low), (*(q1 - q0), 0), (0, 0, high - low), paint))
     room.add(joined(sides), "wall", "wall")
     floor = texture.floor_material(rng, False)
-    room.add(quad((*p[a, far], 0), step((a, far), (b, far)), step((a, far), (a, near)), floor), "floor", "floor")
-    top = quad((*p[a, near], height), step((a, near), (b, near)), step((a, near), (a, far)), Material((0.8, 0.8, 0.8)))
+    room.add(
+        quad((*p[a, far], 0), step((a, far), (b, far)), step((a, far), (a, near)), floor),
+        "floor",
+        "floor",
+    )
+    top = quad(
+        (*p[a, near], height),
+        step((a, near), (b, near)),
+        step((a, near), (a, far)),
+        Material((0.8, 0.8, 0.8)),
+    )
     room.add(top, "ceiling", "ceiling")
     middle = wall.point((a + b) / 2, (near + far) / 2)
     bright = rng.uniform(4.0, 40.0) * np.array([1.0, 0.95, 0.85])
     room.lights.append(
-        AreaLight(np.array([middle[0] - 0.2, middle[1] + 0.2, height - 0.02]), np.array([0.4, 0, 0]), np.array([0, -0.4, 0.0]), bright)
+        AreaLight(
+            np.array([middle[0] - 0.2, middle[1] + 0.2, height - 0.02]),
+            np.array([0.4, 0, 0]),
+            np.array([0, -0.4, 0.0]),
+            bright,
+        )
     )

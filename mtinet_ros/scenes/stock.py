@@ -16,12 +16,12 @@ from mtinet_ros.errors import DataError
 from mtinet_ros.scenes import made_furniture as furniture
 from mtinet_ros.scenes import made_objects as objects
 from mtinet_ros.scenes.catalogue import Catalogue, Model
-from mtinet_ros.scenes.mesh import Mesh
+from mtinet_ros.scenes.mesh import Mesh, triple
 from mtinet_ros.scenes.roles import ROLES
 from mtinet_ros.scenes.texture import Generator, fabric_colour, fabric_material, wood_material
 
 logger = logging.getLogger(__name__)
-CACHED_MODELS = 200
+CACHED_MODELS = 400
 """Loaded models kept per worker; about a gigabyte."""
 
 
@@ -46,22 +46,74 @@ class Piece:
 # role -> (share of made pieces, what makes one)
 _MADE: dict[str, tuple[float, Callable[[Generator], Piece]]] = {
     "bed": (0.55, lambda r: Piece(furniture.bed(r, r.uniform(1.3, 2.0)), "bed", "bed")),
-    "single_bed": (0.45, lambda r: Piece(furniture.bed(r, r.uniform(0.8, 1.2)), "bed", "single bed")),
+    "single_bed": (
+        0.45,
+        lambda r: Piece(furniture.bed(r, r.uniform(0.8, 1.2)), "bed", "single bed"),
+    ),
     "chair": (0.3, lambda r: Piece(furniture.chair(r), "chair", "chair")),
     "sofa": (0.35, lambda r: Piece(furniture.sofa(r, r.uniform(1.5, 2.6)), "sofa", "sofa")),
-    "armchair": (0.15, lambda r: Piece(furniture.sofa(r, r.uniform(0.85, 1.05)), "chair", "armchair")),
-    "tv": (0.75, lambda r: Piece(furniture.television(r, r.uniform(0.6, 1.5), stand=True), "tv", "tv")),
-    "wall_tv": (0.9, lambda r: Piece(furniture.television(r, r.uniform(0.7, 1.7), stand=False), "tv", "tv", elevation=r.uniform(0.8, 1.5))),
-    "computer": (0.8, lambda r: Piece(furniture.television(r, r.uniform(0.4, 0.75), stand=True, kind="screen"), "tv", "screen")),
-    "dining_table": (0.4, lambda r: _table(r, r.uniform(1.0, 2.2), r.uniform(0.75, 1.1), r.uniform(0.71, 0.78))),
-    "small_table": (0.5, lambda r: _table(r, r.uniform(0.45, 0.8), r.uniform(0.4, 0.7), r.uniform(0.45, 0.75))),
-    "coffee_table": (0.5, lambda r: _table(r, r.uniform(0.7, 1.3), r.uniform(0.45, 0.8), r.uniform(0.32, 0.5))),
-    "desk": (0.5, lambda r: Piece(furniture.desk(r, r.uniform(1.0, 1.8), r.uniform(0.55, 0.85)), "table", "desk", surface=-1.0)),
-    "bedside": (0.6, lambda r: _cabinet(r, (0.35, 0.55), (0.33, 0.45), (0.4, 0.65), "night stand")),
+    "armchair": (
+        0.15,
+        lambda r: Piece(furniture.sofa(r, r.uniform(0.85, 1.05)), "chair", "armchair"),
+    ),
+    "tv": (
+        0.75,
+        lambda r: Piece(furniture.television(r, r.uniform(0.6, 1.5), stand=True), "tv", "tv"),
+    ),
+    "wall_tv": (
+        0.9,
+        lambda r: Piece(
+            furniture.television(r, r.uniform(0.7, 1.7), stand=False),
+            "tv",
+            "tv",
+            elevation=r.uniform(0.8, 1.5),
+        ),
+    ),
+    "computer": (
+        0.8,
+        lambda r: Piece(
+            furniture.television(r, r.uniform(0.4, 0.75), stand=True, kind="screen"),
+            "tv",
+            "screen",
+        ),
+    ),
+    "dining_table": (
+        0.4,
+        lambda r: _table(r, r.uniform(1.0, 2.2), r.uniform(0.75, 1.1), r.uniform(0.71, 0.78)),
+    ),
+    "small_table": (
+        0.5,
+        lambda r: _table(r, r.uniform(0.45, 0.8), r.uniform(0.4, 0.7), r.uniform(0.45, 0.75)),
+    ),
+    "coffee_table": (
+        0.5,
+        lambda r: _table(r, r.uniform(0.7, 1.3), r.uniform(0.45, 0.8), r.uniform(0.32, 0.5)),
+    ),
+    "desk": (
+        0.5,
+        lambda r: Piece(
+            furniture.desk(r, r.uniform(1.0, 1.8), r.uniform(0.55, 0.85)),
+            "table",
+            "desk",
+            surface=-1.0,
+        ),
+    ),
+    "bedside": (
+        0.6,
+        lambda r: _cabinet(r, (0.35, 0.55), (0.33, 0.45), (0.4, 0.65), "night stand"),
+    ),
     "dresser": (0.5, lambda r: _cabinet(r, (0.8, 1.6), (0.4, 0.55), (0.7, 1.1), "dresser")),
     "wardrobe": (0.55, lambda r: _cabinet(r, (0.8, 2.4), (0.5, 0.65), (1.9, 2.3), "wardrobe")),
     "tv_stand": (0.7, lambda r: _cabinet(r, (1.0, 2.0), (0.35, 0.5), (0.35, 0.6), "tv stand")),
-    "radiator": (0.6, lambda r: Piece(objects.radiator(r, r.uniform(0.5, 1.5), r.uniform(0.35, 0.7)), "object", "radiator", elevation=0.12)),
+    "radiator": (
+        0.6,
+        lambda r: Piece(
+            objects.radiator(r, r.uniform(0.5, 1.5), r.uniform(0.35, 0.7)),
+            "object",
+            "radiator",
+            elevation=0.12,
+        ),
+    ),
     "ornament": (0.6, lambda r: _small(r)),
     "desk_clutter": (0.5, lambda r: _small(r)),
     "tableware": (0.5, lambda r: Piece(objects.bottle(r), "object", "vessel")),
@@ -76,7 +128,11 @@ def _table(rng: Generator, width: float, depth: float, height: float) -> Piece:
 
 
 def _cabinet(
-    rng: Generator, w: tuple[float, float], d: tuple[float, float], h: tuple[float, float], name: str
+    rng: Generator,
+    w: tuple[float, float],
+    d: tuple[float, float],
+    h: tuple[float, float],
+    name: str,
 ) -> Piece:
     mesh = furniture.cabinet(rng, rng.uniform(*w), rng.uniform(*d), rng.uniform(*h))
     return Piece(mesh, "furniture", name, surface=-1.0)
@@ -88,7 +144,9 @@ def _small(rng: Generator) -> Piece:
 
 
 def _heap(rng: Generator) -> Piece:
-    make = (objects.cloth_heap, objects.carton, objects.pillow, objects.stack)[int(rng.integers(4))]
+    make = (objects.cloth_heap, objects.carton, objects.pillow, objects.stack)[
+        int(rng.integers(4))
+    ]
     return Piece(make(rng), "object", make.__name__.replace("_", " "))
 
 
@@ -147,7 +205,12 @@ class Stock:
         if role != "person":
             mesh = restyled(mesh, label, self._rng)
         return Piece(
-            mesh, label, role.replace("_", " "), model.key, model.surface * float(grow[2]), model.elevation
+            mesh,
+            label,
+            role.replace("_", " "),
+            model.key,
+            model.surface * float(grow[2]),
+            model.elevation,
         )
 
 
@@ -165,7 +228,11 @@ def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
         chance = rng.random()
         if material.clear > 0:
             changed.append(material)
-        elif material.texture is None and chance < 0.45 and label in ("sofa", "chair", "bed", "table", "furniture"):
+        elif (
+            material.texture is None
+            and chance < 0.45
+            and label in ("sofa", "chair", "bed", "table", "furniture")
+        ):
             cloth = label in ("sofa", "bed") or (label == "chair" and chance < 0.25)
             new = fabric_material(rng) if cloth else wood_material(rng)
             if projected is None:
@@ -174,13 +241,18 @@ def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
             uv = np.where(rows, projected, uv)
             changed.append(new)
         elif material.texture is None and chance < 0.8:
-            red, green, blue = (float(v) for v in np.maximum(fabric_colour(rng), 0.05) ** 2.2)
-            mixed = tuple(
-                float(0.5 * a + 0.5 * b) for a, b in zip(material.colour, (red, green, blue), strict=True)
-            )
-            changed.append(replace(material, colour=mixed))  # type: ignore[arg-type]
+            paint = triple(np.maximum(fabric_colour(rng), 0.05) ** 2.2)
+            mixed = triple((a + b) / 2 for a, b in zip(material.colour, paint, strict=True))
+            changed.append(replace(material, colour=mixed))
         elif material.texture is not None and chance < 0.6:
-            changed.append(replace(material, texture=_tinted(material.texture, hue if label != "table" else hue * 0.1, value)))
+            changed.append(
+                replace(
+                    material,
+                    texture=_tinted(
+                        material.texture, hue if label != "table" else hue * 0.1, value
+                    ),
+                )
+            )
         else:
             changed.append(material)
     return replace(mesh, materials=tuple(changed), uv=np.asarray(uv, np.float32))

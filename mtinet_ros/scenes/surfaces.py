@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from embreex import rtcore_scene
-from embreex.mesh_construction import TriangleMesh
+from embreex import rtcore_scene  # type: ignore[import-untyped]
+from embreex.mesh_construction import TriangleMesh  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from mtinet_ros.scenes.mesh import dot, length
@@ -110,9 +110,7 @@ class Surfaces:
         if solid:
             triangle = np.where(triangle >= 0, self._solid_index[triangle], -1)
         u, v = found["u"], found["v"]
-        return Hits(
-            triangle.astype(np.int32), found["tfar"], np.stack([1 - u - v, u, v], axis=-1)
-        )
+        return Hits(triangle.astype(np.int32), found["tfar"], np.stack([1 - u - v, u, v], axis=-1))
 
     def blocked(self, origins: Array, directions: Array, reach: Array) -> NDArray[np.bool_]:
         """Whether something solid is within `reach` lengths of each direction."""
@@ -144,12 +142,14 @@ class Surfaces:
 
         def texel(dy: int, dx: int) -> Array:
             index = offset + ((yi + dy) % height) * width + (xi + dx) % width
-            return self._texels[index].astype(np.float32)
+            return np.asarray(self._texels[index], np.float32)
 
         top = texel(0, 0) * (1 - fx) + texel(0, 1) * fx
         low = texel(1, 0) * (1 - fx) + texel(1, 1) * fx
         value = top * (1 - fy) + low * fy
-        return self.colour[material] * LINEAR[(value + 0.5).astype(np.uint8)]
+        return np.asarray(
+            self.colour[material] * LINEAR[(value + 0.5).astype(np.uint8)], np.float32
+        )
 
     def shading_normal(self, hits: Hits, directions: Array) -> Array:
         """Interpolated unit normals [R, 3], facing against the rays."""
@@ -169,7 +169,12 @@ class Surfaces:
         panorama = self.scene.outside
         h, w = panorama.shape[:2]
         x = (np.arctan2(directions[:, 1], directions[:, 0]) / (2 * np.pi) + 0.5) * w
-        y = (0.5 - 0.5 * np.sqrt(np.abs(directions[:, 2]) / length(directions)) * np.sign(directions[:, 2])) * h
+        y = (
+            0.5
+            - 0.5
+            * np.sqrt(np.abs(directions[:, 2]) / length(directions))
+            * np.sign(directions[:, 2])
+        ) * h
         y = np.clip(y, 0, h - 1.001)
         x0, y0 = np.floor(x), np.floor(y)
         fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)

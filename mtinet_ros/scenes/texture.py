@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.mesh import Material
+from mtinet_ros.scenes.mesh import Material, triple
 
 Generator = np.random.Generator
 Image = NDArray[np.uint8]
@@ -38,9 +38,9 @@ def noise(
         padded = np.pad(grid, 2, mode="wrap")
         y = (np.arange(shape[0], dtype=np.float32) + 0.5) * rows / shape[0] + 1.5
         x = (np.arange(shape[1], dtype=np.float32) + 0.5) * columns / shape[1] + 1.5
-        total += cv2.remap(
-            padded, *np.meshgrid(x, y), interpolation=cv2.INTER_CUBIC
-        ) * np.float32(0.5**octave)
+        total += cv2.remap(padded, *np.meshgrid(x, y), interpolation=cv2.INTER_CUBIC) * np.float32(
+            0.5**octave
+        )
     deviation = float(total.std())
     return np.asarray((total - total.mean()) / max(deviation, 1e-6), np.float32)
 
@@ -107,14 +107,19 @@ def wallpaper(rng: Generator, colour: NDArray[np.float32]) -> Image:
     other = np.clip(colour * rng.uniform(0.6, 1.2) + rng.normal(0, 0.06, 3), 0, 1)
     kind = rng.integers(3)
     if kind == 0:
-        mask = np.repeat((np.sin(2 * np.pi * x * rng.integers(2, 12)) > rng.uniform(-0.5, 0.7))[None], SIDE, 0)
+        mask = np.repeat(
+            (np.sin(2 * np.pi * x * rng.integers(2, 12)) > rng.uniform(-0.5, 0.7))[None], SIDE, 0
+        )
     elif kind == 1:
         mask = noise(rng, (SIDE, SIDE), (3, 3), 3) > rng.uniform(0, 1)
     else:
         count = int(rng.integers(2, 7))
         u, v = np.meshgrid((x * count) % 1 - 0.5, (x * count) % 1 - 0.5)
         radius = np.hypot(u, v)
-        mask = np.sin(radius * rng.uniform(8, 25) + np.cos(np.arctan2(v, u) * rng.integers(3, 8))) > 0.3
+        mask = (
+            np.sin(radius * rng.uniform(8, 25) + np.cos(np.arctan2(v, u) * rng.integers(3, 8)))
+            > 0.3
+        )
     soft = cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), 0.8)[..., None]
     return to_image(colour * (1 - soft) + other * soft)
 
@@ -171,11 +176,13 @@ def fabric(rng: Generator, colour: NDArray[np.float32]) -> Image:
     if kind < 0.12:
         mask = (np.sin(2 * np.pi * count * x) > rng.uniform(-0.5, 0.8)).astype(np.float32)
     elif kind < 0.22:
-        mask = ((np.sin(2 * np.pi * count * x) > 0.2) * 0.5 + (np.sin(2 * np.pi * count * y) > 0.2) * 0.5)
+        mask = (np.sin(2 * np.pi * count * x) > 0.2) * 0.5 + (
+            np.sin(2 * np.pi * count * y) > 0.2
+        ) * 0.5
     elif kind < 0.3:
         mask = (np.hypot((x * count) % 1 - 0.5, (y * count) % 1 - 0.5) < 0.28).astype(np.float32)
     elif kind < 0.42:
-        mask = (noise(rng, (SIDE, SIDE), (count, count), 2) > 0.6).astype(np.float32)
+        mask = noise(rng, (SIDE, SIDE), (count, count), 2) > 0.6
     else:
         mask = np.zeros((SIDE, SIDE))
     mask = np.asarray(mask)[..., None]
@@ -198,6 +205,7 @@ def oriental(rng: Generator) -> Image:
 
 def marble(rng: Generator, colour: NDArray[np.float32]) -> Image:
     """Stone worktops and floors: veins or speckles."""
+    light: NDArray[np.floating]
     if rng.random() < 0.5:
         veins = np.abs(noise(rng, (SIDE, SIDE), (3, 3), 5))
         light = 1 - rng.uniform(0.1, 0.4) * np.exp(-veins * rng.uniform(6, 18))
@@ -211,7 +219,10 @@ def floor_material(rng: Generator, wet: bool) -> Material:
     kind = rng.random() * (0.45 if wet else 1.0)
     gloss = float(rng.choice([0.0, 0.0, 0.04, 0.07]))
     if kind < 0.3:
-        image, tile = tiles(rng, wall_colour(rng) * rng.uniform(0.5, 1), int(rng.choice([2, 4]))), rng.uniform(0.6, 1.6)
+        image, tile = (
+            tiles(rng, wall_colour(rng) * rng.uniform(0.5, 1), int(rng.choice([2, 4]))),
+            rng.uniform(0.6, 1.6),
+        )
     elif kind < 0.45:
         image, tile = marble(rng, wall_colour(rng) * rng.uniform(0.4, 1)), rng.uniform(0.8, 2.0)
     elif kind < 0.8:
@@ -232,14 +243,18 @@ def wall_material(rng: Generator, wet: bool) -> Material:
     if kind < 0.93:
         return Material((1, 1, 1), wallpaper(rng, colour), float(rng.uniform(0.5, 1.5)))
     if kind < 0.97:
-        return Material((1, 1, 1), tiles(rng, hsv(0.03, rng.uniform(0.05, 0.5), rng.uniform(0.4, 0.9)), 8), 1.2)
+        return Material(
+            (1, 1, 1), tiles(rng, hsv(0.03, rng.uniform(0.05, 0.5), rng.uniform(0.4, 0.9)), 8), 1.2
+        )
     return Material((1, 1, 1), wood(rng, wood_colour(rng), 6), 1.2)
 
 
 def wood_material(rng: Generator) -> Material:
     """Wood of furniture and doors, matt or varnished."""
     gloss = float(rng.choice([0.0, 0.03, 0.05]))
-    return Material((1, 1, 1), wood(rng, wood_colour(rng)), float(rng.uniform(0.5, 1.2)), gloss, 0.25)
+    return Material(
+        (1, 1, 1), wood(rng, wood_colour(rng)), float(rng.uniform(0.5, 1.2)), gloss, 0.25
+    )
 
 
 def fabric_material(rng: Generator) -> Material:
@@ -250,8 +265,7 @@ def fabric_material(rng: Generator) -> Material:
 def paint_material(rng: Generator) -> Material:
     """Plain lacquer: any colour, often white, black or grey."""
     colour = fabric_colour(rng) if rng.random() < 0.5 else hsv(0, 0, rng.choice([0.06, 0.5, 0.9]))
-    red, green, blue = (float(value) for value in np.maximum(colour, 0.03) ** 2.2)
-    return Material((red, green, blue), mirror=0.03, roughness=0.3)
+    return Material(triple(np.maximum(colour, 0.03) ** 2.2), mirror=0.03, roughness=0.3)
 
 
 def metal_material(rng: Generator) -> Material:

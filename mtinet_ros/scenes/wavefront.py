@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import zipfile
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.scenes.mesh import Material, Mesh, face_normals
+from mtinet_ros.scenes.mesh import Material, Mesh, face_normals, triple
 
 TEXTURE_LIMIT = 512
 """Longer side of a texture in pixels; more is never seen at the size of the frames."""
@@ -54,21 +55,25 @@ def read_obj(archive: zipfile.ZipFile, path: str) -> Mesh:
                 library = posixpath.join(posixpath.dirname(path), rest.strip())
                 materials.update(read_mtl(archive, library))
         except (ValueError, IndexError) as error:
-            raise DataError(f"model {path}, line {number}: '{line.strip()}' is no OBJ ({error})") from error
+            raise DataError(
+                f"model {path}, line {number}: '{line.strip()}' is no OBJ ({error})"
+            ) from error
     if not faces:
         raise DataError(f"model {path} holds no face: the file is empty or damaged")
     names = sorted({name for name, _ in faces})
     triangles, owner = [], []
     for name, polygon in faces:
         material = names.index(name)
-        for second, third in zip(polygon[1:-1], polygon[2:], strict=True):
+        for second, third in itertools.pairwise(polygon[1:]):
             triangles.append((polygon[0], second, third))
             owner.append(material)
     if not triangles:
         raise DataError(f"model {path} holds only points and lines, no surface")
     index = np.array(triangles)
     try:
-        return _mesh(index, corners, texels, normals, owner, [materials.get(n, Material()) for n in names])
+        return _mesh(
+            index, corners, texels, normals, owner, [materials.get(n, Material()) for n in names]
+        )
     except (ValueError, IndexError) as error:
         raise DataError(f"model {path} is damaged: {error}") from error
 
@@ -112,7 +117,7 @@ def _mesh(
         shading = np.where(believed[..., None], given, shading)
     uv = np.zeros((*index.shape[:2], 2), np.float32)
     if texels:
-        uv = np.array(texels, np.float32)[index[..., 1]] * np.float32([1, -1])
+        uv = np.array(texels, np.float32)[index[..., 1]] * np.array([1, -1], np.float32)
         uv[index[..., 1] < 0] = 0
     return Mesh(
         points[keep],
@@ -152,9 +157,8 @@ def _material(archive: zipfile.ZipFile, folder: str, record: dict[str, str]) -> 
         texture = _texture(archive, posixpath.join(folder, record["map_Kd"].split()[-1]))
         if texture is not None:
             diffuse = np.ones(3)
-    red, green, blue = (float(value) for value in diffuse)
     return Material(
-        colour=(red, green, blue),
+        colour=triple(diffuse),
         texture=texture,
         mirror=0.05 * min(specular, 1.0) if shininess > 50 else 0.0,
         roughness=0.15,
@@ -175,7 +179,6 @@ def _texture(archive: zipfile.ZipFile, path: str) -> NDArray[np.uint8] | None:
         size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
-
 
 
 def _lines(archive: zipfile.ZipFile, path: str) -> list[str]:
