@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Procedural furnished rooms with exact ground truth: to train a demo model, for tests and benchmarks."""
+"""Procedural furnished rooms with exact ground truth: for a demo model, tests and benchmarks."""

@@ -67,7 +67,7 @@ def draw_lens(rng: Generator, size: tuple[int, int]) -> tuple[float, float, floa
 def look(
     position: NDArray[np.float64], yaw: float, pitch: float, roll: float
 ) -> NDArray[np.float64]:
-    """Pose of a camera that looks along yaw (about z, from +x) and pitch (up positive), radians."""
+    """Pose of a camera that looks along yaw (from +x about z) and pitch (up), radians."""
     forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     down = np.cross(forward, right)
@@ -82,6 +82,7 @@ class Viewpoints:
     """Finds places in a room from which there is something to see."""
 
     def __init__(self, surfaces: Surfaces, rng: Generator, size: tuple[int, int]) -> None:
+        """Look around in a scene, for frames of `size` (height, width)."""
         self.surfaces = surfaces
         self.rng = rng
         self.size = size

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The furniture: Sweet Home 3D libraries (.sh3f), filtered by licence, split, credited, loaded.
 
-A .sh3f file is a zip archive with a PluginFurnitureCatalog.properties that lists for every model its
-size in centimetres, the height of the surface things may stand on, its creator and the path of its
-OBJ (y up, front to +z).
+A .sh3f file is a zip archive with a PluginFurnitureCatalog.properties that lists for every model
+its size in centimetres, the height of the surface things may stand on, its creator and the path of
+its OBJ (y up, front to +z).
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def furniture_folder(option: str | None = None) -> Path:
     if not any(folder.glob("*.sh3f")):
         raise DataError(
             f"no furniture (*.sh3f) in {folder}: install it with "
-            f"`sudo apt-get install sweethome3d-furniture`, or name its folder with --furniture or "
-            f"{FOLDER_VARIABLE}"
+            f"`sudo apt-get install sweethome3d-furniture`, or name its folder with --furniture "
+            f"or {FOLDER_VARIABLE}"
         )
     return folder
 
@@ -91,6 +91,7 @@ class Catalogue:
     """
 
     def __init__(self, folder: Path, licences: Iterable[str] = LICENCES) -> None:
+        """Read the catalogues, not yet the models."""
         self.folder = folder
         allowed = set(licences)
         self.roles: dict[str, list[Model]] = {role: [] for role in ROLES}
@@ -103,8 +104,8 @@ class Catalogue:
                         self.roles[role].append(model)
         if not any(self.roles.values()):
             raise DataError(
-                f"{folder} holds no usable model under {', '.join(sorted(allowed)) or 'no licence'}; "
-                f"known libraries: {', '.join(LIBRARIES)}; licences: {', '.join(LICENCES)}"
+                f"{folder} holds no usable model under {', '.join(sorted(allowed)) or 'none'}"
+                f"; known libraries: {', '.join(LIBRARIES)}; licences: {', '.join(LICENCES)}"
             )
 
     def split(self, name: str, seed: int) -> dict[str, list[Model]]:
@@ -203,8 +204,8 @@ def credits_text(models: Iterable[Model]) -> str:
     lines = [
         "# Furniture in these pictures",
         "",
-        "3-D models from the Sweet Home 3D libraries (https://www.sweethome3d.com), recoloured, scaled",
-        "and rendered into pictures of rooms.",
+        "3-D models from the Sweet Home 3D libraries (https://www.sweethome3d.com), recoloured,",
+        "scaled and rendered into pictures of rooms.",
         "",
         "| model | creator | licence |",
         "|---|---|---|",

@@ -84,7 +84,8 @@ class Report:
                 for c in NAMES
             ]
             lines.append(
-                f"  void {100 * part.void:.2f} %, thin parts of chairs and tables {100 * part.thin:.0f} %"
+                f"  void {100 * part.void:.2f} %, thin parts of chairs and tables "
+                f"{100 * part.thin:.0f} %"
             )
             lines.append("  depth (1 5 25 50 75 95 99 %): " + _row(part.depth) + " m")
             lines.append(
@@ -170,7 +171,8 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
             failures.append(f"{data.split}: no {name} at all")
         elif value < floor:
             failures.append(
-                f"{data.split}: {name} fills {100 * value:.2f} % of the pixels, below {100 * floor:.1f} %"
+                f"{data.split}: {name} fills {100 * value:.2f} % of the pixels, "
+                f"below {100 * floor:.1f} %"
             )
     if void > VOID_LIMIT:
         failures.append(f"{data.split}: {100 * void:.1f} % of the pixels are void")

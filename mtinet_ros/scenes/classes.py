@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The classes of the rooms: one table of names, colours and the NYUv2-40 labels each one merges."""
+"""The classes of the rooms: one table of names, colours and the NYUv2-40 labels they merge."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SceneClass:
     nyu40: tuple[int, ...]
 
 
-# A label is in at most one row; the order is the label id. Pillows (18) are in none: they belong to
-# the bed or sofa they lie on here, and are annotated apart there.
+# A label is in at most one row; the order is the label id. Pillows (18) are in none: here they
+# belong to the bed or sofa they lie on, there they are annotated apart.
 CLASSES: tuple[SceneClass, ...] = (
     SceneClass("wall", (174, 199, 232), (1,)),
     SceneClass("floor", (152, 223, 138), (2, 20)),  # floor, floor mat

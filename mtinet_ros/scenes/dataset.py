@@ -72,6 +72,7 @@ class SceneDataset:
     """
 
     def __init__(self, root: str | Path, split: str) -> None:
+        """List the complete scenes; nothing is mapped yet."""
         self.root = Path(root)
         if split not in SPLITS:
             raise DataError(f"split '{split}' does not exist; choose one of {', '.join(SPLITS)}")

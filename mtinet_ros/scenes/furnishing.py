@@ -29,7 +29,7 @@ def bookcase(layout: Layout) -> None:
     case, content = furniture.shelf(rng, *size)
     found = layout.wall_piece(Piece(case, "furniture", "bookcase"), gap=0.01)
     if found is not None and content is not None:
-        thing, wall, at = found
+        _, wall, at = found
         place = wall.point(at, 0.01 + size[1] / 2)
         layout.room.add(content.moved((*place, 0), wall.yaw), "object", "books", yaw=wall.yaw)
 
@@ -200,6 +200,7 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
 
 
 def picture_above(layout: Layout, wall: Wall, at: float, top: float) -> None:
+    """A picture over a bed or sofa that ends at the height `top`."""
     rng = layout.rng
     piece = Piece(
         objects.framed(rng, rng.uniform(0.4, 1.3), rng.uniform(0.35, 0.8)), "picture", "picture"
@@ -208,6 +209,7 @@ def picture_above(layout: Layout, wall: Wall, at: float, top: float) -> None:
 
 
 def dining_place(layout: Layout) -> None:
+    """A table, somewhat in the middle, with chairs around it and things on it."""
     rng = layout.rng
     table = layout.free_piece(
         layout.stock.piece("dining_table"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts pieces into a room without collisions: along walls, around tables, on surfaces, on walls."""
+"""Puts pieces into a room without collisions: along and on walls, around tables, on surfaces."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class Layout:
     def __init__(
         self, room: SceneBuilder, walls: list[Wall], stock: Stock, rng: Generator
     ) -> None:
+        """Start with an empty room."""
         self.room = room
         self.walls = walls
         self.stock = stock
@@ -188,7 +189,7 @@ class Layout:
         aside: float = 0.0,
         turn: float = 0.0,
     ) -> Instance | None:
-        """Put a piece in front of a thing, facing it (plus a turn), at a distance from its front."""
+        """Put a piece in front of a thing, facing it (plus a turn), at a distance."""
         if piece is None:
             return None
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
@@ -255,6 +256,7 @@ class Layout:
         used: list[Block],
         yaw: float,
     ) -> None:
+        """Try to stand a piece on a surface (two corners, height) beside those in `used`."""
         for _ in range(6):
             turn = yaw + float(self.rng.normal(0, 0.35))
             place = low[:2] + self.rng.uniform(0.1, 0.9, 2) * (high - low)[:2]

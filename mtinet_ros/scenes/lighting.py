@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Light in a room: area lights with soft shadows, the sun, and what walls and things reflect.
 
-Two stages. Once per room, a grid of probes records the light that arrives from six directions after
-several bounces. Per frame, on a grid of half the resolution, direct light is sampled with shadow rays
-and one bounce with gather rays that end in the probes; both are denoised along surfaces.
-All irradiances here are divided by π, so that radiance = albedo × irradiance.
+Two stages. Once per room, a grid of probes records the light that arrives from six directions
+after several bounces. Per frame, on a grid of half the resolution, direct light is sampled with
+shadow rays and one bounce with gather rays that end in the probes; both are denoised along
+surfaces. All irradiances here are divided by π, so that radiance = albedo × irradiance.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def light_sample(light: AreaLight, points: Array, random: Array) -> tuple[Array,
         random: float32 [P, 2] in 0..1.
 
     Returns:
-        Vectors to the samples [P, 3]; their lengths [P]; irradiance per unit cosine at the receiver,
-        over π, as a factor of the light's radiance [P].
+        Vectors to the samples [P, 3]; their lengths [P]; irradiance per unit cosine at the
+        receiver, over π, as a factor of the light's radiance [P].
     """
     cross = np.cross(light.along, light.up)
     area = float(np.linalg.norm(cross))
@@ -63,6 +63,7 @@ class Lighting:
     """
 
     def __init__(self, surfaces: Surfaces, rng: np.random.Generator) -> None:
+        """Bake the probes."""
         self.surfaces = surfaces
         self.lights = surfaces.scene.lights
         low, high = surfaces.scene.mesh.bounds()

@@ -334,7 +334,7 @@ def shelf(rng: Generator, width: float, depth: float, height: float) -> tuple[Me
 
 
 def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
-    """A row of books from x = 0 to at most `width`, some missing at the end, the last one leaning."""
+    """A row of books from x = 0 to at most `width`, some missing at the end."""
     x, end = 0.0, width * rng.uniform(0.4, 1.0)
     parts: list[Mesh] = []
     colours = pictures.spines(rng, 60)

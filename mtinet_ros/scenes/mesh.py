@@ -104,7 +104,7 @@ def _tip(tilt: float) -> NDArray[np.float64]:
 
 
 def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scalar products along the last axis; several times faster than a sum over so short an axis."""
+    """Scalar products along the last axis; much faster than a sum over so short an axis."""
     return np.asarray(np.einsum("...c,...c->...", a, b), np.float32)
 
 
@@ -174,7 +174,7 @@ def box(
     *,
     faces: str = "xXyYzZ",
 ) -> Mesh:
-    """A box standing on z = position.z, centred on position.x, y; small letters are the low sides."""
+    """A box standing on z = position.z, centred on x, y; small letters are the low sides."""
     w, d, h = size
     x, y, z = position
     x0, x1, y0, y1 = x - w / 2, x + w / 2, y - d / 2, y + d / 2

@@ -167,7 +167,7 @@ def spines(rng: Generator, count: int) -> NDArray[np.float32]:
 def outside(rng: Generator, night: bool) -> NDArray[np.float32]:
     """Panorama around the building, linear radiance [128, 512, 3]; the horizon is the middle row.
 
-    The sky has radiance about 1 by day. Houses or trees stand on the horizon, a street or lawn below.
+    The sky has radiance about 1 by day. Houses or trees stand on the horizon, ground below.
     """
     h, w = 128, 512
     shape = (h, w)

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders a data set of rooms with all cores: planned, resumable, the same bytes for the same seed.
+"""Renders a data set of rooms on all cores: planned, resumable, the same bytes for the same seed.
 
-Every scene depends on (seed, number) alone, so it does not matter which worker renders it, or when.
-A scene is written into a hidden folder and appears by one rename when it is complete.
+Every scene depends on (seed, number) alone: it does not matter which worker renders it, or when. A
+scene is written into a hidden folder and appears by one rename when it is complete.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -95,7 +98,7 @@ class ScenePlan:
 
 
 def plan_scenes(frames: int, settings: Settings) -> list[ScenePlan]:
-    """Whole scenes that make up at least `frames` frames; more frames only add scenes at the end."""
+    """Whole scenes that make up at least `frames` frames; more only add scenes at the end."""
     plans, total, number = [], 0, 0
     while total < frames:
         place, turn = number % CYCLE, number // CYCLE
@@ -111,6 +114,7 @@ class Renderer:
     """Renders scenes of one data set; one per worker, so that loaded models are kept."""
 
     def __init__(self, settings: Settings) -> None:
+        """Read the catalogue and deal its models to the splits."""
         self.settings = settings
         self.catalogue = Catalogue(Path(settings.furniture), settings.licences)
         self._cache = ModelCache(self.catalogue)
@@ -222,8 +226,8 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
         old = json.loads(index_file.read_text())
         if old.get("settings") != kept:
             raise DataError(
-                f"{root} was begun with {old.get('settings')}, not {kept}: use the same options to "
-                "continue it, or another folder"
+                f"{root} was begun with {old.get('settings')}, not {kept}: use the same options "
+                "to continue it, or another folder"
             )
     elif root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty and holds no rendered rooms; choose another folder")
@@ -277,17 +281,20 @@ def _write_text(path: Path, text: str) -> None:
 
 _renderer: Renderer | None = None
 _root = Path()
+_parent = 0
 
 
-def _start_worker(settings: Settings, root: Path) -> None:
-    global _renderer, _root
+def _start_worker(settings: Settings, root: Path, parent: int) -> None:
+    global _renderer, _root, _parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     cv2.setNumThreads(1)
-    _renderer, _root = Renderer(settings), root
+    _renderer, _root, _parent = Renderer(settings), root, parent
 
 
 def _work(plan: ScenePlan) -> int:
     assert _renderer is not None
+    if os.getppid() != _parent:  # the parent was killed: nobody counts what is rendered here
+        os._exit(1)
     arrays, description = _renderer.scene(plan)
     write_scene(_root, plan, arrays, description)
     return plan.stills + plan.path
@@ -319,14 +326,41 @@ def produce(
         return
     if workers < 1:
         raise ConfigurationError(f"{workers} workers cannot work; ask for 1 or more")
-    context = multiprocessing.get_context("spawn")
-    pool = context.Pool(min(workers, len(plans)), _start_worker, (settings, root))
-    try:
-        for frames in pool.imap_unordered(_work, plans):
-            progress(frames)
-        pool.close()
-    except BaseException:
-        pool.terminate()
-        raise
-    finally:
-        pool.join()
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(
+                f"another run is rendering into {root}; wait for it or stop it"
+            ) from error
+        _run_pool(root, plans, settings, workers, progress)
+
+
+def _run_pool(
+    root: Path,
+    plans: list[ScenePlan],
+    settings: Settings,
+    workers: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Render in worker processes that end with this one, whatever happens."""
+    before = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(
+        min(workers, len(plans)),
+        multiprocessing.get_context("spawn"),
+        _start_worker,
+        (settings, root, os.getpid()),
+    ) as pool:
+        try:
+            for done in as_completed([pool.submit(_work, plan) for plan in plans]):
+                progress(done.result())
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - before:
+                worker.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise DataError(
+                    "a worker died, most likely for want of memory: run the same command again "
+                    "with fewer --workers; finished scenes are kept"
+                ) from error
+            raise

@@ -205,7 +205,7 @@ def _reflected(
     lighting: Lighting,
     rng: np.random.Generator,
 ) -> Array:
-    """Mirror images in polished surfaces, blurred where they are rough (Schlick's Fresnel term)."""
+    """Mirror images in polished surfaces, blurred where rough (Schlick's Fresnel term)."""
     material = surfaces.scene.mesh.material[samples.hits.triangle]
     mirror, roughness = surfaces.mirror[material], surfaces.roughness[material]
     some = np.flatnonzero(mirror > 0)

@@ -148,7 +148,7 @@ def dining_room(layout: Layout) -> None:
 
 
 def kitchen(layout: Layout) -> None:
-    """Units along one or two walls with worktop and wall cupboards, fridge, a table or an island."""
+    """Units along one or two walls, wall cupboards, fridge, a table or an island."""
     rng = layout.rng
     order = rng.permutation(len(layout.walls))
     for number in order[: int(rng.integers(1, 3))]:

@@ -71,7 +71,7 @@ def brightness(light: Array) -> Array:
 
 
 def automatic_exposure(radiance: Array) -> float:
-    """Gain that brings the picture's middle to a third of the range; the brightest do not count."""
+    """Gain that brings the picture's middle tones to 0.18; the brightest do not count."""
     grey = brightness(radiance)
     light = np.minimum(grey, np.quantile(grey, 0.92))
     centre = float(np.exp(np.log(np.maximum(light, 1e-4)).mean()))

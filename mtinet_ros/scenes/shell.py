@@ -16,7 +16,7 @@ from mtinet_ros.scenes.texture import Generator
 
 @dataclass(frozen=True)
 class Opening:
-    """A rectangular hole in a wall: from `start` to `end` along it, `low` to `high` above the floor."""
+    """A hole in a wall: from `start` to `end` along it, `low` to `high` above the floor."""
 
     kind: str
     start: float
@@ -48,7 +48,7 @@ class Wall:
 
     @property
     def yaw(self) -> float:
-        """Turn that makes a thing facing −y face into the room; its +x then runs against `along`."""
+        """Turn that makes a thing facing −y face the room; its +x then runs against `along`."""
         return float(np.arctan2(self.inward[0], -self.inward[1]))
 
     def point(self, distance: float, offset: float = 0.0) -> NDArray[np.float64]:

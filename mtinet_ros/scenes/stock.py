@@ -27,7 +27,7 @@ CACHED_MODELS = 400
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Something to be placed: its mesh in the object frame, what it is, where things may stand on it."""
+    """Something to be placed: its mesh in the object frame, and what it is."""
 
     mesh: Mesh
     label: str
@@ -151,9 +151,10 @@ def _heap(rng: Generator) -> Piece:
 
 
 class ModelCache:
-    """Meshes of a catalogue, loaded once per worker; a damaged model is reported once and left out."""
+    """Meshes of a catalogue, loaded once; a damaged model is reported once and left out."""
 
     def __init__(self, catalogue: Catalogue) -> None:
+        """Load nothing yet."""
         self._catalogue = catalogue
         self._meshes: OrderedDict[str, Mesh | None] = OrderedDict()
 
@@ -181,6 +182,7 @@ class Stock:
     """
 
     def __init__(self, models: dict[str, list[Model]], cache: ModelCache, rng: Generator) -> None:
+        """Open for one room."""
         self._models = models
         self._cache = cache
         self._rng = rng

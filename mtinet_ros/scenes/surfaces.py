@@ -47,6 +47,7 @@ class Surfaces:
     """
 
     def __init__(self, scene: Scene) -> None:
+        """Build the acceleration structures."""
         self.scene = scene
         mesh = scene.mesh
         materials = mesh.materials
