@@ -113,7 +113,7 @@ class Lighting:
         back[valid] = behind & shell[triangle]
         good = back.reshape(-1, PROBE_RAYS).mean(axis=1) < 0.3
         part = type(hits)(triangle, hits.distance[valid], hits.weights[valid])
-        albedo = self.surfaces.albedo(part, 0.2)
+        albedo = self.surfaces.albedo(part, 0.2, coarse=True)
         glow = self._glow(part.triangle)
         normal = self.surfaces.facing(part, rays[valid])
         place = starts[valid] + rays[valid] * part.distance[:, None] + normal * 0.1
@@ -251,7 +251,7 @@ class Lighting:
         part = type(hits)(hits.triangle[met], hits.distance[met], hits.weights[met])
         normal = self.surfaces.facing(part, rays[met])
         place = origins[met] + rays[met] * part.distance[:, None] + normal * 0.1
-        colour = self.surfaces.albedo(part, 0.15)
+        colour = self.surfaces.albedo(part, 0.15, coarse=True)
         arriving = self.ambient_coarse(place, normal, rng.random((len(met), 3), np.float32))
         radiance[met] = np.minimum(colour * arriving + self._glow(part.triangle), BRIGHTEST)
         total = np.einsum("prc->pc", radiance.reshape(count, GATHER_RAYS, 3))

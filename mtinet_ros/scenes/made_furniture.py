@@ -31,6 +31,7 @@ from mtinet_ros.scenes.texture import (
 )
 
 BLACK = Material((0.012, 0.012, 0.013), mirror=0.05, roughness=0.12)
+WHITE = Material((0.8, 0.8, 0.79))
 CHROME = Material((0.3, 0.3, 0.3), mirror=0.35, roughness=0.15)
 
 
@@ -58,7 +59,10 @@ def legs(
 
 def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
     """Frame, mattress, duvet hanging over the sides, pillows, perhaps head and foot boards."""
-    base, sheet, cover = hard_material(rng), fabric_material(rng), fabric_material(rng)
+    base = hard_material(rng)
+    sheet, cover = (
+        WHITE if rng.random() < share else fabric_material(rng) for share in (0.6, 0.35)
+    )
     lift, thick = rng.uniform(0.08, 0.35), rng.uniform(0.14, 0.3)
     parts = []
     if rng.random() < 0.3:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mtinet_ros.scenes.made_furniture import CHROME
 from mtinet_ros.scenes.made_objects import blind, curtain
-from mtinet_ros.scenes.mesh import Material, Mesh, box, joined, quad, triple
+from mtinet_ros.scenes.mesh import Colour, Material, Mesh, box, joined, quad, triple
 from mtinet_ros.scenes.texture import (
     Generator,
     carpet,
@@ -70,17 +70,23 @@ def window(rng: Generator, width: float, height: float, reveal: float) -> Mesh:
     return joined(parts)
 
 
-def dressing(rng: Generator, width: float, height: float, floor: float) -> Mesh | None:
-    """Curtains, a blind, both or nothing (None); `floor` is the z of the room's floor here."""
+def dressing(
+    rng: Generator, width: float, height: float, floor: float, shine: Colour
+) -> Mesh | None:
+    """Curtains, a blind, both or nothing (None).
+
+    `floor` is the z of the room's floor here, `shine` the daylight that a sheer curtain spreads.
+    """
     parts: list[Mesh] = []
     kind = rng.random()
     if kind < 0.6:
         cloth = fabric_material(rng)
         if rng.random() < 0.55:  # plain
             cloth = Material((1, 1, 1), carpet(rng, fabric_colour(rng)), 1.0)
-        if rng.random() < 0.3:  # sheer
+        if rng.random() < 0.45:  # sheer
             tone = rng.uniform(0.6, 0.9)
-            cloth = Material((tone, tone, tone * 0.97), clear=rng.uniform(0.25, 0.6))
+            white = (tone, tone, tone * 0.97)
+            cloth = Material(white, glow=shine, clear=rng.uniform(0.2, 0.5), lamp=True)
         lower = floor + 0.02 if rng.random() < 0.6 else -0.15
         top = height + rng.uniform(0.05, 0.2)
         each = width * rng.uniform(0.15, 0.5)

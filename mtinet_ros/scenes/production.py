@@ -38,7 +38,7 @@ from mtinet_ros.scenes.surfaces import Surfaces
 
 FORMAT = "mtinet_ros.scenes"
 FORMAT_VERSION = 1
-STILLS, PATH = 10, 15
+STILLS, PATH = 12, 15
 """Stills per scene, and frames of its video if it has one."""
 CYCLE = 13
 """Of 13 scenes one is for val and one for test."""

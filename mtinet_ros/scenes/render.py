@@ -15,7 +15,7 @@ from mtinet_ros.scenes.lighting import LIFT, Lighting, smooth_along_surfaces
 from mtinet_ros.scenes.mesh import dot, length
 from mtinet_ros.scenes.surfaces import Array, Hits, Surfaces
 
-SUBSAMPLES = ((-0.32, -0.2), (0.32, -0.12), (0.0, 0.34))
+SUBSAMPLES = ((-0.3, -0.17), (0.3, 0.17))
 """Of pixels at edges, in pixels from the centre."""
 SUN_STEPS, DIRECT_STEPS, BOUNCE_STEPS = (1,), (1, 2, 3), (1, 2, 4, 7)
 

@@ -50,7 +50,7 @@ def draw_sensor(rng: Generator) -> Sensor:
     """Any camera between a good phone and a poor webcam."""
     warm, tint = rng.normal(0, 0.07), rng.normal(0, 0.025)
     return Sensor(
-        exposure=float(np.exp2(rng.normal(-0.1, 0.35))),
+        exposure=float(np.exp2(rng.normal(0.3, 0.4))),
         balance=(float(np.exp(warm)), float(np.exp(tint)), float(np.exp(-warm))),
         blur=float(rng.uniform(0.3, 0.6) if rng.random() < 0.85 else rng.uniform(0.6, 1.3)),
         motion=float(rng.uniform(1.5, 6) if rng.random() < 0.12 else 0.0),
@@ -59,7 +59,7 @@ def draw_sensor(rng: Generator) -> Sensor:
         read=float(10 ** rng.uniform(-3.2, -2.1)),
         vignette=float(rng.uniform(0, 0.35)),
         contrast=float(rng.uniform(0, 0.6)),
-        saturation=float(rng.uniform(0.65, 1.25)),
+        saturation=float(rng.uniform(0.6, 1.1)),
         sharpening=float(rng.choice([0.0, 0.4, 0.9])),
         quality=int(rng.choice([0, 60, 75, 85, 92, 95])),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.scenes import openings, texture
-from mtinet_ros.scenes.mesh import Material, Mesh, box, joined, quad
+from mtinet_ros.scenes.mesh import Material, Mesh, box, joined, quad, triple
 from mtinet_ros.scenes.scene import AreaLight, SceneBuilder
 from mtinet_ros.scenes.texture import Generator
 
@@ -89,10 +89,10 @@ def cut_openings(
                     width = rng.uniform(0.6, min(3.2, max(0.7, wall.length * 0.8)))
                     low = float(
                         rng.choice(
-                            [rng.uniform(0.75, 1.1), rng.uniform(0.05, 0.5)], p=[0.75, 0.25]
+                            [rng.uniform(0.75, 1.1), rng.uniform(0.05, 0.5)], p=[0.65, 0.35]
                         )
                     )
-                    high = min(low + rng.uniform(0.9, 1.9), height - rng.uniform(0.1, 0.45))
+                    high = min(low + rng.uniform(0.9, 2.2), height - rng.uniform(0.1, 0.45))
                 if width > wall.length - 0.5:
                     continue
                 start = rng.uniform(0.25, wall.length - width - 0.25)
@@ -233,7 +233,8 @@ def _fill(
     if hole.kind == "window":
         mesh = openings.window(rng, width, height, reveal)
         room.add(mesh.moved(place, wall.yaw), "window", "window", yaw=wall.yaw)
-        cover = openings.dressing(rng, width, height, -hole.low)
+        sky = room.outside[:64].mean(axis=(0, 1))
+        cover = openings.dressing(rng, width, height, -hole.low, triple(0.35 * sky))
         if cover is not None:
             room.add(cover.moved(place, wall.yaw), "window", "curtain", yaw=wall.yaw)
         if not night:

@@ -223,7 +223,9 @@ def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
     """
     if label in ("object", "tv", "window") and rng.random() < 0.5:
         return mesh
-    hue, value = rng.uniform(-0.5, 0.5), rng.uniform(0.6, 1.25)
+    hue, value = rng.uniform(-0.06, 0.06), rng.uniform(0.6, 1.25)
+    if label in ("sofa", "chair", "bed") and rng.random() < 0.4:
+        hue = rng.uniform(-0.5, 0.5)
     changed, uv = [], mesh.uv
     projected: NDArray[np.float32] | None = None
     for number, material in enumerate(mesh.materials):

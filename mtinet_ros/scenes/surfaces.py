@@ -123,12 +123,13 @@ class Surfaces:
         )
         return np.asarray(found != -1)
 
-    def albedo(self, hits: Hits, footprint: Array | float) -> Array:
+    def albedo(self, hits: Hits, footprint: Array | float, *, coarse: bool = False) -> Array:
         """Linear diffuse colour [R, 3] at hits (all must be valid).
 
         Args:
             hits: Where.
             footprint: Metres on the surface that one sample stands for.
+            coarse: Take the nearest texel: enough for light that is spread anyway.
         """
         material = self.scene.mesh.material[hits.triangle]
         uv = np.einsum("rk,rkc->rc", hits.weights, self.uv[hits.triangle])
@@ -138,13 +139,15 @@ class Surfaces:
         x = uv[:, 0] * width - 0.5
         y = uv[:, 1] * height - 0.5
         x0, y0 = np.floor(x), np.floor(y)
+        column, row = x0.astype(np.int64), y0.astype(np.int64)
+
+        def texel(dy: int, dx: int) -> NDArray[np.uint8]:
+            index = offset + ((row + dy) % height) * width + (column + dx) % width
+            return np.asarray(self._texels[index])
+
+        if coarse:
+            return np.asarray(self.colour[material] * LINEAR[texel(0, 0)], np.float32)
         fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)
-        xi, yi = x0.astype(np.int64), y0.astype(np.int64)
-
-        def texel(dy: int, dx: int) -> Array:
-            index = offset + ((yi + dy) % height) * width + (xi + dx) % width
-            return np.asarray(self._texels[index], np.float32)
-
         top = texel(0, 0) * (1 - fx) + texel(0, 1) * fx
         low = texel(1, 0) * (1 - fx) + texel(1, 1) * fx
         value = top * (1 - fy) + low * fy

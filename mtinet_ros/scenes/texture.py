@@ -64,34 +64,38 @@ def shaded(colour: NDArray[np.float32], lightness: NDArray[np.float32]) -> Image
 def wall_colour(rng: Generator) -> NDArray[np.float32]:
     """Paint as people choose it: mostly off-white, cream and grey, sometimes a colour."""
     kind = rng.random()
-    if kind < 0.5:
-        return hsv(rng.normal(0.11, 0.04), rng.uniform(0.0, 0.14), rng.uniform(0.78, 0.96))
-    if kind < 0.65:
+    if kind < 0.62:
+        return hsv(rng.normal(0.11, 0.04), rng.uniform(0.0, 0.13), rng.uniform(0.8, 0.97))
+    if kind < 0.78:
         return hsv(rng.random(), rng.uniform(0.0, 0.06), rng.uniform(0.5, 0.8))
-    if kind < 0.94:
-        return hsv(rng.random(), rng.uniform(0.08, 0.32), rng.uniform(0.6, 0.92))
-    return hsv(rng.random(), rng.uniform(0.3, 0.65), rng.uniform(0.25, 0.7))
+    if kind < 0.95:
+        return hsv(rng.random(), rng.uniform(0.05, 0.28), rng.uniform(0.6, 0.92))
+    return hsv(rng.random(), rng.uniform(0.3, 0.6), rng.uniform(0.25, 0.7))
 
 
 def fabric_colour(rng: Generator) -> NDArray[np.float32]:
-    """Upholstery and bedding: neutrals, darks and colours."""
+    """Upholstery and bedding: whites and beiges, darks, greys, fewer colours."""
     kind = rng.random()
-    if kind < 0.35:
-        return hsv(rng.normal(0.09, 0.04), rng.uniform(0.0, 0.25), rng.uniform(0.55, 0.95))
-    if kind < 0.55:
-        return hsv(rng.random(), rng.uniform(0.0, 0.2), rng.uniform(0.08, 0.35))
-    return hsv(rng.random(), rng.uniform(0.2, 0.8), rng.uniform(0.25, 0.9))
+    if kind < 0.22:
+        return hsv(rng.normal(0.1, 0.05), rng.uniform(0.0, 0.05), rng.uniform(0.82, 0.97))
+    if kind < 0.45:
+        return hsv(rng.normal(0.09, 0.04), rng.uniform(0.05, 0.3), rng.uniform(0.45, 0.92))
+    if kind < 0.68:
+        return hsv(rng.random(), rng.uniform(0.0, 0.25), rng.uniform(0.06, 0.4))
+    if kind < 0.9:
+        return hsv(rng.random(), rng.uniform(0.12, 0.5), rng.uniform(0.3, 0.85))
+    return hsv(rng.random(), rng.uniform(0.5, 0.85), rng.uniform(0.3, 0.9))
 
 
 def wood_colour(rng: Generator) -> NDArray[np.float32]:
     """From bleached ash to wenge, sometimes painted white or black."""
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.17:
         return hsv(0.1, rng.uniform(0, 0.05), rng.uniform(0.85, 0.95))
-    if kind < 0.22:
+    if kind < 0.25:
         return hsv(0.1, 0.1, rng.uniform(0.08, 0.2))
-    value = rng.uniform(0.22, 0.85)
-    return hsv(rng.uniform(0.04, 0.11), rng.uniform(0.3, 0.75) * (1.2 - 0.6 * value), value)
+    value = rng.uniform(0.2, 0.85)
+    return hsv(rng.uniform(0.05, 0.105), rng.uniform(0.25, 0.6) * (1.2 - 0.6 * value), value)
 
 
 def plaster(rng: Generator, colour: NDArray[np.float32]) -> Image:
@@ -104,7 +108,7 @@ def plaster(rng: Generator, colour: NDArray[np.float32]) -> Image:
 def wallpaper(rng: Generator, colour: NDArray[np.float32]) -> Image:
     """Stripes, damask-like blobs or a small repeated motif."""
     x = np.arange(SIDE) / SIDE
-    other = np.clip(colour * rng.uniform(0.6, 1.2) + rng.normal(0, 0.06, 3), 0, 1)
+    other = np.clip(colour * rng.uniform(0.78, 1.1) + rng.normal(0, 0.03, 3), 0, 1)
     kind = rng.integers(3)
     if kind == 0:
         mask = np.repeat(
@@ -173,15 +177,15 @@ def fabric(rng: Generator, colour: NDArray[np.float32]) -> Image:
     base = np.broadcast_to(colour, (SIDE, SIDE, 3))
     kind, other = rng.random(), fabric_colour(rng)
     count = int(rng.integers(2, 9))
-    if kind < 0.12:
+    if kind < 0.08:
         mask = (np.sin(2 * np.pi * count * x) > rng.uniform(-0.5, 0.8)).astype(np.float32)
-    elif kind < 0.22:
+    elif kind < 0.15:
         mask = (np.sin(2 * np.pi * count * x) > 0.2) * 0.5 + (
             np.sin(2 * np.pi * count * y) > 0.2
         ) * 0.5
-    elif kind < 0.3:
+    elif kind < 0.2:
         mask = (np.hypot((x * count) % 1 - 0.5, (y * count) % 1 - 0.5) < 0.28).astype(np.float32)
-    elif kind < 0.42:
+    elif kind < 0.28:
         mask = noise(rng, (SIDE, SIDE), (count, count), 2) > 0.6
     else:
         mask = np.zeros((SIDE, SIDE))
