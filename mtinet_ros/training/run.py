@@ -100,7 +100,10 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
         log_every_n_steps=run.log_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,
-        logger=[CSVLogger(folder, "csv"), TensorBoardLogger(folder, "tensorboard", "")],
+        logger=[
+            CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
+            TensorBoardLogger(folder, "tensorboard", ""),
+        ],
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
