@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one exception family of the package.
 
-Every message is a sentence for the person who can do something about it: it names the input and its
-value, says what is allowed, and what to do. Commands print it and end with status 1; the node logs
-it, reports it in /diagnostics and goes on.
+Every message is a sentence for the person who can do something about it: it names the input and
+its value, says what is allowed, and what to do. Commands print it and end with status 1; the node
+logs it, reports it in /diagnostics and goes on.
 """
 
 
@@ -21,6 +21,10 @@ class ModelError(MtinetError):
 
 class BackendError(MtinetError):
     """An inference backend is not installed, cannot run here, or failed while running."""
+
+
+class BackendLostError(BackendError):
+    """A backend failed for good: it must be closed; loading it again, or a restart, may help."""
 
 
 class InputError(MtinetError):

@@ -18,6 +18,7 @@ from mtinet_ros.errors import MtinetError
 # name -> (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
+    "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
     "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
@@ -25,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """Parser of all commands; only the arguments of `command` are filled in (others stay unloaded)."""
+    """Parser of all commands; only the module of `command` is imported."""
     parser = argparse.ArgumentParser(
         prog="mtinet",
         description="Make, check, export and try MTI-Net models for ROS 2 cameras.",

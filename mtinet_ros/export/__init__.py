@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Checkpoint to deploy graph to one self-describing ONNX file."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mtinet_ros.errors import ConfigurationError
-
-TASK_ORDER = ("semseg", "human_parts", "sal", "normals", "edge", "depth")
+from mtinet_ros.model_card import TASK_ORDER
 
 _FIXED_CHANNELS = {"normals": 3, "depth": 1}
 

@@ -45,9 +45,7 @@ CLASSES: tuple[SceneClass, ...] = (
     SceneClass("tv", (23, 190, 207), (25,)),
     # pillow, mirror, clothes, books, paper, towel, shower curtain, box, person, lamp, bag,
     # other structure, other prop
-    SceneClass(
-        "object", (227, 119, 194), (18, 19, 21, 23, 26, 27, 28, 29, 31, 35, 37, 38, 40)
-    ),
+    SceneClass("object", (227, 119, 194), (18, 19, 21, 23, 26, 27, 28, 29, 31, 35, 37, 38, 40)),
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CLASSES)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import ModelError
 from mtinet_ros.network import MTINet, load_checkpoint
-from mtinet_ros.network.checkpoint import read_metadata
+from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import normalise
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric

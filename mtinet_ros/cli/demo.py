@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtinet demo`: the real node on pictures played as a camera."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.inference import BACKEND_CHOICES
+from mtinet_ros.install_paths import bundled_model
+
+# A run that nobody watches ends by itself after so many frames.
+_UNATTENDED_FRAMES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument(
+        "--source",
+        default="",
+        help="picture, folder, video or /dev/video0 (default: bundled pictures)",
+    )
+    parser.add_argument("-m", "--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
+    parser.add_argument("--rate", type=float, default=5.0, help="pictures per second (default: 5)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=_UNATTENDED_FRAMES if os.environ.get("CI") == "true" else 0,
+        help="end after so many frames (default: never, or 20 if CI=true)",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/demo"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demonstration; Ctrl-C is its regular end."""
+    if not 0.1 <= arguments.rate <= 1000.0:
+        raise ConfigurationError(f"--rate {arguments.rate:g} is not allowed; from 0.1 to 1000 Hz")
+    try:
+        from mtinet_ros.demo.demonstration import run_demonstration
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the demonstration needs ROS 2 ({error}): source your ROS installation, or install "
+            "the wheels with pip install 'mtinet_ros[ros]'"
+        ) from error
+    try:
+        run_demonstration(
+            arguments.model or bundled_model(),
+            arguments.backend,
+            arguments.source,
+            arguments.rate,
+            arguments.frames,
+            arguments.output,
+        )
+    except KeyboardInterrupt:
+        print()
+    return 0

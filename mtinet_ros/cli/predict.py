@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtinet predict`: run a model on pictures, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+from mtinet_ros.errors import ConfigurationError, InputError
+from mtinet_ros.inference import BACKEND_CHOICES, load_backend
+from mtinet_ros.install_paths import bundled_model
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.montage import UNTRAINED_NOTE, montage, prediction_panels
+from mtinet_ros.perception.perceiver import Perceiver
+from mtinet_ros.perception.picture_file import (
+    list_pictures,
+    read_picture,
+    write_png,
+    write_whole,
+)
+from mtinet_ros.perception.prediction import Prediction
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("pictures", nargs="+", type=Path, help="picture files or folders of them")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "-m", "--model", type=Path, help="ONNX model with a card (default: the bundled one)"
+    )
+    parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
+    parser.add_argument(
+        "--focal-length",
+        type=float,
+        metavar="PIXELS",
+        help="fx of the camera at the pictures' own size; without it depth is up to scale",
+    )
+    parser.add_argument("--fit", choices=("letterbox", "stretch"), default="")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict each picture and write what was seen.
+
+    For a picture NAME.jpg: NAME_labels.png (class ids, 255 void), NAME_depth.npy (float32, metres
+    if the focal length is known), NAME_normals.npy (float32 unit vectors) and NAME_montage.png.
+    """
+    pictures = [file for path in arguments.pictures for file in list_pictures(path)]
+    stems = [path.stem for path in pictures]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise InputError(
+            f"several pictures are called {', '.join(twice[:5])}, and their results would "
+            "overwrite each other; predict them into separate folders"
+        )
+    backend = load_backend(arguments.model or bundled_model(), arguments.backend, max_batch=1)
+    try:
+        perceiver = Perceiver(backend, arguments.fit)
+        for path in pictures:
+            image = read_picture(path)
+            camera = _camera(image.shape[1], image.shape[0], arguments.focal_length)
+            prediction = perceiver.perceive([image], [camera])[0]
+            _write(arguments.output, path.stem, prediction, backend.card)
+            print(f"{path}: {arguments.output / path.stem}_*{_about_depth(prediction)}")
+    finally:
+        backend.close()
+    if backend.card.untrained:
+        print(f"Note: the weights of {backend.card.name} are random; the results mean nothing.")
+    return 0
+
+
+def _about_depth(prediction: Prediction) -> str:
+    if prediction.depth is None:
+        return ""
+    if prediction.depth_is_metric:
+        return ", depth in metres"
+    why = "no --focal-length" if prediction.camera is None else "the model knows no metres"
+    return f", depth up to scale ({why})"
+
+
+def _camera(width: int, height: int, focal_length: float | None) -> CameraModel | None:
+    if focal_length is None:
+        return None
+    if not 0.0 < focal_length < math.inf:
+        raise ConfigurationError(
+            f"--focal-length {focal_length:g} is not allowed; give a positive number of pixels"
+        )
+    center = ((width - 1) / 2, (height - 1) / 2)
+    return CameraModel.pinhole(width, height, focal_length, focal_length, *center)
+
+
+def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if prediction.labels is not None:
+        write_png(folder / f"{stem}_labels.png", prediction.labels)
+    for name, array in (("depth", prediction.depth), ("normals", prediction.normals)):
+        if array is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, array)
+            write_whole(folder / f"{stem}_{name}.npy", buffer.getvalue())
+    legend = list(zip(card.class_names, card.palette, strict=True))
+    note = UNTRAINED_NOTE if card.untrained else ""
+    write_png(
+        folder / f"{stem}_montage.png", montage(prediction_panels(prediction, card), legend, note)
+    )

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the perception node as a user would, plays a camera to it, and shows what comes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from mtinet_ros.demo.player import CameraPlayer
+from mtinet_ros.demo.sources import open_source
+from mtinet_ros.demo.watcher import Watcher
+from mtinet_ros.errors import BackendError, MtinetError
+from mtinet_ros.model_card import read_model_card
+from mtinet_ros.node.transport_profile import ensure_transport_profile
+from mtinet_ros.perception.picture_file import write_png
+
+_START_TIMEOUT = 60.0  # seconds for the node to appear and change its state
+_FRAME_TIMEOUT = 90.0  # seconds without a complete frame after which something is wrong
+_TABLE_PERIOD = 5.0  # seconds
+_WINDOW = "mtinet_ros demo"
+
+
+def run_demonstration(
+    model: Path, backend: str, source: str, rate: float, frames: int, output: Path
+) -> None:
+    """Play, perceive and show until enough frames were seen or the user interrupts.
+
+    Args:
+        model: ONNX model with a card.
+        backend: Its backend's name, or auto.
+        source: See `open_source`.
+        rate: Pictures per second.
+        frames: End after so many; 0: go on until Ctrl-C.
+        output: Folder for the montages.
+
+    Raises:
+        MtinetError: Something did not start, or no pictures came out; the sentence says what.
+    """
+    card = read_model_card(model)
+    shots = open_source(source)
+    output.mkdir(parents=True, exist_ok=True)
+    show = _Display(output)
+    ensure_transport_profile(os.environ)
+    rclpy.init()
+    process = _start_perception(model, backend)
+    try:
+        player = CameraPlayer(shots, rate)
+        watcher = Watcher(card.untrained, show)
+        executor = SingleThreadedExecutor()
+        executor.add_node(player)
+        executor.add_node(watcher)
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            _change_state(watcher, executor, process, transition)
+        print(f"Montages are written to {output}/; Ctrl-C ends the demonstration.", flush=True)
+        _watch(executor, watcher, process, frames)
+        print(watcher.table(), flush=True)
+    except ExternalShutdownException:
+        pass
+    finally:
+        rclpy.try_shutdown()
+        _stop(process)
+
+
+class _Display:
+    """Writes every montage, and shows it in a window where there is a screen."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+    def __call__(self, number: int, picture: NDArray[np.uint8]) -> None:
+        write_png(self._folder / f"frame_{number % 200:03d}.png", picture)
+        if self._has_screen:
+            try:
+                cv2.imshow(_WINDOW, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                cv2.waitKey(1)
+            except cv2.error as error:
+                print(f"No window can be opened ({error.err}); see the files instead.")
+                self._has_screen = False
+
+
+def _start_perception(model: Path, backend: str) -> subprocess.Popen[bytes]:
+    parameters = {"model": model.resolve(), "backend": backend}
+    arguments = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
+    command = [sys.executable, "-m", "mtinet_ros.node", "--ros-args", *arguments]
+    # A session of its own: Ctrl-C reaches only this process, which then ends the node in order.
+    return subprocess.Popen(command, start_new_session=True)
+
+
+def _change_state(
+    node: Node, executor: SingleThreadedExecutor, process: subprocess.Popen[bytes], transition: int
+) -> None:
+    client: Any = node.create_client(ChangeState, "/perception/change_state")
+    try:
+        _spin_until(executor, process, client.service_is_ready, "the node did not come up")
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer: Any = client.call_async(request)
+        _spin_until(executor, process, answer.done, "the node did not answer")
+        if not answer.result().success:
+            raise MtinetError("the perception node refused to start; its log above says why")
+    finally:
+        node.destroy_client(client)
+
+
+def _watch(
+    executor: SingleThreadedExecutor,
+    watcher: Watcher,
+    process: subprocess.Popen[bytes],
+    frames: int,
+) -> None:
+    last_table = time.monotonic()
+    while not frames or watcher.frames < frames:
+        seen = watcher.frames
+        _spin_until(
+            executor,
+            process,
+            lambda seen=seen: watcher.frames > seen,  # type: ignore[misc]
+            "no complete set of segmentation, depth and normals came out",
+            _FRAME_TIMEOUT,
+        )
+        if time.monotonic() - last_table > _TABLE_PERIOD:
+            last_table = time.monotonic()
+            print(watcher.table(), flush=True)
+
+
+def _spin_until(
+    executor: SingleThreadedExecutor,
+    process: subprocess.Popen[bytes],
+    done: Callable[[], bool],
+    complaint: str,
+    timeout: float = _START_TIMEOUT,
+) -> None:
+    deadline = time.monotonic() + timeout
+    while not done():
+        executor.spin_once(timeout_sec=0.1)
+        if process.poll() is not None:
+            raise BackendError(
+                f"the perception node ended with status {process.returncode}; its log is above"
+            )
+        if time.monotonic() > deadline:
+            raise MtinetError(f"{complaint} within {timeout:.0f} s")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        status = process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise MtinetError("the perception node did not end within 5 s and was killed") from None
+    if status != 0:
+        raise MtinetError(f"the perception node ended with status {status}")

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the demonstration's camera shows: pictures, a folder of them, a video or a device."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import InputError
+from mtinet_ros.install_paths import share_directory
+from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.panorama import look_into_panorama, pinhole_for_view
+from mtinet_ros.perception.picture_file import PICTURE_SUFFIXES, list_pictures, read_picture
+
+Shot = tuple[NDArray[np.uint8], CameraModel | None]
+
+_KINECT_FOCAL_LENGTH = 521.2  # pixels, from the recording's own calibration
+_KINECT_FRAMES = 5
+_PAN_STEP = 3.0  # degrees per frame: 15 degrees a second at 5 Hz
+
+
+def open_source(spec: str) -> Iterator[Shot]:
+    """Endless pictures with their camera models (None where the lens is not known).
+
+    Args:
+        spec: Empty for the bundled pictures; else a picture, a folder of pictures, a video file,
+            or a camera device such as /dev/video0.
+
+    Yields:
+        uint8 [h,w,3] RGB and a camera model or None.
+
+    Raises:
+        InputError: There is no such thing, or it cannot be opened.
+    """
+    if not spec:
+        return _bundled()
+    path = Path(spec)
+    if not path.exists():
+        raise InputError(
+            f"the source {spec} does not exist; give a picture, a folder of pictures, a video or "
+            "a device such as /dev/video0"
+        )
+    if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
+        pictures = [(read_picture(picture), None) for picture in list_pictures(path)]
+        return itertools.cycle(pictures)
+    return _video(path)
+
+
+def _bundled() -> Iterator[Shot]:
+    """A real Kinect's frame for a second, then once around a real hotel room, and again."""
+    pictures = share_directory() / "demo" / "pictures"
+    bookshelf = read_picture(pictures / "kinect_bookshelf.png")
+    room = read_picture(pictures / "hotel_room_panorama.jpg")
+    height, width = bookshelf.shape[:2]
+    center = ((width - 1) / 2, (height - 1) / 2)
+    kinect = CameraModel.pinhole(
+        width, height, _KINECT_FOCAL_LENGTH, _KINECT_FOCAL_LENGTH, *center
+    )
+    panning = pinhole_for_view(width, height, horizontal_fov=75.0)
+    while True:
+        yield from itertools.repeat((bookshelf, kinect), _KINECT_FRAMES)
+        for yaw in np.arange(0.0, 360.0, _PAN_STEP):
+            yield look_into_panorama(room, panning, float(yaw), pitch=-8.0), panning
+
+
+def _video(path: Path) -> Iterator[Shot]:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise InputError(
+            f"OpenCV cannot open {path}; for a device, check that it is a camera and that you may "
+            "read it (group video), for a file, that it is a video"
+        )
+    return _frames(capture, path)
+
+
+def _frames(capture: cv2.VideoCapture, path: Path) -> Iterator[Shot]:
+    seen = 0
+    while True:
+        ok, frame = capture.read()
+        if ok:
+            seen += 1
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8), None
+        elif seen and capture.set(cv2.CAP_PROP_POS_FRAMES, 0):
+            seen = 0
+        else:
+            raise InputError(f"{path} gives no more pictures")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A ROS node that looks at everything the perception node says about one camera."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+from mtinet_ros.node.camera_outputs import LATCHED_QOS
+from mtinet_ros.node.image_message import decode_image
+from mtinet_ros.perception.colors import colorize_depth
+from mtinet_ros.perception.montage import UNTRAINED_NOTE, Panel, depth_title, montage
+
+_TOPICS = {
+    "segmentation/image": Image,
+    "segmentation/overlay": Image,
+    "segmentation/camera_info": CameraInfo,
+    "depth/image": Image,
+    "depth/camera_info": CameraInfo,
+    "normals/image": Image,
+    "normals/color": Image,
+}
+# Deep enough that making a montage loses nothing that came in meanwhile.
+_WATCHING_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
+)
+_PICTURES = ("segmentation/overlay", "depth/image", "normals/color")
+
+
+@dataclass
+class TopicRecord:
+    """What came in on one topic: latencies from stamp to receipt in seconds, times in seconds."""
+
+    latencies: list[float] = field(default_factory=list)
+    received: list[float] = field(default_factory=list)
+
+    def line(self, topic: str) -> str:
+        """Rate and latency as one line of the table."""
+        if len(self.received) < 2:
+            return f"  {topic:<48} {len(self.received):>5} messages"
+        rate = (len(self.received) - 1) / max(self.received[-1] - self.received[0], 1e-9)
+        median = float(np.median(self.latencies)) * 1e3
+        return (
+            f"  {topic:<48} {len(self.received):>5} messages {rate:6.2f} Hz {median:7.1f} ms "
+            "from stamp to receipt (median)"
+        )
+
+
+class Watcher(Node):
+    """Subscribes to a camera and to its outputs, and makes a montage of each complete frame."""
+
+    def __init__(
+        self, untrained: bool, on_montage: Callable[[int, NDArray[np.uint8]], None]
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            untrained: Whether to say on every montage that the weights are random.
+            on_montage: Called with the number of the frame (from 1) and uint8 [H,W,3] RGB.
+        """
+        super().__init__("watcher")
+        self.frames = 0
+        self._note = UNTRAINED_NOTE if untrained else ""
+        self._on_montage = on_montage
+        self._legend: list[tuple[str, tuple[int, int, int]]] = []
+        self._records: dict[str, TopicRecord] = {}
+        self._pending: dict[int, dict[str, Image]] = {}
+        base = "/perception/camera/"
+        for name, message_type in _TOPICS.items():
+            self._listen(base + name, message_type, name)
+        self._listen("/camera/image_raw", Image, "image")
+        self.create_subscription(
+            String, base + "segmentation/label_info_json", self._on_legend, LATCHED_QOS
+        )
+
+    def table(self) -> str:
+        """Every topic with its rate and latency."""
+        return "\n".join(record.line(topic) for topic, record in self._records.items())
+
+    def _listen(self, topic: str, message_type: type[Any], name: str) -> None:
+        record = self._records[topic] = TopicRecord()
+
+        def receive(message: Any) -> None:
+            now = self.get_clock().now().nanoseconds
+            stamp = Time.from_msg(message.header.stamp).nanoseconds
+            record.latencies.append((now - stamp) * 1e-9)
+            record.received.append(now * 1e-9)
+            if name in _PICTURES or name == "image":
+                self._collect(stamp, name, message)
+
+        self.create_subscription(message_type, topic, receive, _WATCHING_QOS)
+
+    def _on_legend(self, message: String) -> None:
+        classes = json.loads(message.data)["classes"]
+        self._legend = [(c["name"], tuple(c["color"])) for c in classes]
+
+    def _collect(self, stamp: int, name: str, message: Image) -> None:
+        """Messages of one frame carry one stamp; a frame is complete when all have come."""
+        parts = self._pending.setdefault(stamp, {})
+        parts[name] = message
+        if len(parts) < len(_PICTURES) + 1:
+            return
+        # Older frames that are still incomplete were dropped by the network for newer ones.
+        self._pending = {s: p for s, p in self._pending.items() if s > stamp}
+        self.frames += 1
+        depth = np.frombuffer(parts["depth/image"].data, np.float32)
+        depth = depth.reshape(parts["depth/image"].height, parts["depth/image"].width)
+        panels: list[Panel] = [
+            ("camera", decode_image(parts["image"])),
+            ("segmentation", decode_image(parts["segmentation/overlay"])),
+            (depth_title(depth), colorize_depth(depth)),
+            ("normals", decode_image(parts["normals/color"])),
+        ]
+        self._on_montage(self.frames, montage(panels, self._legend, self._note))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a PyTorch module to one ONNX graph, and from the graph to one file."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxslim
+import torch
+from torch.jit._trace import TracerWarning
+
+from mtinet_ros.errors import ExportError
+from mtinet_ros.export.deploy_network import DeployNetwork
+from mtinet_ros.model_card import METADATA_KEY, ModelCard
+
+OPSET = 17
+
+
+def trace(network: DeployNetwork, input_size: tuple[int, int]) -> onnx.ModelProto:
+    """Trace to ONNX: N dynamic, H and W fixed, BatchNorm folded, unused parts gone.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        input_size: (height, width), multiples of 32.
+    """
+    # Two pictures, so that nothing in the trace can take the batch for a constant 1.
+    example = torch.zeros((2, *input_size, 3), dtype=torch.uint8)
+    names = network.output_names
+    buffer: Any = io.BytesIO()  # the exporter writes to files too, its annotation forgot
+    with warnings.catch_warnings(), torch.no_grad():
+        # The TorchScript exporter is deprecated, yet the only one that folds BatchNorm while N is
+        # dynamic; and the network's own check of its input size is meant to vanish in the trace.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", TracerWarning)
+        torch.onnx.export(
+            network,
+            (example,),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(names),
+            dynamic_axes={name: {0: "N"} for name in ("image", *names)},
+        )
+    model: onnx.ModelProto = onnxslim.slim(onnx.load_from_string(buffer.getvalue()))
+    return model
+
+
+def attach_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Put the card into the graph's metadata, replacing one that is there."""
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    model.producer_name = "mtinet_ros"
+
+
+def write_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write aside, then rename: at `path` there is a whole file or the one from before.
+
+    Raises:
+        ExportError: The folder cannot be written, or the disk is full.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_bytes(model.SerializeToString())
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free "
+            "space or choose another place with -o"
+        ) from error

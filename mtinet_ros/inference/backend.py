@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam between perception and whatever runs a model: one protocol, one file per backend."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import InputError, ModelError
+from mtinet_ros.model_card import ModelCard
+
+# Output name of the graph -> (dtype, trailing shape after [N, H, W]): the model contract.
+OUTPUT_LAYOUT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+    "labels": (np.dtype(np.uint8), ()),
+    "depth": (np.dtype(np.float32), ()),
+    "normals": (np.dtype(np.float32), (3,)),
+    "confidence": (np.dtype(np.uint8), ()),
+}
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+class Backend(Protocol):
+    """Runs one model. Made, used and closed in one and the same thread.
+
+    Attributes:
+        name: The backend's name as a parameter spells it, e.g. `onnxruntime`.
+        device: What it runs on, for people, e.g. `CPU` or `cuda:0 Orin`.
+        card: The model's card.
+        output_names: The graph's outputs, a subset of `OUTPUT_LAYOUT`.
+        max_batch: Largest N that `infer` takes.
+    """
+
+    name: str
+    device: str
+    card: ModelCard
+    output_names: tuple[str, ...]
+    max_batch: int
+
+    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
+        """Run the model once.
+
+        Args:
+            images: uint8 [N,H,W,3] RGB, C-contiguous, 1 <= N <= max_batch, H×W as the card says.
+            wanted: Names of the outputs to bring back; others are not copied.
+
+        Returns:
+            Each wanted output, [N,H,W(,3)] in the dtype of `OUTPUT_LAYOUT`. The arrays may be
+            the backend's own buffers: they hold until the next call of `infer` or `close`.
+
+        Raises:
+            InputError: `images` has another shape or dtype, or a wanted output does not exist.
+            BackendError: The run failed; the message says whether to go on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give everything back. Safe to call twice; `infer` afterwards raises `BackendError`."""
+        ...
+
+
+def check_images(backend: Backend, images: NDArray[np.uint8], wanted: Collection[str]) -> None:
+    """Refuse a batch that does not keep the contract (see `Backend.infer`).
+
+    Raises:
+        InputError: Naming what is wrong and what is allowed.
+    """
+    height, width = backend.card.input_size
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[1:] != (height, width, 3)
+        or not 1 <= images.shape[0] <= backend.max_batch
+    ):
+        raise InputError(
+            f"images are {images.dtype} {list(images.shape)}; {backend.name} takes uint8 "
+            f"[N,{height},{width},3] with N from 1 to {backend.max_batch}"
+        )
+    unknown = set(wanted) - set(backend.output_names)
+    if unknown:
+        raise InputError(
+            f"the model has no output {', '.join(sorted(unknown))}; "
+            f"it has {', '.join(backend.output_names)}"
+        )
+
+
+def check_graph(
+    path: object,
+    card: ModelCard,
+    inputs: Mapping[str, tuple[str, tuple[int | None, ...]]],
+    outputs: Mapping[str, tuple[str, tuple[int | None, ...]]],
+) -> None:
+    """Hold a loaded graph against the model contract, so that a wrong one fails at load.
+
+    Args:
+        path: Where the model came from, for the message.
+        card: Its card.
+        inputs: Name -> (NumPy dtype name, shape with None for a dynamic axis).
+        outputs: The same for outputs.
+
+    Raises:
+        ModelError: Naming the tensor, what it is and what the contract asks for.
+    """
+    height, width = card.input_size
+
+    def matches(actual: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+        return len(actual) == len(wanted) and all(
+            a is None or w is None or a == w for a, w in zip(actual, wanted, strict=True)
+        )
+
+    expected: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "image": ("uint8", (None, height, width, 3))
+    }
+    if set(inputs) != set(expected):
+        raise ModelError(
+            f"{path}: inputs are {sorted(inputs)}, the model contract has just 'image'"
+        )
+    unknown = set(outputs) - set(OUTPUT_LAYOUT)
+    if unknown or not outputs:
+        raise ModelError(
+            f"{path}: outputs are {sorted(outputs)}, the model contract knows "
+            f"{', '.join(OUTPUT_LAYOUT)}"
+        )
+    for name in outputs:
+        dtype, trailing = OUTPUT_LAYOUT[name]
+        expected[name] = (dtype.name, (None, height, width, *trailing))
+    for name, (dtype_name, shape) in {**inputs, **outputs}.items():
+        want_dtype, want_shape = expected[name]
+        if dtype_name != want_dtype or not matches(shape, want_shape):
+            raise ModelError(
+                f"{path}: {name} is {dtype_name} {list(shape)}, the model contract asks for "
+                f"{want_dtype} {list(want_shape)} (None: any)"
+            )
+    if "labels" in outputs and not card.class_names:
+        raise ModelError(f"{path} has labels, but its card names no classes")

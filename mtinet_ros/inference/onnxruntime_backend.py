@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime on the CPU: runs everywhere; the yardstick for the other backends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import BackendError, ModelError
+from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.model_card import read_model_card
+
+# NumPy's name where it differs from ONNX Runtime's.
+_DTYPE_NAMES = {"float": "float32", "double": "float64"}
+
+
+class OnnxRuntimeBackend:
+    """`Backend` over `onnxruntime.InferenceSession`, CPU execution provider."""
+
+    name = "onnxruntime"
+    device = "CPU"
+
+    def __init__(self, model: Path, max_batch: int) -> None:
+        """Load a model.
+
+        Args:
+            model: ONNX file with a card.
+            max_batch: Largest batch to accept; the card's own limit also holds.
+
+        Raises:
+            ModelError: The file is unreadable, not ONNX, without a card or not of the contract.
+        """
+        import onnxruntime
+
+        self.card = read_model_card(model)
+        self.max_batch = min(max_batch, self.card.max_batch)
+        options = onnxruntime.SessionOptions()
+        # Spinning workers wait for the next operator in a loop: on a busy robot that burns cores
+        # which others need, and doubles the latency.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = (
+            3  # errors reach us as exceptions; warnings are for developers
+        )
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has no public base class for its errors
+            raise ModelError(f"ONNX Runtime cannot load {model}: {error}") from error
+        self.output_names = tuple(output.name for output in self._session.get_outputs())
+        check_graph(
+            model,
+            self.card,
+            {i.name: _describe(i) for i in self._session.get_inputs()},
+            {o.name: _describe(o) for o in self._session.get_outputs()},
+        )
+
+    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
+        """See `Backend.infer`."""
+        if self._session is None:
+            raise BackendError("onnxruntime: the backend is closed")
+        check_images(self, images, wanted)
+        names = [name for name in self.output_names if name in wanted]
+        if not names:
+            return {}
+        try:
+            arrays = self._session.run(names, {"image": images})
+        except Exception as error:
+            raise BackendError(f"ONNX Runtime failed to run {self.card.name}: {error}") from error
+        return dict(zip(names, arrays, strict=True))
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._session = None
+
+
+def _describe(tensor: Any) -> tuple[str, tuple[int | None, ...]]:
+    shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
+    name = tensor.type.removeprefix("tensor(").removesuffix(")")
+    return _DTYPE_NAMES.get(name, name), shape

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVINO on the CPU: the fastest backend for a robot without an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import BackendError, ModelError
+from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.model_card import read_model_card
+
+# The runtime would choose bf16 by itself on CPUs that have it; a model's precision is the card's
+# to say. int8 graphs carry their own quantisation and run the rest in f32.
+_PRECISION_HINT = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
+
+
+class OpenVinoBackend:
+    """`Backend` over an OpenVINO compiled model and one infer request."""
+
+    name = "openvino"
+
+    def __init__(self, model: Path, max_batch: int) -> None:
+        """Load and compile a model for the CPU; arguments and errors as `OnnxRuntimeBackend`."""
+        import openvino
+
+        self.card = read_model_card(model)
+        self.max_batch = min(max_batch, self.card.max_batch)
+        core = openvino.Core()
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _PRECISION_HINT[self.card.precision],
+        }
+        try:
+            compiled: Any = core.compile_model(str(model), "CPU", config)
+        except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
+            raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
+        self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        self._request: Any = compiled.create_infer_request()
+        self.output_names = tuple(output.get_any_name() for output in compiled.outputs)
+        check_graph(
+            model,
+            self.card,
+            {i.get_any_name(): _describe(i) for i in compiled.inputs},
+            {o.get_any_name(): _describe(o) for o in compiled.outputs},
+        )
+
+    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
+        """See `Backend.infer`. OpenVINO computes every output; only the wanted are handed out."""
+        if self._request is None:
+            raise BackendError("openvino: the backend is closed")
+        check_images(self, images, wanted)
+        try:
+            self._request.infer({"image": images}, share_inputs=True)
+        except Exception as error:
+            raise BackendError(f"OpenVINO failed to run {self.card.name}: {error}") from error
+        return {
+            name: self._request.get_tensor(name).data
+            for name in self.output_names
+            if name in wanted
+        }
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._request = None
+
+
+def _describe(port: Any) -> tuple[str, tuple[int | None, ...]]:
+    shape = tuple(dim.get_length() if dim.is_static else None for dim in port.get_partial_shape())
+    return port.get_element_type().to_dtype().name, shape

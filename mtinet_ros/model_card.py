@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model card: all that a model promises, carried inside its ONNX file.
+
+The card is JSON under the metadata key `mtinet_ros.model_card`. Whoever runs the model reads from
+it which tasks there are, what the class ids mean, at which focal length depth was learnt and which
+precision to ask of the runtime. Nothing about a model is configured anywhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mtinet_ros.errors import ModelError
+
+METADATA_KEY = "mtinet_ros.model_card"
+SCHEMA_VERSION = "1.0"
+VOID_ID = 255
+
+# The order of tasks is part of a trained network (MTI-Net concatenates task features in it).
+TASK_ORDER = ("semseg", "human_parts", "sal", "normals", "edge", "depth")
+
+DEPTH_KINDS = ("metric", "up_to_scale", "as_trained")
+FIT_MODES = ("letterbox", "stretch")
+NORMAL_AXES = ("camera_optical", "as_trained")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, in the words of the model contract.
+
+    Attributes:
+        name: Short name for people and logs.
+        tasks: Tasks the graph answers, in `TASK_ORDER`.
+        input_size: (height, width) in pixels of the network input, multiples of 32.
+        class_names: Name of each segmentation class; index = class id. Empty without segmentation.
+        palette: RGB colour of each class, as many as `class_names`.
+        fit: How a camera image is brought to `input_size`: `letterbox` or `stretch`.
+        pad_color: RGB used for the letterbox's borders.
+        depth_kind: `metric`, `up_to_scale`, or `as_trained` where nobody said.
+        depth_range: [min, max] in metres within which depth is meaningful, or None.
+        focal_length: f0 in pixels at `input_size` for which metric depth holds, or None.
+        normals_axes: `camera_optical` (REP 103, facing the viewer) or `as_trained`.
+        precision: The precision the ONNX computes in.
+        max_batch: Largest batch the graph was checked with.
+        untrained: True while the weights are random: results mean nothing.
+        training: How the weights came to be (data, steps, metrics).
+        accuracy: Report of the exported graph against the fp32 network.
+        license: SPDX expression for the weights.
+        attribution: Whom to credit for data and pre-trained parts.
+        schema_version: `major.minor` of this card's layout.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    input_size: tuple[int, int]
+    class_names: tuple[str, ...] = ()
+    palette: tuple[RGB, ...] = ()
+    fit: str = "letterbox"
+    pad_color: RGB = (124, 116, 104)  # ImageNet's mean colour: zero after normalisation
+    depth_kind: str = "metric"
+    depth_range: tuple[float, float] | None = None
+    focal_length: float | None = None
+    normals_axes: str = "camera_optical"
+    precision: str = "fp32"
+    max_batch: int = 8
+    untrained: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Mapping[str, Any] = field(default_factory=dict)
+    license: str = "Apache-2.0"
+    attribution: tuple[str, ...] = ()
+    schema_version: str = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Check the card as a whole.
+
+        Raises:
+            ModelError: Naming the field, its value and what is allowed.
+        """
+        unknown = [task for task in self.tasks if task not in TASK_ORDER]
+        if unknown or not self.tasks:
+            raise ModelError(
+                f"model card: tasks {list(self.tasks)} must be a non-empty choice of "
+                f"{', '.join(TASK_ORDER)}"
+            )
+        height, width = self.input_size
+        if height <= 0 or width <= 0 or height % 32 or width % 32:
+            raise ModelError(
+                f"model card: input_size {height}x{width} must be positive multiples of 32"
+            )
+        if len(self.palette) != len(self.class_names):
+            raise ModelError(
+                f"model card: palette has {len(self.palette)} colours for "
+                f"{len(self.class_names)} class names"
+            )
+        for name, colors in (("palette", self.palette), ("pad_color", (self.pad_color,))):
+            for color in colors:
+                if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+                    raise ModelError(
+                        f"model card: {name} has the colour {list(color)}; a colour is "
+                        "[red, green, blue], each 0..255"
+                    )
+        if len(self.class_names) > VOID_ID:
+            raise ModelError(
+                f"model card: {len(self.class_names)} classes do not fit into uint8 ids "
+                f"(at most {VOID_ID}; {VOID_ID} itself means void)"
+            )
+        for name, allowed in (
+            ("fit", FIT_MODES),
+            ("depth_kind", DEPTH_KINDS),
+            ("normals_axes", NORMAL_AXES),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ModelError(
+                    f"model card: {name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
+                )
+        if self.focal_length is not None and not 0.0 < self.focal_length < math.inf:
+            raise ModelError(
+                f"model card: focal_length {self.focal_length} must be positive or null"
+            )
+        if self.depth_range is not None and not 0.0 <= self.depth_range[0] < self.depth_range[1]:
+            raise ModelError(
+                f"model card: depth_range {list(self.depth_range)} must be [min, max] with "
+                "0 <= min < max"
+            )
+        if self.max_batch < 1:
+            raise ModelError(f"model card: max_batch {self.max_batch} must be at least 1")
+
+    def to_json(self) -> str:
+        """The card as one line of JSON, the form stored in the ONNX metadata."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card back.
+
+        Unknown keys of the same major version are ignored: a newer minor may add some.
+
+        Raises:
+            ModelError: The text is no card, lacks a field, or is of a newer major version.
+        """
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"the model card is not valid JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise ModelError("the model card is not a JSON object")
+        version = str(record.get("schema_version", ""))
+        major = version.partition(".")[0]
+        if major != SCHEMA_VERSION.partition(".")[0]:
+            raise ModelError(
+                f"the model card has schema version {version or 'none'}; this mtinet_ros reads "
+                f"{SCHEMA_VERSION}. Update mtinet_ros, or export the model again with this version"
+            )
+        known = {f.name for f in fields(cls)}
+        values = {key: _frozen(value) for key, value in record.items() if key in known}
+        try:
+            return cls(**values)
+        except (TypeError, ValueError, IndexError) as error:
+            raise ModelError(f"the model card is incomplete or malformed: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    """JSON lists as tuples, all the way down, so that the card stays hashable where it can be."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Read the card of an ONNX file without loading its weights.
+
+    Args:
+        path: An ONNX file made by `mtinet export`.
+
+    Raises:
+        ModelError: No such file, not ONNX, cut short, or an ONNX file without a card.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            metadata = _read_onnx_metadata(file, path)
+    except OSError as error:
+        raise ModelError(
+            f"cannot read model {path}: {error.strerror or error}. Give the path of an ONNX file "
+            "made by `mtinet export`"
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise ModelError(
+            f"{path} carries no model card (metadata {METADATA_KEY!r}), so its classes and units "
+            "are unknown. Export the checkpoint with `mtinet export`, which writes one"
+        )
+    return ModelCard.from_json(metadata[METADATA_KEY])
+
+
+# ONNX is protobuf; https://github.com/onnx/onnx/blob/main/onnx/onnx.proto numbers the fields:
+# ModelProto.graph = 7, ModelProto.metadata_props = 14, StringStringEntryProto key = 1, value = 2.
+# Reading only these few bytes needs neither the onnx package on a robot nor the weights in memory.
+_GRAPH_FIELD = 7
+_METADATA_FIELD = 14
+
+
+def _read_onnx_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
+    end = os.fstat(file.fileno()).st_size
+    metadata: dict[str, str] = {}
+    has_graph = False
+    try:
+        while file.tell() < end:
+            number, wire_type = divmod(_read_varint(file), 8)
+            if wire_type == 0:
+                _read_varint(file)
+                continue
+            length = {1: 8, 5: 4}.get(wire_type) or (_read_varint(file) if wire_type == 2 else -1)
+            if length < 0 or file.tell() + length > end:
+                raise EOFError
+            if number == _METADATA_FIELD and wire_type == 2:
+                key, value = _read_string_entry(file.read(length))
+                metadata[key] = value
+            else:
+                has_graph |= number == _GRAPH_FIELD
+                file.seek(length, os.SEEK_CUR)
+    except (EOFError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not an ONNX file, or was cut short ({end} bytes). "
+            "Copy it again or export it again"
+        ) from error
+    if not has_graph:
+        raise ModelError(f"{path} is not an ONNX file (it holds no graph)")
+    return metadata
+
+
+def _read_varint(file: BinaryIO) -> int:
+    value = shift = 0
+    while True:
+        byte = file.read(1)
+        if not byte or shift > 63:
+            raise EOFError
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+        shift += 7
+
+
+def _read_string_entry(data: bytes) -> tuple[str, str]:
+    file = io.BytesIO(data)
+    strings = {1: "", 2: ""}
+    while file.tell() < len(data):
+        number, _ = divmod(_read_varint(file), 8)
+        strings[number] = file.read(_read_varint(file)).decode("utf-8")
+    return strings[1], strings[2]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node tells on /diagnostics: one status for the engine, one per camera."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from mtinet_ros.perception.statistics import StreamSummary
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """How the engine is.
+
+    Attributes:
+        state: `unloaded`, `loading`, `building`, `ready` or `failed`.
+        detail: Progress while loading, the reason if failed.
+        model: Name of the model.
+        backend: What runs it.
+        device: What it runs on.
+        precision: The model's precision.
+    """
+
+    state: str = "unloaded"
+    detail: str = ""
+    model: str = ""
+    backend: str = ""
+    device: str = ""
+    precision: str = ""
+
+
+_ENGINE_LEVELS = {
+    "unloaded": DiagnosticStatus.OK,
+    "loading": DiagnosticStatus.WARN,
+    "building": DiagnosticStatus.WARN,
+    "ready": DiagnosticStatus.OK,
+    "failed": DiagnosticStatus.ERROR,
+}
+
+
+def engine_status(node_name: str, report: EngineReport, untrained: bool) -> DiagnosticStatus:
+    """The engine's status; an untrained model is a warning for as long as it runs."""
+    level = _ENGINE_LEVELS[report.state]
+    message = f"{report.state}: {report.detail}" if report.detail else report.state
+    if untrained and level == DiagnosticStatus.OK:
+        level = DiagnosticStatus.WARN
+        message += "; the model's weights are random, its outputs mean nothing"
+    values = {
+        "state": report.state,
+        "model": report.model,
+        "backend": report.backend,
+        "device": report.device,
+        "precision": report.precision,
+    }
+    return _status(level, f"{node_name}: engine", message, values)
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """How a camera is.
+
+    Attributes:
+        name: The camera.
+        topic: Where its images come from.
+        active: Whether the node listens to it.
+        heard: Whether somebody listens to an output.
+        summary: Its counters.
+        silence_timeout: Seconds after which a camera counts as silent.
+        why_silent: What the graph knows, while silent.
+        stamp_age: Now minus the last frame's stamp, in seconds of ROS time; NaN if unknown.
+        troubles: Sentences about what is wrong at present.
+    """
+
+    name: str
+    topic: str
+    active: bool
+    heard: bool
+    summary: StreamSummary
+    silence_timeout: float
+    why_silent: str
+    stamp_age: float
+    troubles: Sequence[str]
+
+
+def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
+    """A camera's status: inactive, silent, clock skew, in trouble, idle or running."""
+    summary = report.summary
+    if not report.active:
+        level, state, message = DiagnosticStatus.OK, "inactive", "the node is not active"
+    elif summary.age_of_last_frame > report.silence_timeout:
+        level, state = DiagnosticStatus.ERROR, "silent"
+        message = f"no image on {report.topic}: {report.why_silent}"
+    elif report.stamp_age < -_SKEW_TOLERANCE:
+        level, state = DiagnosticStatus.WARN, "clock skew"
+        message = (
+            f"images are stamped {-report.stamp_age:.3f} s in the future; synchronise the clocks"
+        )
+    elif report.troubles:
+        level, state, message = DiagnosticStatus.WARN, "running", "; ".join(report.troubles)
+    elif not report.heard:
+        level, state, message = (
+            DiagnosticStatus.OK,
+            "idle",
+            "nobody listens, so nothing is computed",
+        )
+    else:
+        level, state = DiagnosticStatus.OK, "running"
+        message = f"{summary.output_rate:.1f} Hz, {summary.latency_p50 * 1e3:.0f} ms"
+    values = {
+        "state": state,
+        "topic": report.topic,
+        "input rate [Hz]": _number(summary.input_rate),
+        "output rate [Hz]": _number(summary.output_rate),
+        "latency p50 [ms]": _number(summary.latency_p50 * 1e3),
+        "latency p99 [ms]": _number(summary.latency_p99 * 1e3),
+        "age of last frame [s]": _number(summary.age_of_last_frame),
+        "age of last stamp [s]": _number(report.stamp_age),
+    }
+    values.update({f"dropped: {reason}": str(n) for reason, n in sorted(summary.dropped.items())})
+    return _status(level, f"{node_name}: {report.name}", message, values)
+
+
+# Clocks kept by NTP on one network agree to a few milliseconds.
+_SKEW_TOLERANCE = 0.05
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else ""
+
+
+def _status(level: bytes, name: str, message: str, values: dict[str, str]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(
+        level=level, name=name, message=message, hardware_id="mtinet_ros", values=pairs
+    )

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declaring the node's parameters, reading them, and refusing bad changes with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.node.settings import (
+    CAMERA_PARAMETERS,
+    NODE_PARAMETERS,
+    Changeable,
+    NodeSettings,
+    ParameterSpec,
+    camera_parameter_spec,
+    check_camera_names,
+    make_settings,
+    parameter_spec,
+)
+
+
+def declare_parameters(node: Node) -> None:
+    """Declare every parameter of the node and of its cameras, with whatever the user set.
+
+    Raises:
+        ConfigurationError: A value given at start is not allowed.
+    """
+    for name, spec in NODE_PARAMETERS.items():
+        _declare(node, name, spec)
+    cameras = list(node.get_parameter("cameras").value)
+    check_camera_names(cameras)
+    for camera in cameras:
+        for key in CAMERA_PARAMETERS:
+            _declare(node, f"{camera}.{key}", camera_parameter_spec(camera, key))
+    read_settings(node)
+
+
+def read_settings(node: Node) -> NodeSettings:
+    """All parameters as they are now.
+
+    Raises:
+        ConfigurationError: They do not fit together.
+    """
+    return make_settings(_values(node))
+
+
+def _values(node: Node) -> dict[str, Any]:
+    cameras = list(node.get_parameter("cameras").value)
+    names = [*NODE_PARAMETERS, *(f"{c}.{key}" for c in cameras for key in CAMERA_PARAMETERS)]
+    values = {name: node.get_parameter(name).value for name in names}
+    # An empty list given at start arrives without a type, as None.
+    return {
+        name: [] if value is None and name.endswith(("cameras", ".outputs")) else value
+        for name, value in values.items()
+    }
+
+
+def guard_parameters(
+    node: Node,
+    is_unconfigured: Callable[[], bool],
+    apply: Callable[[NodeSettings], None],
+) -> None:
+    """Refuse bad changes from now on, and hand good ones over.
+
+    Args:
+        node: Whose parameters they are; all declared.
+        is_unconfigured: Whether the node is in the lifecycle state `unconfigured`.
+        apply: Told the settings after every accepted change. (Callbacks after setting exist in
+            newer distributions only; ours is the last word on a change, so now is as good.)
+    """
+
+    def check(parameters: Iterable[Parameter[Any]]) -> SetParametersResult:
+        changes = {p.name: p.value for p in parameters if parameter_spec(p.name) is not None}
+        if not changes:  # rclpy's own, such as use_sim_time
+            return SetParametersResult(successful=True)
+        try:
+            for name in changes:
+                spec = parameter_spec(name)
+                is_fixed = spec is not None and spec.changeable is Changeable.UNCONFIGURED
+                if is_fixed and not is_unconfigured():
+                    raise ConfigurationError(
+                        f"{name}: can only be changed while the node is unconfigured; deactivate "
+                        "and clean it up first (ros2 lifecycle set), then configure it again"
+                    )
+            apply(make_settings({**_values(node), **changes}))
+        except ConfigurationError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check)
+
+
+def _declare(node: Node, name: str, spec: ParameterSpec) -> None:
+    descriptor = _descriptor(spec)
+    try:
+        node.declare_parameter(name, spec.default, descriptor)
+    except InvalidParameterTypeException as error:
+        _declare_converted(node, name, spec, descriptor, error)
+    except InvalidParameterValueException as error:
+        value = _given_value(node, name)
+        spec.check(name, value)
+        raise ConfigurationError(f"{name}: {value!r} is not allowed: {error}") from error
+
+
+def _declare_converted(
+    node: Node,
+    name: str,
+    spec: ParameterSpec,
+    descriptor: ParameterDescriptor,
+    error: InvalidParameterTypeException,
+) -> None:
+    """Take `-p max_rate:=10` for 10.0, as a person means it; refuse other types in plain words."""
+    value = _given_value(node, name)
+    if isinstance(spec.default, list) and value in (None, []):
+        return
+    if not (isinstance(spec.default, float) and type(value) is int):
+        wanted = (
+            "a list of strings" if isinstance(spec.default, list) else type(spec.default).__name__
+        )
+        raise ConfigurationError(
+            f"{name}: {value!r} is of the wrong type; {wanted} is needed, e.g. {spec.default!r}"
+        ) from error
+    spec.check(name, float(value))
+    node.declare_parameter(name, float(value), descriptor, ignore_override=True)
+
+
+def _given_value(node: Node, name: str) -> Any:
+    """What the user set at start for a parameter that is not declared yet."""
+    probe = ParameterDescriptor(dynamic_typing=True)
+    value = node.declare_parameter(name, None, probe).value
+    node.undeclare_parameter(name)
+    return value
+
+
+def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        description=spec.description,
+        read_only=spec.changeable is Changeable.NEVER,
+        additional_constraints=_constraints(spec),
+    )
+    if spec.minimum is not None and spec.maximum is not None:
+        if isinstance(spec.default, int):
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)
+            ]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=spec.minimum, to_value=spec.maximum, step=0.0)
+            ]
+    return descriptor
+
+
+def _constraints(spec: ParameterSpec) -> str:
+    choices = f"One of: {', '.join(spec.choices)}. " if spec.choices else ""
+    return f"{choices}{spec.changeable.value}."

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node `perception`: cameras in, segmentation, depth and normals out."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from queue import SimpleQueue
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home until Iron
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
+
+from mtinet_ros.errors import MtinetError
+from mtinet_ros.inference import Backend, EngineSettings, Progress, load_backend
+from mtinet_ros.install_paths import bundled_model
+from mtinet_ros.model_card import ModelCard, read_model_card
+from mtinet_ros.node.camera import Camera, Frame
+from mtinet_ros.node.complaints import Complaints
+from mtinet_ros.node.diagnostics import EngineReport, camera_status, engine_status
+from mtinet_ros.node.engine import Engine
+from mtinet_ros.node.parameters import declare_parameters, guard_parameters, read_settings
+from mtinet_ros.node.settings import NodeSettings
+
+_DIAGNOSTICS_PERIOD = 1.0  # seconds, as REP 107 suggests
+_STOP_TIMEOUT = 5.0  # seconds a frame in the network may take to finish on deactivation
+_EXIT_TIMEOUT = 0.5  # the same when the process ends
+_FAREWELL = 0.2  # seconds for the answer to the shutdown request to leave
+
+
+def _load(
+    settings: NodeSettings, model: Path, progress: Progress, cancelled: threading.Event
+) -> Backend:
+    engine = EngineSettings(
+        cache_dir=settings.engine_cache_dir, workspace_mb=settings.workspace_mb
+    )
+    return load_backend(
+        model,
+        settings.backend,
+        settings.max_batch,
+        device_id=settings.device_id,
+        engine=engine,
+        progress=progress,
+        cancelled=cancelled,
+    )
+
+
+Transition = Callable[["PerceptionNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _explained(transition: Transition) -> Transition:
+    """Log why a transition failed: rclpy swallows exceptions of transition callbacks."""
+
+    @wraps(transition)
+    def run(node: PerceptionNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except MtinetError as error:
+            node.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            node.get_logger().fatal(f"{transition.__name__} failed:\n{traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+
+    return run
+
+
+class PerceptionNode(LifecycleNode):
+    """Subscribes to cameras and publishes what the network sees; see docs/topics.md.
+
+    Attributes:
+        finished: Done when the node was shut down and its process should end.
+        exit_status: What the process should end with then.
+    """
+
+    def __init__(self) -> None:
+        """Declare parameters and wait to be configured.
+
+        Raises:
+            ConfigurationError: A parameter given at start is not allowed.
+        """
+        super().__init__("perception")
+        self.finished: Future[None] = Future()
+        self.exit_status = 0
+        self._settings: NodeSettings | None = None
+        self._card: ModelCard | None = None
+        self._model = Path()
+        self._cameras: dict[str, Camera] = {}
+        self._engine: Engine | None = None
+        self._is_active = False
+        self._complaints = Complaints(self.get_logger())
+        declare_parameters(self)
+        guard_parameters(self, lambda: self._settings is None, self._apply_settings)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self._report, clock=self._steady_clock)
+        self._loading_results: SimpleQueue[MtinetError | None] = SimpleQueue()
+        self._engine_loaded = self.create_guard_condition(self._on_engine_loaded)
+
+    @_explained
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check everything, advertise, and begin loading the model in the background."""
+        settings = read_settings(self)
+        model = Path(settings.model).expanduser() if settings.model else bundled_model()
+        card = read_model_card(model)
+        if card.untrained:
+            self.get_logger().warning(
+                f"the weights of {card.name} are random: its outputs show that everything runs, "
+                "and mean nothing"
+            )
+        self._settings, self._card, self._model = settings, card, model
+        try:
+            for camera in settings.cameras:
+                self._cameras[camera.name] = Camera(
+                    self, camera, settings, card, self._complaints, self._offer
+                )
+            self._start_engine()
+        except Exception:
+            self._release()
+            raise
+        return super().on_configure(state)
+
+    @_explained
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen to the cameras; what comes before the model is ready is dropped and counted."""
+        if self._engine is None or not self._engine.is_alive:
+            self._start_engine()
+        result = super().on_activate(state)
+        for camera in self._cameras.values():
+            camera.outputs.publish_legends()
+            camera.listen()
+        self._is_active = True
+        return result
+
+    @_explained
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """No subscription, no thread, no GPU until the next activation."""
+        self._stop_listening()
+        self._stop_engine(_STOP_TIMEOUT)
+        return super().on_deactivate(state)
+
+    @_explained
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back; parameters may be changed and the node configured again."""
+        self._release()
+        return super().on_cleanup(state)
+
+    @_explained
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back and let the process end."""
+        self._release()
+        self.create_timer(
+            _FAREWELL, lambda: self.finished.set_result(None), clock=self._steady_clock
+        )
+        return super().on_shutdown(state)
+
+    @_explained
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a defect: give everything back and be ready to be configured again."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> bool:
+        """Give everything back before the process ends; returns whether the worker has ended."""
+        self._stop_listening()
+        return self._stop_engine(_EXIT_TIMEOUT)
+
+    def _start_engine(self) -> None:
+        settings, card, model = self._settings, self._card, self._model
+        assert settings is not None
+        assert card is not None
+        self._engine = Engine(
+            partial(_load, settings, model),
+            card,
+            settings.fit,
+            self._cameras,
+            self._complaints,
+            self._tell_engine_loaded,
+            self.context.ok,
+        )
+        self._engine.start()
+
+    def _stop_engine(self, timeout: float) -> bool:
+        return self._engine is None or self._engine.stop(timeout)
+
+    def _stop_listening(self) -> None:
+        self._is_active = False
+        for camera in self._cameras.values():
+            camera.stop_listening()
+
+    def _release(self) -> None:
+        self._stop_listening()
+        self._stop_engine(_STOP_TIMEOUT)
+        for camera in self._cameras.values():
+            camera.destroy()
+        self._cameras, self._engine = {}, None
+        self._settings = self._card = None
+
+    def _offer(self, camera: str, frame: Frame) -> bool:
+        return self._engine is not None and self._engine.offer(camera, frame)
+
+    def _apply_settings(self, settings: NodeSettings) -> None:
+        """Take over a change of parameters, from the next frame on."""
+        if self._settings is None:
+            return
+        self._settings = settings
+        for camera in settings.cameras:
+            self._cameras[camera.name].apply(camera, settings)
+
+    def _tell_engine_loaded(self, error: MtinetError | None) -> None:
+        """Called in the worker's thread: transitions belong to the executor's."""
+        self._loading_results.put(error)
+        self._engine_loaded.trigger()
+
+    def _on_engine_loaded(self) -> None:
+        while not self._loading_results.empty():
+            error = self._loading_results.get()
+            if error is not None:
+                self.get_logger().error(f"the model cannot run: {error}")
+                if self._is_active:
+                    self.trigger_deactivate()
+            if self._settings is not None and self._settings.build_only:
+                self.exit_status = 0 if error is None else 1
+                self.finished.set_result(None)
+
+    def _report(self) -> None:
+        """Publish diagnostics, and log a camera's silence once."""
+        statuses = []
+        if self._card is not None and self._engine is not None:
+            statuses.append(
+                engine_status(self.get_name(), self._engine.report, self._card.untrained)
+            )
+        else:
+            statuses.append(engine_status(self.get_name(), EngineReport(), untrained=False))
+        timeout = self._settings.silence_timeout if self._settings else 0.0
+        for camera in self._cameras.values():
+            report = camera.report(self._is_active, timeout)
+            statuses.append(camera_status(self.get_name(), report))
+            camera.mind_silence(report)
+        now = self.get_clock().now().to_msg()
+        message = DiagnosticArray(status=statuses)
+        message.header.stamp = now
+        self._diagnostics.publish(message)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process around the node: middleware settings, logging, signals and a quiet end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from mtinet_ros.errors import ConfigurationError, MtinetError
+from mtinet_ros.node.perception_node import PerceptionNode
+from mtinet_ros.node.transport_profile import ensure_transport_profile
+
+
+class _RosLogHandler(logging.Handler):
+    """Sends what the rooms without ROS log to the node's logger."""
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
+
+
+def _init(argv: Sequence[str]) -> None:
+    try:
+        rclpy.init(args=list(argv))
+    except RuntimeError as error:  # rclpy's own kinds of error differ between distributions
+        reason = str(error).partition(", at ")[0]
+        raise ConfigurationError(f"the ROS arguments cannot be used: {reason}") from error
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the node until a signal or its shutdown transition ends it.
+
+    Args:
+        argv: Command line, ROS arguments included.
+
+    Returns:
+        Exit status: 0 for a regular end, 1 if the node could not start (said in one line).
+    """
+    # From here on rclpy's own handlers take over; they also call the Python handler left in place.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    node = None
+    worker_ended = True
+    try:
+        ensure_transport_profile(os.environ)
+        _init(argv)
+        node = PerceptionNode()
+        room_logger = logging.getLogger("mtinet_ros")
+        room_logger.setLevel(logging.INFO)
+        room_logger.addHandler(_RosLogHandler(node.get_logger()))
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin_until_future_complete(node.finished)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except MtinetError as error:
+        rclpy.logging.get_logger("perception").fatal(str(error))
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if node is not None:
+            worker_ended = node.close()
+        rclpy.try_shutdown()
+        if not worker_ended:
+            # A network in mid-run cannot be interrupted; nothing of it is worth waiting for.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+    return 0 if node is None else node.exit_status

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter of the node: its default, meaning, limits, and when it may be changed.
+
+This table is the one place that knows them. The node declares from it, checks changes with it, and
+docs/parameters.md is generated from it. No ROS in here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.inference import BACKEND_CHOICES
+
+OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points")
+MAX_CAMERAS = 8
+
+# A name as rcl takes it (https://design.ros2.org/articles/topic_and_service_names.html).
+_TOPIC = r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
+
+Value = bool | int | float | str | list[str]
+
+
+class Changeable(Enum):
+    """When a parameter may be set after start."""
+
+    NEVER = "Set at start only"
+    UNCONFIGURED = "May be changed while the node is unconfigured"
+    ALWAYS = "May be changed at any time; holds from the next frame"
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter.
+
+    Attributes:
+        default: Its value if nobody sets it; its type is the parameter's type.
+        description: For `ros2 param describe` and the documentation.
+        changeable: When it may be set.
+        choices: Allowed values (of each element, for a list), or empty.
+        minimum: Smallest allowed number.
+        maximum: Largest allowed number.
+    """
+
+    default: Value
+    description: str
+    changeable: Changeable = Changeable.UNCONFIGURED
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that is not allowed.
+
+        Raises:
+            ConfigurationError: A sentence that says what is.
+        """
+        items = value if isinstance(self.default, list) else [value]
+        for item in items if self.choices else ():
+            if item not in self.choices:
+                raise ConfigurationError(
+                    f"{name}: {item!r} is not allowed; choose from {', '.join(self.choices)}"
+                )
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and not low <= value <= high:
+            raise ConfigurationError(f"{name}: {value} is not allowed; from {low:g} to {high:g}")
+
+
+NODE_PARAMETERS: dict[str, ParameterSpec] = {
+    "cameras": ParameterSpec(
+        ["camera"],
+        f"Names of the cameras, 1 to {MAX_CAMERAS}; each has its own block of parameters and "
+        "its own topics below ~/<name>/",
+        Changeable.NEVER,
+    ),
+    "model": ParameterSpec(
+        "", "Path of an ONNX model made by `mtinet export`; empty: the bundled indoor model"
+    ),
+    "backend": ParameterSpec(
+        "auto",
+        "What runs the model; auto: the fastest that can run here",
+        choices=BACKEND_CHOICES,
+    ),
+    "device_id": ParameterSpec(
+        0, "Number of the GPU, for backends that use one", minimum=0, maximum=63
+    ),
+    "max_batch": ParameterSpec(
+        8, "Most cameras to run through the network at once", minimum=1, maximum=64
+    ),
+    "engine_cache_dir": ParameterSpec(
+        "", "Folder for TensorRT engines; empty: $XDG_CACHE_HOME/mtinet_ros"
+    ),
+    "workspace_mb": ParameterSpec(
+        0,
+        "Most scratch memory of a layer when TensorRT builds an engine, in MiB; 0: its own limit",
+        minimum=0,
+        maximum=1 << 20,
+    ),
+    "build_only": ParameterSpec(
+        False,
+        "Load the model on configuration, building its engine if need be, and end the process "
+        "with status 0, or 1 if that failed",
+    ),
+    "fit": ParameterSpec(
+        "letterbox",
+        "How an image is brought to the network's size: letterbox keeps its aspect ratio and adds "
+        "borders; stretch fills the input, and makes metric depth approximate",
+        choices=("letterbox", "stretch"),
+    ),
+    "output_size": ParameterSpec(
+        "network",
+        "Size of what is published: network (as computed, borders cropped) or camera (brought "
+        "back to the size of the camera's image)",
+        Changeable.ALWAYS,
+        choices=("network", "camera"),
+    ),
+    "depth_encoding": ParameterSpec(
+        "32FC1",
+        "Encoding of depth images (REP 118): 32FC1 in metres, NaN invalid; or 16UC1 in "
+        "millimetres, 0 invalid",
+        Changeable.ALWAYS,
+        choices=("32FC1", "16UC1"),
+    ),
+    "silence_timeout": ParameterSpec(
+        5.0,
+        "Seconds without an image after which the node warns and says whom it found publishing",
+        Changeable.ALWAYS,
+        minimum=0.5,
+        maximum=3600.0,
+    ),
+}
+
+# {camera} in a default stands for the camera's name.
+CAMERA_PARAMETERS: dict[str, ParameterSpec] = {
+    "image_topic": ParameterSpec(
+        "{camera}/image_raw", "Topic of the camera's images; relative to the node's namespace"
+    ),
+    "camera_info_topic": ParameterSpec(
+        "", "Topic of its calibration; empty: camera_info beside the image topic"
+    ),
+    "transport": ParameterSpec(
+        "raw",
+        "raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage (jpeg, png) on "
+        "<image_topic>/compressed",
+        choices=("raw", "compressed"),
+    ),
+    "outputs": ParameterSpec(
+        ["segmentation", "overlay", "depth", "normals"],
+        "What to advertise for this camera",
+        choices=OUTPUTS,
+    ),
+    "rectify": ParameterSpec(
+        "auto",
+        "auto: undistort images whose calibration has distortion; off: take them as they come, "
+        "for topics that are rectified already (image_rect)",
+        Changeable.ALWAYS,
+        choices=("auto", "off"),
+    ),
+    "max_rate": ParameterSpec(
+        0.0,
+        "Most frames to process, in Hz; 0: as many as the computer manages",
+        Changeable.ALWAYS,
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    "points_stride": ParameterSpec(
+        1,
+        "Take every n-th pixel in both directions into the point cloud",
+        Changeable.ALWAYS,
+        minimum=1,
+        maximum=64,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """One camera's block of parameters; see `CAMERA_PARAMETERS`."""
+
+    name: str
+    image_topic: str
+    camera_info_topic: str
+    transport: str
+    outputs: tuple[str, ...]
+    rectify: str
+    max_rate: float
+    points_stride: int
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """All parameters at one moment; see `NODE_PARAMETERS`."""
+
+    cameras: tuple[CameraSettings, ...]
+    model: str
+    backend: str
+    device_id: int
+    max_batch: int
+    engine_cache_dir: str
+    workspace_mb: int
+    build_only: bool
+    fit: str
+    output_size: str
+    depth_encoding: str
+    silence_timeout: float
+
+
+def camera_parameter_spec(camera: str, key: str) -> ParameterSpec:
+    """The entry of `CAMERA_PARAMETERS` for one camera."""
+    spec = CAMERA_PARAMETERS[key]
+    if isinstance(spec.default, str):
+        return replace(spec, default=spec.default.format(camera=camera))
+    return spec
+
+
+def parameter_spec(name: str) -> ParameterSpec | None:
+    """The entry for a parameter by its full name, e.g. `front.max_rate`; None: not ours."""
+    if name in NODE_PARAMETERS:
+        return NODE_PARAMETERS[name]
+    camera, _, key = name.partition(".")
+    return camera_parameter_spec(camera, key) if key in CAMERA_PARAMETERS else None
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Refuse names that cannot be part of a topic, are repeated, or are too many or too few.
+
+    Raises:
+        ConfigurationError: A sentence that says what is allowed.
+    """
+    if not 1 <= len(names) <= MAX_CAMERAS:
+        raise ConfigurationError(
+            f"cameras: {len(names)} names given; from 1 to {MAX_CAMERAS} are allowed"
+        )
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name:
+            raise ConfigurationError(
+                f"cameras: {name!r} cannot be part of a topic name; use letters, digits and "
+                "single underscores, a letter first"
+            )
+        if name in NODE_PARAMETERS or name == "qos_overrides":
+            raise ConfigurationError(
+                f"cameras: {name!r} is the name of a parameter; choose another"
+            )
+    if len(set(names)) != len(names):
+        raise ConfigurationError(f"cameras: {', '.join(names)}: each name may appear once")
+
+
+def make_settings(values: Mapping[str, Any]) -> NodeSettings:
+    """Settings from parameter values by full name, checked as a whole.
+
+    Raises:
+        ConfigurationError: A value is not allowed; the sentence says what is.
+    """
+    check_camera_names(values["cameras"])
+    for name, value in values.items():
+        spec = parameter_spec(name)
+        if spec is not None:
+            spec.check(name, value)
+    cameras = []
+    for camera in values["cameras"]:
+        block = {key: values[f"{camera}.{key}"] for key in CAMERA_PARAMETERS}
+        block["outputs"] = tuple(block["outputs"])
+        if not block["image_topic"]:
+            raise ConfigurationError(
+                f"{camera}.image_topic: is empty; name the topic of its images"
+            )
+        for key in ("image_topic", "camera_info_topic"):
+            _check_topic(f"{camera}.{key}", block[key])
+        cameras.append(CameraSettings(name=camera, **block))
+    rest = {key: values[key] for key in NODE_PARAMETERS if key != "cameras"}
+    return NodeSettings(cameras=tuple(cameras), **rest)
+
+
+def _check_topic(parameter: str, topic: str) -> None:
+    """Refuse what cannot be a topic's name. Empty is for others to judge."""
+    if topic and not re.fullmatch(_TOPIC, topic, re.ASCII):
+        raise ConfigurationError(
+            f"{parameter}: {topic!r} cannot be a topic name; use words of letters, digits and "
+            "underscores (a digit never first) joined by single slashes, e.g. /front/image_raw"
+        )
+
+
+def image_and_info_topics(settings: CameraSettings) -> tuple[str, str]:
+    """The topics to subscribe to, as image_transport lays them out.
+
+    Returns:
+        The image topic (with the transport's suffix) and the camera_info topic: for
+        `camera/image_raw`, compressed, these are `camera/image_raw/compressed` and
+        `camera/camera_info`.
+    """
+    suffix = "" if settings.transport == "raw" else f"/{settings.transport}"
+    base = settings.image_topic
+    if suffix:
+        base = base.removesuffix(suffix)
+    parent, slash, _ = base.rpartition("/")
+    info = settings.camera_info_topic or f"{parent}{slash}camera_info"
+    return base + suffix, info

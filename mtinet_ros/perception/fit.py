@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing a camera image to the network's size, and what comes out of the network back again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import ConfigurationError, InputError
+from mtinet_ros.model_card import FIT_MODES, RGB
+from mtinet_ros.perception.camera_model import CameraModel
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an image of one size lies inside the network's input.
+
+    Attributes:
+        image_size: (height, width) of the camera image.
+        network_size: (height, width) of the network's input.
+        scale: Ideal (x, y) scale from camera to network pixels; equal for letterbox.
+        content_size: (height, width) of the image inside the network's input.
+        offset: (y, x) of its first pixel there; the rest is padding.
+    """
+
+    image_size: tuple[int, int]
+    network_size: tuple[int, int]
+    scale: tuple[float, float]
+    content_size: tuple[int, int]
+    offset: tuple[int, int]
+
+    @classmethod
+    def plan(cls, image_size: tuple[int, int], network_size: tuple[int, int], mode: str) -> Fit:
+        """Work out the fit.
+
+        Args:
+            image_size: (height, width) of the camera image.
+            network_size: (height, width) of the network's input.
+            mode: `letterbox` keeps the aspect ratio and pads both sides; `stretch` fills.
+
+        Raises:
+            InputError: The image is empty, or so long and thin that nothing of it would be left.
+            ConfigurationError: `mode` is neither.
+        """
+        (height, width), (net_height, net_width) = image_size, network_size
+        if height < 1 or width < 1:
+            raise InputError(f"the image is empty ({width}x{height} pixels)")
+        ratio_y, ratio_x = net_height / height, net_width / width
+        if mode == "stretch":
+            return cls(image_size, network_size, (ratio_x, ratio_y), network_size, (0, 0))
+        if mode != "letterbox":
+            raise ConfigurationError(f"fit is {mode!r}; allowed: {', '.join(FIT_MODES)}")
+        scale = min(ratio_x, ratio_y)
+        content = (
+            min(net_height, math.floor(height * scale + 0.5)),
+            min(net_width, math.floor(width * scale + 0.5)),
+        )
+        if 0 in content:
+            raise InputError(
+                f"the image ({width}x{height} pixels) is too long and thin for a network input of "
+                f"{net_width}x{net_height}; crop it before it is published, or use fit: stretch"
+            )
+        offset = ((net_height - content[0]) // 2, (net_width - content[1]) // 2)
+        return cls(image_size, network_size, (scale, scale), content, offset)
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether x and y are scaled differently, so that metric depth is only approximate."""
+        return not math.isclose(self.scale[0], self.scale[1], rel_tol=1e-6)
+
+    def apply(self, image: NDArray[np.uint8], out: NDArray[np.uint8], pad_color: RGB) -> None:
+        """Write `image` (uint8 [h,w,3]) as the network sees it into `out` (uint8 [H,W,3])."""
+        height, width = self.content_size
+        if self.content_size != self.network_size:
+            out[...] = pad_color
+        # Area averaging keeps thin things visible, but OpenCV only averages where no axis grows:
+        # so first whatever shrinks, then whatever grows.
+        fitted: NDArray[Any] = image
+        shrunk = (min(width, image.shape[1]), min(height, image.shape[0]))
+        if shrunk != self.image_size[::-1]:
+            fitted = cv2.resize(fitted, shrunk, interpolation=cv2.INTER_AREA)
+        if shrunk != (width, height):
+            fitted = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR)
+        self.crop(out)[...] = fitted
+
+    def crop(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
+        """The part of a network-sized array ([H,W] or [H,W,C]) that shows the image, as a view."""
+        (y, x), (height, width) = self.offset, self.content_size
+        return array[y : y + height, x : x + width]
+
+    def content_camera(self, camera: CameraModel) -> CameraModel:
+        """Camera model of the cropped content, given the camera's own.
+
+        The exact ratio of sizes is used, rounding included, so that back-projection is exact.
+        """
+        (height, width), (image_height, image_width) = self.content_size, self.image_size
+        scale = (width / image_width, height / image_height)
+        return camera.resampled(scale, (0.0, 0.0), (width, height))
+
+    def effective_focal_length(self, camera: CameraModel) -> float:
+        """Focal length in network pixels that decides depth: fx·s; stretched, √(fx·sx·fy·sy)."""
+        fx, fy = float(camera.K[0, 0]), float(camera.K[1, 1])
+        if not self.is_stretched:
+            return fx * self.scale[0]
+        return math.sqrt(fx * self.scale[0] * fy * self.scale[1])

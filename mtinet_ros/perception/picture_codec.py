@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decoding compressed pictures that may be damaged, cut short, or larger than memory."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import InputError
+
+# Larger than any camera's frame; what lies above is corrupt or hostile, not an image.
+MAX_PIXELS = 2**28
+
+_JPEG = b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+# Last bytes of a whole file; some cameras pad behind them.
+_END = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
+_MOST_PADDING = 1024
+
+
+def picture_format(data: NDArray[np.uint8]) -> str:
+    """`jpeg`, `png`, or empty for anything else, by the first bytes."""
+    start = data[:8].tobytes()
+    if start.startswith(_JPEG):
+        return "jpeg"
+    return "png" if start == _PNG else ""
+
+
+def decode_picture(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint8]:
+    """A compressed picture as RGB.
+
+    Args:
+        data: uint8 [n], the file's content.
+        upright: Turn the picture as its EXIF orientation says, as people expect of a photograph;
+            False: rows as the sensor gave them, as the camera's calibration expects.
+
+    Returns:
+        uint8 [h,w,3] RGB.
+
+    Raises:
+        InputError: A JPEG or PNG that is damaged, cut short or too large, or a format that OpenCV
+            does not read; the sentence is to follow the picture's name.
+    """
+    kind = picture_format(data)
+    if kind:
+        # The libraries would quietly fill what is missing with gray.
+        if _END[kind] not in data[-_MOST_PADDING:].tobytes():
+            raise InputError(f"is a {kind} that was cut short ({data.size} bytes)")
+        width, height = _png_size(data) if kind == "png" else _jpeg_size(data)
+        if not 0 < width * height <= MAX_PIXELS:
+            raise InputError(
+                f"is a {kind} of {width}x{height} pixels; from 1 to {MAX_PIXELS} are allowed"
+            )
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as error:
+        raise InputError(f"cannot be decoded by OpenCV: {error.err}") from error
+    if image is None:
+        what = f"is a damaged {kind}" if kind else "is no picture that OpenCV can read (jpeg, png)"
+        raise InputError(f"{what} ({data.size} bytes)")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _png_size(data: NDArray[np.uint8]) -> tuple[int, int]:
+    """(width, height) from IHDR, which a PNG must begin with; (0, 0) if it is not there."""
+    width, height = struct.unpack(">II", data[16:24].tobytes().ljust(8, b"\0"))
+    return width, height
+
+
+def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
+    """(width, height) from the frame header (ITU-T T.81, B.2.2); (0, 0) without one."""
+    at = 2
+    while at + 9 <= data.size and data[at] == 0xFF:
+        marker = int(data[at + 1])
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9].tobytes())
+            return width, height
+        else:
+            at += 2 + int(data[at + 2]) * 256 + int(data[at + 3])
+    return 0, 0

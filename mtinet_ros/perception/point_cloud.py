@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An organised, coloured and labelled point cloud, made without a loop over pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.model_card import VOID_ID
+from mtinet_ros.perception.prediction import Prediction
+
+# Field names and order as PCL's PointXYZRGBL and PointNormal have them. `rgb` is a float32 whose
+# bytes are 0x00RRGGBB, the form that rviz and PCL read.
+POINT_DTYPE = np.dtype(
+    [
+        ("x", np.float32),
+        ("y", np.float32),
+        ("z", np.float32),
+        ("rgb", np.float32),
+        ("label", np.uint32),
+        ("normal_x", np.float32),
+        ("normal_y", np.float32),
+        ("normal_z", np.float32),
+    ]
+)
+
+
+def point_cloud(prediction: Prediction, stride: int = 1) -> NDArray[np.void]:
+    """The prediction's points in the camera optical frame.
+
+    Args:
+        prediction: With depth and a camera model.
+        stride: Take every n-th pixel in both directions.
+
+    Returns:
+        `POINT_DTYPE` [ceil(H/stride), ceil(W/stride)]; x = (u − cx)·z/fx as in depth_image_proc;
+        x y z are NaN where depth is invalid. Without labels `label` is 255, without normals they
+        are NaN.
+
+    Raises:
+        ValueError: The prediction has no depth or no camera model.
+    """
+    if prediction.depth is None or prediction.camera is None:
+        raise ValueError("a point cloud needs depth and a camera model")
+    take = (slice(None, None, stride), slice(None, None, stride))
+    depth = prediction.depth[take]
+    points = np.empty(depth.shape, POINT_DTYPE)
+    camera = prediction.camera
+    x, y = camera.ray_slopes()
+    points["x"] = x[::stride] * depth
+    points["y"] = y[::stride, np.newaxis] * depth
+    points["z"] = depth
+    red, green, blue = np.moveaxis(prediction.image[take].astype(np.uint32), -1, 0)
+    points["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)
+    points["label"] = VOID_ID if prediction.labels is None else prediction.labels[take]
+    for axis, name in enumerate(("normal_x", "normal_y", "normal_z")):
+        points[name] = (
+            np.nan if prediction.normals is None else prediction.normals[take][..., axis]
+        )
+    return points

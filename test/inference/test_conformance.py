@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The promises of `Backend`, held against every backend that can run on this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from inference.gpu_double import gpu_double
+from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from mtinet_ros.errors import BackendError, InputError, ModelError
+from mtinet_ros.inference import OUTPUT_LAYOUT, Backend, load_backend
+
+BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+PRECISIONS = ("fp32", "fp16", "int8")
+
+# What may differ from ONNX Runtime, by the card's precision: share of pixels with another label,
+# and the 99.9th percentile of the absolute difference of depth [m] and normals. A value on the
+# edge of two int8 codes may fall either way and moves a pixel by a whole code.
+TOLERANCE = {"fp32": (0.0, 1e-4), "fp16": (0.002, 5e-3), "int8": (0.01, 0.15)}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        precision: write_tiny_model(folder / f"{precision}.onnx", tiny_card(precision))
+        for precision in PRECISIONS
+    }
+
+
+@pytest.fixture(params=BACKENDS)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend in turn; those of TensorRT on the double of a GPU, with real engines."""
+    value: str = request.param
+    if not value.startswith("tensorrt"):
+        pytest.importorskip(value)
+        yield value
+        return
+    cache: Path = request.getfixturevalue("shared_cache")
+    with gpu_double(cache):
+        yield value
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Engines of the module's models are built once."""
+    return tmp_path_factory.mktemp("cache") / "mtinet_ros"
+
+
+@pytest.fixture
+def backend(name: str, models: dict[str, Path]) -> Iterator[Backend]:
+    loaded = load_backend(models["fp32"], name, max_batch=4)
+    yield loaded
+    loaded.close()
+
+
+def reference(model: Path, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": images}), strict=True))
+
+
+def test_says_what_it_is_and_what_the_model_has(name: str, backend: Backend) -> None:
+    assert backend.name == name
+    assert backend.device
+    assert backend.card == tiny_card()
+    assert set(backend.output_names) == {"labels", "depth", "normals"}
+    assert backend.max_batch == 4
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4])
+def test_every_batch_size_gives_the_contracts_types_and_shapes(
+    backend: Backend, batch: int
+) -> None:
+    outputs = backend.infer(random_images(batch), backend.output_names)
+    assert set(outputs) == set(backend.output_names)
+    for name, array in outputs.items():
+        dtype, trailing = OUTPUT_LAYOUT[name]
+        assert array.dtype == dtype
+        assert array.shape == (batch, HEIGHT, WIDTH, *trailing)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_answers_as_onnx_runtime_does(name: str, models: dict[str, Path], precision: str) -> None:
+    backend = load_backend(models[precision], name)
+    images = random_images(3, seed=5)
+    outputs = backend.infer(images, backend.output_names)
+    expected = reference(models[precision], images)
+    other_labels, difference = TOLERANCE[precision]
+    assert np.mean(outputs["labels"] != expected["labels"]) <= other_labels
+    for output in ("depth", "normals"):
+        error = np.abs(outputs[output] - expected[output])
+        assert np.quantile(error, 0.999) <= difference, output
+    assert len(np.unique(expected["labels"])) > 1
+    assert np.ptp(expected["depth"]) > 0.1
+    backend.close()
+
+
+def test_batches_of_changing_size_do_not_mix(backend: Backend) -> None:
+    images = random_images(4, seed=2)
+    alone = [
+        {k: v.copy() for k, v in backend.infer(images[i : i + 1], backend.output_names).items()}
+        for i in range(4)
+    ]
+    for rows in (slice(0, 4), slice(1, 3), slice(3, 4), slice(0, 3)):
+        outputs = backend.infer(images[rows], backend.output_names)
+        for row, expected in zip(range(4)[rows], range(rows.stop - rows.start), strict=True):
+            for name, array in outputs.items():
+                np.testing.assert_allclose(array[expected], alone[row][name][0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wanted", [(), ("depth",), ("labels", "normals"), ["normals"], {"labels"}]
+)
+def test_brings_back_just_what_is_wanted(backend: Backend, wanted: Any) -> None:
+    outputs = backend.infer(random_images(1), wanted)
+    assert set(outputs) == set(wanted)
+
+
+def test_wanted_outputs_may_change_from_frame_to_frame(backend: Backend) -> None:
+    images = random_images(2)
+    everything = {k: v.copy() for k, v in backend.infer(images, backend.output_names).items()}
+    for name in backend.output_names:
+        backend.infer(random_images(2, seed=9), [name])
+        np.testing.assert_allclose(
+            backend.infer(images, [name])[name], everything[name], atol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, HEIGHT, WIDTH, 3), np.float32),
+        np.zeros((1, HEIGHT, WIDTH, 3), np.int8),
+        np.zeros((1, HEIGHT, WIDTH, 4), np.uint8),
+        np.zeros((1, WIDTH, HEIGHT, 3), np.uint8),
+        np.zeros((1, 3, HEIGHT, WIDTH), np.uint8),
+        np.zeros((HEIGHT, WIDTH, 3), np.uint8),
+        np.zeros((0, HEIGHT, WIDTH, 3), np.uint8),
+        np.zeros((5, HEIGHT, WIDTH, 3), np.uint8),
+    ],
+    ids=lambda images: f"{images.dtype}{list(images.shape)}",
+)
+def test_a_wrong_image_is_refused_and_the_next_one_works(
+    backend: Backend, images: NDArray[Any]
+) -> None:
+    with pytest.raises(InputError, match=r"takes uint8 \[N,32,64,3\] with N from 1 to 4"):
+        backend.infer(images, backend.output_names)
+    assert backend.infer(random_images(1), ["depth"])["depth"].shape == (1, HEIGHT, WIDTH)
+
+
+def test_an_output_the_model_lacks_is_refused_by_name(backend: Backend) -> None:
+    with pytest.raises(InputError, match="no output confidence; it has"):
+        backend.infer(random_images(1), ["confidence"])
+
+
+def test_images_are_not_written_to(backend: Backend) -> None:
+    images = random_images(2)
+    before = images.copy()
+    images.flags.writeable = False
+    backend.infer(images, backend.output_names)
+    np.testing.assert_array_equal(images, before)
+
+
+def test_rows_that_do_not_lie_together_are_read_right(backend: Backend) -> None:
+    images = random_images(2)
+    wide = np.zeros((2, HEIGHT, 2 * WIDTH, 3), np.uint8)
+    view = wide[:, :, ::2]
+    view[...] = images
+    expected = backend.infer(images, ["depth"])["depth"].copy()
+    np.testing.assert_allclose(backend.infer(view, ["depth"])["depth"], expected, atol=1e-4)
+
+
+def test_closing_twice_is_fine_and_a_closed_backend_says_so(backend: Backend) -> None:
+    backend.infer(random_images(1), ["depth"])
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.infer(random_images(1), ["depth"])
+
+
+def test_lives_and_dies_in_one_thread_that_is_not_the_main_one(
+    name: str, models: dict[str, Path]
+) -> None:
+    results: list[Any] = []
+
+    def live() -> None:
+        try:
+            backend = load_backend(models["fp32"], name)
+            results.append(backend.infer(random_images(2), ["depth"])["depth"].copy())
+            backend.close()
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    thread.join()
+    expected = reference(models["fp32"], random_images(2))["depth"]
+    assert not isinstance(results[0], BaseException), results[0]
+    np.testing.assert_allclose(results[0], expected, atol=1e-4)
+
+
+def test_the_batch_limit_is_the_smaller_of_cards_and_callers(name: str, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx", tiny_card(max_batch=3))
+    for asked, granted in ((2, 2), (8, 3)):
+        backend = load_backend(model, name, max_batch=asked)
+        assert backend.max_batch == granted
+        backend.close()
+
+
+@pytest.mark.parametrize("outputs", [("labels",), ("depth",), ("normals", "depth")])
+def test_a_model_may_have_any_subset_of_tasks(
+    name: str, tmp_path: Path, outputs: tuple[str, ...]
+) -> None:
+    backend = load_backend(write_tiny_model(tmp_path / "m.onnx", outputs=outputs), name)
+    assert set(backend.output_names) == set(outputs)
+    assert set(backend.infer(random_images(1), backend.output_names)) == set(outputs)
+    backend.close()
+
+
+def test_labels_of_a_wrong_type_fail_at_load(name: str, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx", labels_type=TensorProto.INT64)
+    with pytest.raises(ModelError, match=r"labels is int64 .* the model contract asks for uint8"):
+        load_backend(model, name)
+
+
+def test_depth_of_a_wrong_shape_fails_at_load(name: str, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx", depth_rank=4)
+    with pytest.raises(ModelError, match=r"depth is float32 .* asks for float32 \[None, 32, 64\]"):
+        load_backend(model, name)
+
+
+def test_a_model_cut_short_fails_at_load_with_its_name(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    model = tmp_path / "short.onnx"
+    model.write_bytes(models["fp32"].read_bytes()[:-500])
+    with pytest.raises(ModelError, match=r"short\.onnx"):
+        load_backend(model, name)

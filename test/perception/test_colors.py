@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Colours people rely on: the card's palette, the usual look of normals, NaN in black."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mtinet_ros.perception.colors import LabelColors, colorize_depth, colorize_normals
+
+PALETTE = ((10, 20, 30), (40, 50, 60), (255, 0, 1))
+
+
+def test_classes_have_the_cards_colours_and_void_is_black() -> None:
+    labels = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
+    color = LabelColors(PALETTE).colorize(labels)
+    assert color.dtype == np.uint8
+    assert color.tolist() == [[list(c) for c in PALETTE], [[0, 0, 0]] * 3]
+
+
+def test_a_padded_view_of_the_networks_output_is_coloured_alike() -> None:
+    buffer = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.uint8)
+    view = buffer[3:17, 5:25]
+    colors = LabelColors(PALETTE)
+    assert (colors.colorize(view) == colors.colorize(view.copy())).all()
+
+
+def test_the_overlay_is_half_picture_half_class() -> None:
+    image = np.full((2, 3, 3), 100, np.uint8)
+    labels = np.full((2, 3), 2, np.uint8)
+    overlay = LabelColors(PALETTE).overlay(image, labels)
+    assert overlay[0, 0].tolist() == pytest.approx([178, 50, 50], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("normal", "color"),
+    [
+        ((0, 0, -1), (128, 128, 255)),  # facing the camera: light blue
+        ((1, 0, 0), (255, 128, 128)),  # to the right: red
+        ((0, -1, 0), (128, 255, 128)),  # up: green
+        ((0, 1, 0), (128, 0, 128)),
+        ((np.nan, np.nan, np.nan), (0, 0, 0)),
+    ],
+)
+def test_normals_have_their_usual_look(
+    normal: tuple[float, float, float], color: tuple[int, int, int]
+) -> None:
+    pixels = colorize_normals(np.array([[normal]], np.float32))
+    assert pixels[0, 0].tolist() == pytest.approx(list(color), abs=1)
+
+
+def test_colouring_normals_leaves_them_alone() -> None:
+    normals = np.full((2, 2, 3), np.nan, np.float32)
+    colorize_normals(normals)
+    assert np.isnan(normals).all()
+
+
+def test_near_is_bright_and_nan_is_black() -> None:
+    depth = np.tile(np.linspace(0.5, 10.0, 50, dtype=np.float32), (4, 1))
+    depth[0] = np.nan
+    color = colorize_depth(depth)
+    brightness = color.astype(int).sum(axis=-1)
+    assert (color[0] == 0).all()
+    assert brightness[1, 0] > brightness[1, 10] > brightness[1, -1]
+
+
+def test_depth_without_a_valid_pixel_or_of_one_value_is_no_trouble() -> None:
+    assert (colorize_depth(np.full((3, 3), np.nan, np.float32)) == 0).all()
+    assert colorize_depth(np.full((3, 3), 2.0, np.float32)).shape == (3, 3, 3)
