@@ -14,7 +14,7 @@ import torch
 
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.network import load_checkpoint
-from mtinet_ros.network.checkpoint import read_metadata
+from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.config import TrainConfig, load_config
 from mtinet_ros.training.loader import StepSampler
 from mtinet_ros.training.run import build_network, choose_precision, train
