@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -64,7 +65,7 @@ class Predictor(Protocol):
 class CheckpointPredictor:
     """A network trained here, with what its checkpoint says about size, lens and depth."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Load a checkpoint.
 
         Raises:
