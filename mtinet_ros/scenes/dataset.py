@@ -72,6 +72,7 @@ class SceneDataset:
     """
 
     def __init__(self, root: str | Path, split: str) -> None:
+        """List the complete scenes; nothing is mapped yet."""
         self.root = Path(root)
         if split not in SPLITS:
             raise DataError(f"split '{split}' does not exist; choose one of {', '.join(SPLITS)}")
@@ -98,7 +99,7 @@ class SceneDataset:
         arrays = self._scene(number)
         path, path_index = self._paths[number][frame]
         return Frame(
-            **{name: array[frame] for name, array in arrays.items()},  # type: ignore[arg-type]
+            **{name: array[frame] for name, array in arrays.items()},
             scene=self.scenes[number].name,
             path=int(path),
             path_index=int(path_index),
