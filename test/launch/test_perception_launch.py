@@ -208,7 +208,10 @@ def test_without_autostart_the_node_waits(environ: dict[str, str]) -> None:
 @needs_launch
 @pytest.mark.parametrize(
     ("stand_in", "said"),
-    [("FAILURE", "Failed to make transition 'TRANSITION_CONFIGURE'"), ("refuse", "process has died")],
+    [
+        ("FAILURE", "Failed to make transition 'TRANSITION_CONFIGURE'"),
+        ("refuse", "process has died"),
+    ],
 )
 def test_a_node_that_cannot_start_is_reported(
     environ: dict[str, str], stand_in: str, said: str
