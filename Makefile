@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := $(shell find mtinet_ros launch config models resource demo -type f -not -path '*__pycache__*') \
+SOURCES := $(shell find mtinet_ros launch config resource demo -type f -not -path '*__pycache__*') \
+           $(wildcard models/*) \
            setup.py setup.cfg package.xml README.md
 
 # Files that pip puts under share/ and lib/ are found through this, as in a sourced ROS workspace.
@@ -60,6 +61,7 @@ $(VENV)/.export: $(VENV)/.demo
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) '.[export,train,dev]'
+	$(PIP) --no-deps tensorrt-stubs  # which depends on TensorRT itself: not for every machine
 	@touch $@
 
 $(VENV)/bin/python:
