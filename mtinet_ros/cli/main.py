@@ -19,6 +19,9 @@ from mtinet_ros.errors import MtinetError
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
+    "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
+    "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),
+    "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 

@@ -2,6 +2,18 @@
 """Runs an exported model: one file per backend, no torch, no ROS."""
 
 from mtinet_ros.inference.backend import OUTPUT_LAYOUT, Backend, Outputs
-from mtinet_ros.inference.selection import BACKEND_CHOICES, load_backend
+from mtinet_ros.inference.engine_builder import Progress
+from mtinet_ros.inference.engine_cache import EngineSettings, StoredEngine
+from mtinet_ros.inference.selection import BACKEND_CHOICES, build_engine, load_backend
 
-__all__ = ["BACKEND_CHOICES", "OUTPUT_LAYOUT", "Backend", "Outputs", "load_backend"]
+__all__ = [
+    "BACKEND_CHOICES",
+    "OUTPUT_LAYOUT",
+    "Backend",
+    "EngineSettings",
+    "Outputs",
+    "Progress",
+    "StoredEngine",
+    "build_engine",
+    "load_backend",
+]

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import cast
 
 from mtinet_ros.errors import BackendError, ConfigurationError
 from mtinet_ros.inference.backend import Backend
+from mtinet_ros.inference.engine_builder import Progress
+from mtinet_ros.inference.engine_cache import EngineSettings, StoredEngine
 from mtinet_ros.model_card import read_model_card
 
 logger = logging.getLogger("mtinet_ros.inference")
@@ -25,37 +28,54 @@ class BackendSpec:
 
     Attributes:
         module: Module of this package that holds the class.
-        class_name: The class, called with (model, max_batch).
-        requires: Importable module without which it cannot run.
-        install: The command that brings `requires`.
+        class_name: The class.
+        requires: Importable modules without which it cannot run.
+        install: The command that brings them.
+        is_tensorrt: Whether it runs engines on an NVIDIA GPU.
     """
 
     module: str
     class_name: str
-    requires: str
+    requires: tuple[str, ...]
     install: str
+    is_tensorrt: bool = False
 
     def missing(self) -> str | None:
-        """Why this backend cannot run here, as a sentence, or None."""
-        spec = importlib.util.find_spec(self.requires)
-        # A folder of type stubs alone counts as a namespace package, which has no origin.
-        if spec is not None and spec.origin is not None:
-            return None
-        return f"{self.requires} is not installed; `{self.install}` brings it"
+        """Which package is not installed, as a sentence, or None."""
+        for module in self.requires:
+            spec = importlib.util.find_spec(module)
+            # A folder of type stubs alone counts as a namespace package, which has no origin.
+            if spec is None or spec.origin is None:
+                return f"{module} is not installed; `{self.install}` brings it"
+        return None
 
 
 # In the order in which `auto` tries them: the fastest first.
 BACKENDS: dict[str, BackendSpec] = {
+    "tensorrt": BackendSpec(
+        "mtinet_ros.inference.tensorrt_backend",
+        "TensorRtBackend",
+        ("tensorrt", "pycuda"),
+        "pip install 'mtinet_ros[tensorrt]'",
+        is_tensorrt=True,
+    ),
+    "tensorrt_rtx": BackendSpec(
+        "mtinet_ros.inference.tensorrt_backend",
+        "TensorRtBackend",
+        ("tensorrt_rtx", "pycuda"),
+        "pip install 'mtinet_ros[tensorrt_rtx]'",
+        is_tensorrt=True,
+    ),
     "openvino": BackendSpec(
         "mtinet_ros.inference.openvino_backend",
         "OpenVinoBackend",
-        "openvino",
+        ("openvino",),
         "pip install 'mtinet_ros[openvino]'",
     ),
     "onnxruntime": BackendSpec(
         "mtinet_ros.inference.onnxruntime_backend",
         "OnnxRuntimeBackend",
-        "onnxruntime",
+        ("onnxruntime",),
         "pip install onnxruntime",
     ),
 }
@@ -63,7 +83,14 @@ BACKEND_CHOICES = ("auto", *BACKENDS)
 
 
 def load_backend(
-    model: str | os.PathLike[str], backend: str = "auto", max_batch: int = 8
+    model: str | os.PathLike[str],
+    backend: str = "auto",
+    max_batch: int = 8,
+    *,
+    device_id: int = 0,
+    engine: EngineSettings | None = None,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
 ) -> Backend:
     """Load `model` with the backend of that name, or with the best that can run here.
 
@@ -71,42 +98,120 @@ def load_backend(
         model: ONNX file with a card.
         backend: A name of `BACKENDS`, or `auto`.
         max_batch: Largest batch that will be asked for.
+        device_id: CUDA device; the CPU backends ignore it, and all below.
+        engine: Where TensorRT engines are kept and how they are built.
+        progress: Told the phase of loading and the share done, 0 to 1, in the calling thread.
+        cancelled: Set it from another thread to stop an engine build; loading then raises.
 
     Raises:
-        ConfigurationError: There is no backend of that name.
-        BackendError: It is not installed (the message has the command), or none is.
+        ConfigurationError: There is no backend of that name, or an engine setting is not allowed.
+        BackendError: It is not installed (the message has the command), cannot run here, none
+            can, its engine cannot be built, or `cancelled` was set.
         ModelError: The model cannot be read.
     """
     path = Path(model)
-    if backend != "auto":
-        if backend not in BACKENDS:
-            raise ConfigurationError(
-                f"backend {backend!r} is unknown; allowed: {', '.join(BACKEND_CHOICES)}"
-            )
-        missing = BACKENDS[backend].missing()
-        if missing:
-            raise BackendError(f"backend {backend}: {missing}")
-        return _construct(backend, path, max_batch)
-    read_model_card(path)  # a bad model is the model's fault, not each backend's in turn
-    refusals: list[str] = []
-    for name, spec in BACKENDS.items():
-        missing = spec.missing()
-        if missing:
-            refusals.append(f"{name}: {missing}")
-            continue
-        logger.info(
-            "backend auto chose %s%s",
-            name,
-            f" (not {'; not '.join(refusals)})" if refusals else "",
-        )
-        return _construct(name, path, max_batch)
-    raise BackendError(f"no backend can run here: {'; '.join(refusals)}")
-
-
-def _construct(name: str, model: Path, max_batch: int) -> Backend:
+    card = read_model_card(path)  # a bad model is the model's fault, not each backend's in turn
+    name = _choose(backend, device_id)
     spec = BACKENDS[name]
-    constructor = cast(
-        "Callable[[Path, int], Backend]",
-        getattr(importlib.import_module(spec.module), spec.class_name),
+    constructor = getattr(importlib.import_module(spec.module), spec.class_name)
+    if not spec.is_tensorrt:
+        return cast("Callable[[Path, int], Backend]", constructor)(path, max_batch)
+    loaded: Backend = constructor(
+        path,
+        max_batch,
+        edition=name,
+        device_id=device_id,
+        engine=engine or EngineSettings(),
+        progress=progress or _ignore,
+        cancelled=cancelled or threading.Event(),
     )
-    return constructor(model, max_batch)
+    logger.info("%s runs %s on %s", loaded.name, card.name, loaded.device)
+    return loaded
+
+
+def build_engine(
+    model: str | os.PathLike[str],
+    backend: str = "auto",
+    max_batch: int = 8,
+    *,
+    device_id: int = 0,
+    engine: EngineSettings | None = None,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+) -> StoredEngine:
+    """Find or build the engine that `load_backend` with the same arguments would use.
+
+    `tensorrt_rtx` builds without a GPU; `tensorrt` needs the GPU it builds for.
+
+    Args:
+        model: ONNX file with a card.
+        backend: `tensorrt`, `tensorrt_rtx`, or `auto`: the first of them that can build here.
+        max_batch: As for `load_backend`, like all below.
+        device_id: See there.
+        engine: See there.
+        progress: See there.
+        cancelled: See there.
+
+    Raises:
+        ConfigurationError: The backend has no engines, or a setting is not allowed.
+        BackendError: See `load_backend`.
+        ModelError: The model cannot be read, or TensorRT cannot parse it.
+    """
+    from mtinet_ros.inference.tensorrt_backend import engine_cache
+    from mtinet_ros.inference.tensorrt_edition import load_edition
+
+    path = Path(model)
+    card = read_model_card(path)
+    editions = [name for name, spec in BACKENDS.items() if spec.is_tensorrt]
+    if backend not in ("auto", *editions):
+        raise ConfigurationError(
+            f"backend {backend!r} has no engines to build; allowed: auto, {', '.join(editions)}"
+        )
+    settings = engine or EngineSettings()
+    refusals: list[str] = []
+    for name in editions if backend == "auto" else [backend]:
+        try:
+            edition = load_edition(name)
+            cache = engine_cache(path, card, edition, max_batch, device_id, settings)
+        except BackendError as error:
+            refusals.append(f"{name}: {error}")
+            continue
+        return cache.get_or_build(progress or _ignore, cancelled or threading.Event())
+    raise BackendError(f"no engine can be built here: {'; '.join(refusals)}")
+
+
+def _choose(backend: str, device_id: int) -> str:
+    """A name of `BACKENDS` that can run here; logs what `auto` chose, and why not the others."""
+    if backend not in BACKEND_CHOICES:
+        raise ConfigurationError(
+            f"backend {backend!r} is unknown; allowed: {', '.join(BACKEND_CHOICES)}"
+        )
+    if backend != "auto":
+        refusal = _why_not(backend, device_id)
+        if refusal:
+            raise BackendError(f"backend {backend}: {refusal}")
+        return backend
+    refused: list[str] = []
+    for name in BACKENDS:
+        refusal = _why_not(name, device_id)
+        if refusal is None:
+            why = f" (not {'; not '.join(refused)})" if refused else ""
+            logger.info("backend auto chose %s%s", name, why)
+            return name
+        refused.append(f"{name}: {refusal}")
+    raise BackendError(f"no backend can run here: {'; '.join(refused)}")
+
+
+def _why_not(name: str, device_id: int) -> str | None:
+    """Why a backend cannot run here, as a sentence, or None."""
+    spec = BACKENDS[name]
+    missing = spec.missing()
+    if missing or not spec.is_tensorrt:
+        return missing
+    from mtinet_ros.inference.cuda import why_unavailable
+
+    return why_unavailable(device_id)
+
+
+def _ignore(phase: str, share: float) -> None:
+    """Progress that nobody asked for."""

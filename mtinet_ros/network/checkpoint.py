@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our own checkpoint files: safetensors whose metadata name the architecture."""
+"""Checkpoints: our own (safetensors whose metadata name the architecture) and everyone else's."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
+from torch import nn
 
 from mtinet_ros.errors import ConfigurationError, ModelError
+from mtinet_ros.network.architecture import recognize
 from mtinet_ros.network.mtinet import MTINet
+from mtinet_ros.network.weights_file import read_metadata, read_weights
 
 ARCHITECTURE_KEY = "mtinet_ros.architecture"
+
+_BATCH_NORM_COUNTER = "num_batches_tracked"
+# Layers above the feature maps in public HRNet classifiers.
+_HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
 
 
 def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
@@ -34,50 +41,61 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, aside, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata})
+        aside.write_bytes(save(tensors, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata}))
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The text entries of a checkpoint's header.
-
-    Raises:
-        ModelError: The file is missing or no safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be read as a safetensors checkpoint: {error}.") from error
-
-
 def load_checkpoint(path: str | Path) -> MTINet:
-    """Build the network a checkpoint describes and give it the weights; in evaluation mode.
+    """Build the network a checkpoint is for and give it the weights; in evaluation mode.
+
+    Reads files of `save_checkpoint`, and any others with MTI-Net's names of weights: those of the
+    paper's authors (`.pth.tar`), plain state dicts, safetensors. What the file does not say about
+    its architecture is told from names and shapes.
+
+    Args:
+        path: The file; nothing in it is executed.
 
     Raises:
-        ModelError: The file is missing, is no checkpoint of this package, or its weights do not
-            fit the architecture it names.
+        ModelError: The file is missing, damaged, no weights file, or does not fit an MTI-Net; the
+            message lists what is missing, unexpected or of another shape.
     """
+    weights = read_weights(path)
     description = read_metadata(path).get(ARCHITECTURE_KEY)
     if description is None:
-        raise ModelError(
-            f"{path} does not say which architecture its weights are for (no {ARCHITECTURE_KEY!r} "
-            "in its metadata): give a file written by save_checkpoint."
-        )
-    try:
-        model = MTINet(**json.loads(description))
-    except (ValueError, TypeError, ConfigurationError) as error:
-        raise ModelError(f"{path} names an architecture that cannot be built: {error}") from error
-    with safe_open(path, framework="pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    load_weights(model, state, str(path))
+        model = recognize(weights, str(path))
+    else:
+        try:
+            model = MTINet(**json.loads(description))
+        except (ValueError, TypeError, ConfigurationError) as error:
+            raise ModelError(
+                f"{path} names an architecture that cannot be built: {error}"
+            ) from error
+    load_weights(model, weights, str(path))
     return model.eval()
 
 
-def load_weights(model: MTINet, state: dict[str, torch.Tensor], source: str) -> None:
+def load_imagenet_backbone(model: MTINet, path: str | Path) -> None:
+    """Initialise an HRNet backbone from a public ImageNet file of the same layout.
+
+    Args:
+        model: Its backbone's weights are replaced.
+        path: A file with HRNet's public names (`conv1.weight`, `stage2.0.branches...`); the layers
+            of its classifier are left out.
+
+    Raises:
+        ModelError: The file cannot be read, or is of another backbone.
+    """
+    weights = read_weights(path)
+    weights = {k: v for k, v in weights.items() if not k.startswith(_HRNET_CLASSIFIER)}
+    load_weights(model.backbone, weights, str(path))
+
+
+def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
     """Give a network exactly these weights.
+
+    Counters of batch norm may be missing: old files have none, and nothing depends on them.
 
     Raises:
         ModelError: Names or shapes differ; the message lists up to ten of each kind.
@@ -85,7 +103,9 @@ def load_weights(model: MTINet, state: dict[str, torch.Tensor], source: str) -> 
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     differences = {
-        "missing": [key for key in own if key not in given],
+        "missing": [
+            key for key in own if key not in given and not key.endswith(_BATCH_NORM_COUNTER)
+        ],
         "unexpected": [key for key in given if key not in own],
         "of another shape": [
             f"{key} {given[key]} instead of {own[key]}"
@@ -95,7 +115,7 @@ def load_weights(model: MTINet, state: dict[str, torch.Tensor], source: str) -> 
     }
     if any(differences.values()):
         raise ModelError(f"{source} does not fit the network. {_list_differences(differences)}")
-    model.load_state_dict(state)
+    model.load_state_dict(state, strict=False)
 
 
 def _list_differences(differences: dict[str, list[str]], limit: int = 10) -> str:

@@ -230,11 +230,11 @@ class Camera:
             if rectifier is None or not rectifier.fits(camera):
                 rectifier = self._rectifier = Rectifier(camera)
             image, camera, seen = rectifier.apply(image), rectifier.camera, rectifier.seen
-        self._complaints.settle(f"{self.name}: image", "images are readable again")
         return DecodedFrame(frame, image, camera, seen)
 
     def publish(self, prediction: Prediction, decoded: DecodedFrame) -> None:
         """Send what somebody listens to, under the header that came with the image."""
+        self._complaints.settle(f"{self.name}: image", "images are usable again")
         if self._at_camera_size:
             prediction = resize_prediction(prediction, decoded.image)
         if decoded.seen is not None:

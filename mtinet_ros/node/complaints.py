@@ -6,12 +6,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-_REPEAT_PERIOD = 30.0  # seconds between lines about a trouble that goes on
-_CHANGE_PERIOD = 5.0  # seconds between lines about one subject, whatever they say
+_PERIOD = 30.0  # seconds between lines about a trouble that goes on
+_MOST_LINES = 10  # lines about one subject in that time, whatever they say
 
 
 @dataclass
@@ -22,14 +23,14 @@ class _Trouble:
         text: The present sentence; empty: all is well.
         announced: Whether a line was logged since all was last well.
         said: The sentence last logged.
-        said_at: When, on the steady clock in seconds.
+        said_at: When the last lines were logged, on the steady clock in seconds.
         unsaid: How often the subject came up since without a line.
     """
 
     text: str = ""
     announced: bool = False
     said: str = ""
-    said_at: float = -math.inf
+    said_at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     unsaid: int = 0
 
 
@@ -48,10 +49,10 @@ class Complaints:
     def warn(self, subject: str, text: str) -> None:
         """Log a trouble that may come up with every frame.
 
-        The same sentence is logged every 30 s, with a count; another one after 5 s at the
-        earliest, so that garbage at camera rate, each piece wrong in its own way, is no flood.
+        The same sentence is logged every 30 s, with a count; another one at once, but no more than
+        ten in 30 s, so that garbage at camera rate, each piece wrong in its own way, is no flood.
         """
-        self._complain(subject, text, _REPEAT_PERIOD)
+        self._complain(subject, text, _PERIOD)
 
     def once(self, subject: str, text: str) -> None:
         """Log a fact worth knowing, once until `settle`."""
@@ -85,10 +86,14 @@ class Complaints:
             trouble = self._troubles.setdefault(subject, _Trouble())
             goes_on = trouble.announced and text == trouble.said
             trouble.text = text
-            if now - trouble.said_at < (repeat_period if goes_on else _CHANGE_PERIOD):
+            said_at = trouble.said_at
+            too_soon = goes_on and now - said_at[-1] < repeat_period
+            too_many = len(said_at) == _MOST_LINES and now - said_at[0] < _PERIOD
+            if too_soon or too_many:
                 trouble.unsaid += 1
                 return
             count, trouble.unsaid = trouble.unsaid, 0
-            trouble.said, trouble.said_at, trouble.announced = text, now, True
+            said_at.append(now)
+            trouble.said, trouble.announced = text, True
         since = f" ({count} more times since the last such line)" if count else ""
         self._logger.warning(f"{subject}: {text}{since}")

@@ -91,7 +91,9 @@ def _table(specs: Mapping[str, ParameterSpec]) -> str:
 
 
 def _type(default: Value) -> str:
-    return {str: "string", float: "double", int: "integer", list: "strings"}[type(default)]
+    return {bool: "bool", str: "string", float: "double", int: "integer", list: "strings"}[
+        type(default)
+    ]
 
 
 def _default(default: Value) -> str:

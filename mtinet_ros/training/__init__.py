@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets, losses, metrics and the trainer."""
+"""Training of MTI-Net: data, augmentation, losses, metrics, runs on Lightning."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from inference.gpu_double import gpu_double
 from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 from numpy.typing import NDArray
 from onnx import TensorProto
@@ -18,7 +19,7 @@ from onnx import TensorProto
 from mtinet_ros.errors import BackendError, InputError, ModelError
 from mtinet_ros.inference import OUTPUT_LAYOUT, Backend, load_backend
 
-BACKENDS = ("onnxruntime", "openvino")
+BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
 
 # What may differ from ONNX Runtime, by the card's precision: share of pixels with another label,
@@ -37,10 +38,22 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(params=BACKENDS)
-def name(request: pytest.FixtureRequest) -> str:
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend in turn; those of TensorRT on the double of a GPU, with real engines."""
     value: str = request.param
-    pytest.importorskip(value)
-    return value
+    if not value.startswith("tensorrt"):
+        pytest.importorskip(value)
+        yield value
+        return
+    cache: Path = request.getfixturevalue("shared_cache")
+    with gpu_double(cache):
+        yield value
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Engines of the module's models are built once."""
+    return tmp_path_factory.mktemp("cache") / "mtinet_ros"
 
 
 @pytest.fixture

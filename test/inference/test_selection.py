@@ -23,7 +23,7 @@ def model(tmp_path: Path) -> Path:
 def lose(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Make the packages of these backends look as if they were not installed."""
     for name in names:
-        spec = dataclasses.replace(selection.BACKENDS[name], requires=f"absent_{name}")
+        spec = dataclasses.replace(selection.BACKENDS[name], requires=(f"absent_{name}",))
         monkeypatch.setitem(selection.BACKENDS, name, spec)
 
 

@@ -1,0 +1,82 @@
+# Everything a newcomer, a maintainer and CI run. `make demo` and `make test` set up what they need
+# in .venv; both start from a machine with nothing but Python (3.10 to 3.13), venv and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := $(shell find mtinet_ros launch config models resource demo -type f -not -path '*__pycache__*') \
+           setup.py setup.cfg package.xml README.md
+
+# Files that pip puts under share/ and lib/ are found through this, as in a sourced ROS workspace.
+export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH))
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+
+# The bundled model once there is one; until then random weights, made on the spot.
+UNTRAINED := build/models/mtinet_untrained.onnx
+MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
+SOURCE ?=
+
+.PHONY: demo test test-numpy1 check colcon clean
+
+demo: $(VENV)/.demo $(MODEL)
+	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+# What runs on a robot, with the NumPy of Ubuntu 24.04 instead of the newest.
+test-numpy1: $(VENV)-numpy1/.done
+	$(VENV)-numpy1/bin/python -m pytest -q -m 'not slow' test/perception test/node test/inference \
+	    test/cli test/test_model_card.py
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q test/test_package.py
+
+# As a ROS workspace builds it, in a Python of its own, because colcon needs an older setuptools.
+colcon: $(VENV)-colcon/.done
+	$(VENV)-colcon/bin/colcon --log-base build/colcon/log build --base-paths . \
+	    --build-base build/colcon/build --install-base build/colcon/install
+	test -x build/colcon/install/mtinet_ros/lib/mtinet_ros/perception_node
+	test -f build/colcon/install/mtinet_ros/share/mtinet_ros/launch/perception.launch.py
+
+$(UNTRAINED): | $(VENV)/.export
+	$(BIN)/mtinet export --untrained --input-size 288x384 -o $@
+
+# OpenCV's usual wheel needs libGL, which a machine without a desktop lacks: its twin does not.
+$(VENV)/.demo: $(VENV)/bin/python constraints.txt $(SOURCES)
+	$(PIP) '.[ros,openvino]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || \
+	    { $(BIN)/python -m pip uninstall --quiet --yes opencv-python; $(PIP) opencv-python-headless; }
+	@touch $@
+
+$(VENV)/.export: $(VENV)/.demo
+	$(PIP) '.[export]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) '.[export,train,dev]'
+	@touch $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)-colcon/.done: constraints.txt
+	$(PYTHON) -m venv $(VENV)-colcon
+	$(VENV)-colcon/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    colcon-common-extensions ros-ament-package 'setuptools<80'
+	@touch $@
+
+$(VENV)-numpy1/.done: setup.py Makefile
+	$(PYTHON) -m venv $(VENV)-numpy1
+	$(VENV)-numpy1/bin/python -m pip install --quiet --disable-pip-version-check \
+	    'numpy==1.26.4' 'opencv-python<4.12' onnx onnxruntime openvino PyYAML pytest hypothesis \
+	    'ros-rclpy[fastrtps]' ros-common-interfaces ros-domain-coordinator
+	@touch $@
+
+clean:
+	rm -rf build $(VENV) $(VENV)-colcon $(VENV)-numpy1 *.egg-info

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines on disk: found again when they fit, built when they do not, never half-written.
+
+Beside `<name>.engine` lies `<name>.json`, the sidecar: what the engine was built from and for.
+An engine without a sidecar that matches it bit for bit does not count. One builder at a time
+works on a name, held by a lock that the kernel drops when its owner dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mtinet_ros.errors import BackendError, ConfigurationError
+from mtinet_ros.inference.build_process import run_build
+from mtinet_ros.inference.engine_builder import BuildRequest, Progress
+from mtinet_ros.model_card import ModelCard
+
+logger = logging.getLogger("mtinet_ros.inference")
+
+_SIDECAR_FORMAT = 1
+_POLL_SECONDS = 0.2
+
+# What a mismatch is called in the one sentence about it.
+_NAMES = {
+    "model_sha256": "the model file",
+    "edition": "TensorRT's edition",
+    "tensorrt_version": "TensorRT",
+    "batch_profile": "the batch profile (min, optimal, max)",
+    "workspace_mb": "workspace_mb",
+    "version_compatible": "version compatibility",
+    "target": "the GPU",
+}
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What a user may choose about engines; the same choice finds the same engine again.
+
+    Attributes:
+        cache_dir: Folder for engines; empty: `$XDG_CACHE_HOME/mtinet_ros`.
+        workspace_mb: Most scratch memory of a layer in MiB; 0: TensorRT's own limit.
+        optimal_batch: Batch to tune for; 1..max_batch.
+        hardware_compatible: `tensorrt`: run on any GPU from Ampere on, at some speed.
+        version_compatible: `tensorrt`: run on newer TensorRT versions of the same major.
+        compute_capabilities: `tensorrt_rtx`: GPU generations to build for; empty: all it knows
+            from Ampere on.
+    """
+
+    cache_dir: str = ""
+    workspace_mb: int = 0
+    optimal_batch: int = 1
+    hardware_compatible: bool = False
+    version_compatible: bool = False
+    compute_capabilities: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigurationError: Naming the setting, its value and what is allowed.
+        """
+        if not 0 <= self.workspace_mb <= 1 << 20:
+            raise ConfigurationError(
+                f"workspace_mb is {self.workspace_mb}; allowed: 0 (TensorRT's own limit) to "
+                f"{1 << 20} MiB"
+            )
+        if self.optimal_batch < 1:
+            raise ConfigurationError(
+                f"optimal_batch is {self.optimal_batch}; allowed: 1 to max_batch"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Where engines lie."""
+        if self.cache_dir:
+            return Path(self.cache_dir).expanduser().absolute()
+        # freedesktop.org, XDG Base Directory: a relative path there is to be ignored.
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        try:
+            return (base if base.is_absolute() else Path.home() / ".cache") / "mtinet_ros"
+        except RuntimeError as error:
+            raise ConfigurationError(
+                "this user has no home folder to keep engines in; set engine_cache_dir"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class StoredEngine:
+    """An engine that fits.
+
+    Attributes:
+        path: The engine's file.
+        content: Its bytes.
+        sidecar: What is known about it.
+        was_built: Whether it was built just now, rather than found.
+    """
+
+    path: Path
+    content: bytes
+    sidecar: Mapping[str, Any]
+    was_built: bool
+
+
+class EngineCache:
+    """The folder of engines, for one model on one target."""
+
+    def __init__(
+        self,
+        model: Path,
+        card: ModelCard,
+        *,
+        edition: str,
+        version: str,
+        target: Mapping[str, Any],
+        max_batch: int,
+        device_id: int,
+        settings: EngineSettings,
+    ) -> None:
+        """Work out which engine is meant; touches nothing yet.
+
+        Args:
+            model: The ONNX file.
+            card: Its card.
+            edition: `tensorrt` or `tensorrt_rtx`.
+            version: Its version.
+            target: What identifies the hardware for that edition.
+            max_batch: Largest batch of the profile.
+            device_id: CUDA device to build on.
+            settings: The user's choice.
+        """
+        self._model = model.absolute()
+        self._card = card
+        self._settings = settings
+        optimal = min(settings.optimal_batch, max_batch)
+        self._identity: dict[str, Any] = {
+            "model_sha256": _sha256(self._model),
+            "edition": edition,
+            "tensorrt_version": version,
+            "batch_profile": [1, optimal, max_batch],
+            "workspace_mb": settings.workspace_mb,
+            "version_compatible": settings.version_compatible,
+            "target": dict(target),
+        }
+        where = hashlib.sha256(str(self._model).encode()).hexdigest()[:8]
+        slug = re.sub(r"[^a-z0-9]+", "-", " ".join(map(str, target.values())).lower()).strip("-")
+        name = f"{model.stem[:80]}-{where}.{edition}.{slug[:60]}.b{max_batch}"
+        self.folder = settings.folder
+        self.engine = self.folder / f"{name}.engine"
+        self.sidecar = self.folder / f"{name}.json"
+        self.runtime_cache = self.folder / f"{name}.runtime_cache"
+        self._lock = self.folder / f"{name}.lock"
+        self._timing_cache = self.folder / f"{name}.timing_cache"
+        self._request = BuildRequest(
+            edition=edition,
+            model=str(self._model),
+            engine=str(self.engine),
+            timing_cache=str(self._timing_cache),
+            device_id=device_id,
+            max_batch=max_batch,
+            optimal_batch=optimal,
+            workspace_mb=settings.workspace_mb,
+            hardware_compatible=settings.hardware_compatible,
+            version_compatible=settings.version_compatible,
+            compute_capabilities=settings.compute_capabilities,
+        )
+
+    def get_or_build(
+        self,
+        progress: Progress,
+        cancelled: threading.Event,
+        refused: StoredEngine | None = None,
+    ) -> StoredEngine:
+        """The engine, from the disk if it fits, else built (which may take minutes).
+
+        Args:
+            progress: Told what happens and the share done.
+            cancelled: Set it to give up waiting or building.
+            refused: An engine from here that TensorRT did not load: it is set aside.
+
+        Raises:
+            BackendError: The folder cannot be used, or the build failed or was cancelled.
+            ModelError: TensorRT cannot parse the model.
+        """
+        _prepare_folder(self.folder)
+        found, reason = self._find()
+        if found is not None and not _is_same(found, refused):
+            return found
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise BackendError(
+                f"an engine must be built ({reason or 'the last one does not load'}), but "
+                f"{self.folder} cannot be written to; change its permissions or set "
+                "engine_cache_dir to a folder of yours"
+            )
+        with self._one_builder(progress, cancelled):
+            # Whoever held the lock before may have built just this engine.
+            found, reason = self._find()
+            if found is not None and not _is_same(found, refused):
+                return found
+            if found is not None:
+                reason = "the last one does not load"
+            if "damaged" in reason or found is not None:
+                self._set_aside()
+            logger.info("building %s: %s. This takes seconds to minutes", self.engine.name, reason)
+            return self._build(progress, cancelled)
+
+    def store_runtime_cache(self, content: bytes) -> None:
+        """Keep what `tensorrt_rtx` compiled while running; losing it only costs time."""
+        try:
+            _write_aside(self.runtime_cache, content)
+        except OSError as error:
+            logger.warning("the runtime cache %s is not kept: %s", self.runtime_cache, error)
+
+    def _find(self) -> tuple[StoredEngine | None, str]:
+        """The stored engine if it fits, and otherwise why there is none, in a sentence's words.
+
+        Without the lock a builder may replace files meanwhile; then they look damaged, so nothing
+        is moved here.
+        """
+        try:
+            sidecar = json.loads(self.sidecar.read_text("utf-8"))
+            stored = dict(sidecar["identity"])
+            digest = str(sidecar["engine_sha256"])
+            content = self.engine.read_bytes()
+        except FileNotFoundError:
+            return None, "there is none yet"
+        except PermissionError as error:
+            raise BackendError(
+                f"{error.filename} may not be read ({error.strerror}); change its permissions or "
+                "set engine_cache_dir to a folder of yours"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, f"the last one's sidecar is damaged ({error!r})"
+        for key, wanted in self._identity.items():
+            if not self._fits(key, stored.get(key), wanted):
+                return None, (
+                    f"the last one was for {_NAMES[key]} {_short(stored.get(key))}, "
+                    f"now it is {_short(wanted)}"
+                )
+        if hashlib.sha256(content).hexdigest() != digest:
+            return None, "the last one is damaged"
+        return StoredEngine(self.engine, content, sidecar, was_built=False), ""
+
+    def _set_aside(self) -> None:
+        """Take an unusable engine out of the way, keeping it for whoever asks why."""
+        for path in (self.engine, self.sidecar):
+            if path.exists():
+                broken = path.with_name(path.name + ".broken")
+                logger.warning("%s cannot be used and is set aside as %s", path, broken.name)
+                os.replace(path, broken)
+
+    def _fits(self, key: str, stored: Any, wanted: Any) -> bool:
+        if key == "tensorrt_version" and self._settings.version_compatible:
+            old, new = _version(stored), _version(wanted)
+            return old[:1] == new[:1] and old <= new
+        return bool(stored == wanted)
+
+    def _build(self, progress: Progress, cancelled: threading.Event) -> StoredEngine:
+        for leftover in self.folder.glob("*.partial"):
+            if leftover.name.startswith((self.engine.name, self.sidecar.name)):
+                leftover.unlink(missing_ok=True)  # of a builder that was killed
+        partial = self.engine.with_name(f"{self.engine.name}.{os.getpid()}.partial")
+        begun = time.monotonic()
+        try:
+            report = run_build(self._request, partial, progress, cancelled)
+            if report["model_sha256"] != self._identity["model_sha256"]:
+                raise BackendError(
+                    f"{self._model} changed while it was being compiled; load it again"
+                )
+            content = partial.read_bytes()
+            record = {
+                "format": _SIDECAR_FORMAT,
+                "identity": self._identity,
+                "engine_sha256": hashlib.sha256(content).hexdigest(),
+                "engine_bytes": len(content),
+                "strongly_typed": True,
+                "network": report,
+                "model": str(self._model),
+                "model_card": asdict(self._card),
+                "built_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "build_seconds": round(time.monotonic() - begun, 1),
+            }
+            # No sidecar, then the engine, then its sidecar: a kill in between leaves an engine
+            # that does not count.
+            self.sidecar.unlink(missing_ok=True)
+            os.replace(partial, self.engine)
+            _write_aside(self.sidecar, json.dumps(record, indent=2).encode())
+        except OSError as error:
+            raise BackendError(
+                f"cannot store the engine in {self.folder}: {error.strerror or error}. Make room, "
+                "or set engine_cache_dir to another folder"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        # Read back, so that what is found next time and what is used now are the same.
+        return StoredEngine(self.engine, content, json.loads(json.dumps(record)), was_built=True)
+
+    @contextmanager
+    def _one_builder(self, progress: Progress, cancelled: threading.Event) -> Iterator[None]:
+        try:
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BackendError(
+                f"cannot lock {self._lock}: {error.strerror or error}. Set engine_cache_dir to a "
+                "folder of yours with room on it"
+            ) from error
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    progress("waiting for another process that builds this engine", 0.0)
+                if cancelled.wait(_POLL_SECONDS):
+                    raise BackendError("waiting for the engine was cancelled")
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Make the folder if need be. Engines are programs, so it must be in trusted hands."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise BackendError(
+            f"the engine cache {folder} cannot be made or read: {error.strerror or error}. Set "
+            "engine_cache_dir to a folder of yours"
+        ) from error
+    if status.st_uid not in (os.geteuid(), 0):
+        raise BackendError(
+            f"the engine cache {folder} belongs to user {status.st_uid}, not to you "
+            f"({os.geteuid()}): engines run as programs do and are loaded only from your own or "
+            "root's folders. Set engine_cache_dir to a folder of yours"
+        )
+    if status.st_mode & stat.S_IWOTH:
+        raise BackendError(
+            f"the engine cache {folder} can be written by every user, and engines run as programs "
+            f"do. `chmod o-w {folder}`, or set engine_cache_dir to a folder of yours"
+        )
+
+
+def _write_aside(path: Path, content: bytes) -> None:
+    """Replace a file as a whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_same(engine: StoredEngine, other: StoredEngine | None) -> bool:
+    return other is not None and engine.content == other.content
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _version(text: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", str(text)))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(map(str, value.values()))
+    text = str(value)
+    return f"{text[:8]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text

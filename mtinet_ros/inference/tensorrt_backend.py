@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT on an NVIDIA GPU, either edition: engine from the cache, one stream, no allocation.
+
+A frame's way: copy into pinned memory, queue its upload, the network and the download of the
+wanted outputs on one stream, sleep until its event. All buffers, views and addresses are made at
+load. Everything CUDA is made, used and freed in the thread that loads the backend.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import BackendError, BackendLostError
+from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.inference.cuda import (
+    Buffer,
+    DeviceContext,
+    Stream,
+    cuda_errors,
+    device_memory_used,
+    identify_gpu,
+)
+from mtinet_ros.inference.engine_builder import Progress
+from mtinet_ros.inference.engine_cache import EngineCache, EngineSettings, StoredEngine
+from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
+from mtinet_ros.model_card import ModelCard, read_model_card
+
+if TYPE_CHECKING:
+    import tensorrt
+
+logger = logging.getLogger("mtinet_ros.inference")
+
+
+def engine_cache(
+    model: Path,
+    card: ModelCard,
+    edition: Edition,
+    max_batch: int,
+    device_id: int,
+    settings: EngineSettings,
+) -> EngineCache:
+    """The place of a model's engine; asks the driver for the GPU where the engine depends on it.
+
+    Raises:
+        BackendError: The edition is `tensorrt` and there is no such GPU.
+    """
+    target: dict[str, Any] = {"machine": platform.machine()}
+    if edition.is_rtx:
+        target["compute_capabilities"] = ", ".join(settings.compute_capabilities) or "all"
+    elif settings.hardware_compatible:
+        target["gpu"] = "Ampere or newer"
+    else:
+        gpu = identify_gpu(device_id)
+        target["gpu"] = gpu.name
+        target["compute_capability"] = gpu.compute_capability
+    return EngineCache(
+        model,
+        card,
+        edition=edition.name,
+        version=edition.version,
+        target=target,
+        max_batch=min(max_batch, card.max_batch),
+        device_id=device_id,
+        settings=settings,
+    )
+
+
+class _EngineRefusedError(BackendError):
+    """TensorRT does not take an engine, though its sidecar fits; a new one may do."""
+
+
+class TensorRtBackend:
+    """`Backend` over a TensorRT engine and one execution context."""
+
+    def __init__(
+        self,
+        model: Path,
+        max_batch: int,
+        *,
+        edition: str,
+        device_id: int,
+        engine: EngineSettings,
+        progress: Progress,
+        cancelled: threading.Event,
+    ) -> None:
+        """Load a model, building its engine first where none fits (which may take minutes).
+
+        Args:
+            model: ONNX file with a card.
+            max_batch: Largest batch to accept; the card's own limit also holds.
+            edition: `tensorrt` or `tensorrt_rtx`.
+            device_id: CUDA device.
+            engine: Where engines are kept and how they are built.
+            progress: Told the phase of loading or building, and the share done, 0 to 1.
+            cancelled: Set it to stop a build; loading then raises `BackendError`.
+
+        Raises:
+            ModelError: The model is unreadable, not of the contract, or refused by the parser.
+            BackendError: Anything about TensorRT, the GPU or the engine cache.
+        """
+        self.name = edition
+        self.card = read_model_card(model)
+        self._thread = threading.get_ident()
+        self._edition = load_edition(edition)
+        self._lost = ""
+        self._closed = False
+        # Undone in reverse: buffers, stream, execution context, engine, runtime; then the device.
+        self._freeing = ExitStack()
+        self._keep_kernels: Callable[[], None] | None = None
+        self._device = DeviceContext(device_id)
+        self.device = self._device.description
+        try:
+            cache = engine_cache(model, self.card, self._edition, max_batch, device_id, engine)
+            stored = cache.get_or_build(progress, cancelled)
+            progress("loading the engine", 1.0)
+            with self._device:
+                try:
+                    self._deserialize(stored)
+                except _EngineRefusedError as error:
+                    if stored.was_built:
+                        raise
+                    logger.warning("%s", str(error))
+                    stored = cache.get_or_build(progress, cancelled, refused=stored)
+                    self._deserialize(stored)
+                self._prepare(cache, model, max_batch)
+                self._warm_up()
+        except BaseException as error:
+            self._abandon(error)
+            raise
+
+    def _abandon(self, error: BaseException) -> None:
+        """Free all after a failed load, although the error's traceback still refers to it.
+
+        Whoever keeps the error, perhaps in another thread, would keep engine and context alive
+        through the local variables of the frames that it passed.
+        """
+        with suppress(BackendError), self._device:
+            cause: BaseException | None = error
+            while cause is not None:
+                traceback.clear_frames(cause.__traceback__)
+                cause = cause.__cause__ or cause.__context__
+        self.close()
+
+    def _deserialize(self, stored: StoredEngine) -> None:
+        edition = self._edition
+        edition.log.errors.clear()
+        with cuda_errors("load the engine"):
+            runtime: tensorrt.Runtime | None = edition.create("Runtime")
+            if runtime is not None and stored.sidecar["identity"]["version_compatible"]:
+                # Such an engine brings its own runtime code; it comes from our own folder.
+                runtime.engine_host_code_allowed = True
+            engine = runtime.deserialize_cuda_engine(stored.content) if runtime else None
+        if runtime is None or engine is None:
+            errors = edition.take_errors()
+            advice = advice_for(errors)  # where there is some, the engine is not to blame
+            kind = BackendError if advice or runtime is None else _EngineRefusedError
+            raise kind(
+                f"{edition.name} {edition.version} does not load {stored.path}: {errors}{advice}"
+            )
+        self._runtime: tensorrt.Runtime | None = runtime
+        self._freeing.callback(self._drop, "_runtime")
+        self._engine: tensorrt.ICudaEngine | None = engine
+        self._freeing.callback(self._drop, "_engine")
+
+    def _prepare(self, cache: EngineCache, model: Path, max_batch: int) -> None:
+        """Everything a frame needs, made once."""
+        engine = self._engine
+        assert engine is not None
+        tensors = self._read_tensors(engine)
+        inputs = {name: tensors[name] for name in tensors if self._is_input(engine, name)}
+        outputs = {name: tensors[name] for name in tensors if name not in inputs}
+        check_graph(model, self.card, inputs, outputs)
+        self.output_names = tuple(outputs)
+        self._fixed_batch = inputs["image"][1][0]
+        largest = self._fixed_batch or engine.get_tensor_profile_shape("image", 0)[2][0]
+        self.max_batch = min(max_batch, self.card.max_batch, largest)
+        with cuda_errors("make an execution context"):
+            self._context: tensorrt.IExecutionContext | None = self._make_context(engine, cache)
+        if self._context is None:
+            raise self._failure("make an execution context")
+        self._freeing.callback(self._drop, "_context")
+        self._stream = Stream()
+        self._freeing.callback(self._stream.free)
+        self._buffers: dict[str, Buffer] = {}
+        for name, (dtype, (_, *trailing)) in tensors.items():
+            shape = (largest, *(size or 0 for size in trailing))
+            buffer = Buffer(shape, dtype)
+            self._freeing.callback(buffer.free)
+            self._buffers[name] = buffer
+            if not self._context.set_tensor_address(name, buffer.address):
+                raise self._failure(f"take the address of {name}")
+        # Freed first: whatever a failed frame may have left on the stream must be over.
+        self._freeing.callback(self._finish)
+        self._batch = 0
+
+    def _make_context(
+        self, engine: tensorrt.ICudaEngine, cache: EngineCache
+    ) -> tensorrt.IExecutionContext | None:
+        if not self._edition.is_rtx:
+            return engine.create_execution_context()
+        # RTX compiles kernels for this GPU when they are first run; the runtime cache keeps them.
+        # The stubs describe `tensorrt`, which has no such thing.
+        config: Any = engine.create_runtime_config()
+        kernels: Any = config.create_runtime_cache()
+        known = cache.runtime_cache
+        if known.exists() and not kernels.deserialize(known.read_bytes()):
+            logger.info("the runtime cache does not fit this GPU or driver; it is made anew")
+        config.set_runtime_cache(kernels)
+        self._keep_kernels = lambda: cache.store_runtime_cache(bytes(kernels.serialize()))
+        self._freeing.callback(self._drop, "_keep_kernels")
+        context: tensorrt.IExecutionContext | None = engine.create_execution_context(config)
+        return context
+
+    def _read_tensors(
+        self, engine: tensorrt.ICudaEngine
+    ) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+        tensors: dict[str, tuple[str, tuple[int | None, ...]]] = {}
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            dtype = self._edition.numpy_dtype_name(engine.get_tensor_dtype(name))
+            shape = tuple(None if size < 0 else size for size in engine.get_tensor_shape(name))
+            tensors[name] = (dtype, shape)
+        return tensors
+
+    def _is_input(self, engine: tensorrt.ICudaEngine, name: str) -> bool:
+        return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
+
+    def _warm_up(self) -> None:
+        """One black frame, so that what happens at first use happens before a real one."""
+        images = self._buffers["image"].host[0]
+        images[...] = 0
+        self._run(images, self.output_names)
+        if self._keep_kernels:
+            self._keep_kernels()
+
+    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
+        """See `Backend.infer`. The arrays are views of pinned memory, which `close` frees.
+
+        Raises:
+            BackendLostError: The GPU's context is broken; only a new process can go on.
+        """
+        self._check_usable()
+        check_images(self, images, wanted)
+        names = [name for name in self.output_names if name in wanted]
+        if not names:
+            return {}
+        with self._device:
+            self._run(images, names)
+        rows = images.shape[0]
+        return {name: self._buffers[name].host[rows - 1] for name in names}
+
+    def measure_stages(self, images: NDArray[np.uint8]) -> Mapping[str, float]:
+        """Run once, waiting after each stage; for benchmarks.
+
+        Args:
+            images: As for `infer`.
+
+        Returns:
+            Seconds of `h2d`, `compute` and `d2h` (of all outputs), each including one wait.
+        """
+        self._check_usable()
+        check_images(self, images, ())
+        seconds: dict[str, float] = {}
+        with self._device, self._watched():
+            batch = self._place(images)
+            stages: dict[str, Callable[[], None]] = {
+                "h2d": lambda: self._upload(batch),
+                "compute": self._execute,
+                "d2h": lambda: self._download(batch, self.output_names),
+            }
+            for stage, queue in stages.items():
+                begun = time.perf_counter()
+                queue()
+                self._stream.wait()
+                seconds[stage] = time.perf_counter() - begun
+        return seconds
+
+    def device_memory_used(self) -> int:
+        """Bytes in use on the GPU, by this and every other process."""
+        self._check_usable()
+        with self._device:
+            return device_memory_used()
+
+    def _run(self, images: NDArray[np.uint8], names: Collection[str]) -> None:
+        with self._watched():
+            batch = self._place(images)
+            self._upload(batch)
+            self._execute()
+            self._download(batch, names)
+            self._stream.wait()
+
+    def _place(self, images: NDArray[np.uint8]) -> int:
+        """Copy into pinned memory; returns the batch that runs, which an engine may fix."""
+        rows = images.shape[0]
+        image = self._buffers["image"]
+        np.copyto(image.host[rows - 1], images)
+        batch = self._fixed_batch or rows
+        if batch != self._batch:
+            assert self._context is not None
+            if not self._context.set_input_shape("image", image.host[batch - 1].shape):
+                raise self._failure(f"take a batch of {batch}")
+            self._batch = batch
+        return batch
+
+    def _upload(self, batch: int) -> None:
+        self._buffers["image"].upload(batch, self._stream)
+
+    def _execute(self) -> None:
+        assert self._context is not None
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise self._failure("run the network")
+
+    def _download(self, batch: int, names: Collection[str]) -> None:
+        for name in names:
+            self._buffers[name].download(batch, self._stream)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell a failed frame, after which the next may work, from a broken context."""
+        try:
+            with cuda_errors("run the network"):
+                yield
+        except BackendError as error:
+            self._batch = 0
+            try:
+                self._finish()
+            except BackendError as still:
+                self._lost = str(still)
+                raise BackendLostError(
+                    f"{error}. The GPU's context is lost; restart the program"
+                ) from error
+            raise
+
+    def _finish(self) -> None:
+        with cuda_errors("finish its work"):
+            self._stream.wait()
+
+    def _failure(self, doing: str) -> BackendError:
+        errors = self._edition.take_errors()
+        return BackendError(f"{self.name} could not {doing}: {errors}{advice_for(errors)}")
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise BackendError(f"{self.name}: the backend is closed")
+        if self._lost:
+            raise BackendLostError(
+                f"{self.name}: the GPU's context is lost ({self._lost}); restart the program"
+            )
+        self._check_thread()
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise BackendError(
+                f"{self.name}: called from another thread than the one that made it; CUDA objects "
+                "live and die in one thread"
+            )
+
+    def _drop(self, attribute: str) -> None:
+        """Let go of the last reference, which destroys the object behind it."""
+        setattr(self, attribute, None)
+
+    def close(self) -> None:
+        """See `Backend.close`. What cannot be freed is logged, and the rest is freed."""
+        if self._closed:
+            return
+        self._check_thread()
+        self._closed = True
+        # Each step on its own: what the one cannot free must not keep the next from trying.
+        with ExitStack() as current:
+            with self._warned():
+                current.enter_context(self._device)
+            with self._warned():
+                if self._keep_kernels and not self._lost:
+                    self._keep_kernels()
+                self._freeing.close()
+        with self._warned():
+            self._device.release()
+
+    @contextmanager
+    def _warned(self) -> Iterator[None]:
+        """Log an error as text: a log record that kept the error would keep what it refers to."""
+        try:
+            yield
+        except BackendError as error:
+            logger.warning("%s: while closing: %s", self.name, str(error))

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens beside the steps: averaged weights, deployable checkpoints, pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from mtinet_ros.errors import DataError
+from mtinet_ros.network import MTINet, save_checkpoint
+from mtinet_ros.training.decode import decode
+from mtinet_ros.training.loader import FixedSamples, normalise
+from mtinet_ros.training.pictures import (
+    Picture,
+    draw_depth,
+    draw_labels,
+    draw_normals,
+    montage,
+    write_png,
+)
+
+
+class AveragedWeights(WeightAveraging):
+    """Exponential moving average of weights and batch-norm statistics.
+
+    Young averages forget faster: after n steps the decay is at most (1 + n) / (10 + n).
+    """
+
+    def __init__(self, decay: float) -> None:
+        """`decay` is the final one; about 1 / (1 - decay) steps are averaged."""
+
+        def average(mean: Tensor, value: Tensor, steps: Tensor | int) -> Tensor:
+            if not mean.is_floating_point():  # batch norm counts its batches
+                return value
+            steps = int(steps)
+            return mean.lerp(value, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+        super().__init__(avg_fn=average)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the weights in training as they are, so that a paused run continues exactly."""
+
+    def network(self, module: LightningModule) -> MTINet:
+        """The averaged network; the one in training where no step was averaged yet."""
+        holder = module if self._average_model is None else self._average_model.module
+        network = holder.network
+        assert isinstance(network, MTINet)
+        return network
+
+
+class DeployableCheckpoints(Callback):
+    """Writes the averaged network to `latest.safetensors` every few minutes and at the end."""
+
+    def __init__(
+        self, folder: Path, minutes: float, averaged: AveragedWeights, metadata: dict[str, str]
+    ) -> None:
+        """`metadata` goes into the file's header, with the step."""
+        self.path = folder / "latest.safetensors"
+        self.seconds = minutes * 60
+        self.averaged = averaged
+        self.metadata = metadata
+        self.written = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Write if it is time."""
+        if time.monotonic() - self.written >= self.seconds:
+            self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last state."""
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, module: LightningModule) -> None:
+        self.written = time.monotonic()
+        if trainer.is_global_zero:
+            step = {"training_steps": str(trainer.global_step)}
+            save_checkpoint(self.path, self.averaged.network(module), **self.metadata, **step)
+
+
+class Pictures(Callback):
+    """Draws what the averaged network sees, every few minutes: PNG files and TensorBoard."""
+
+    def __init__(
+        self,
+        folder: Path,
+        minutes: float,
+        averaged: AveragedWeights,
+        samples: FixedSamples,
+        photographs: Sequence[str],
+        depth_encoding: str,
+    ) -> None:
+        """`samples` are drawn with their truth, `photographs` have none.
+
+        Raises:
+            DataError: A photograph cannot be read.
+        """
+        self.folder = folder
+        self.seconds = minutes * 60
+        self.averaged = averaged
+        self.samples = samples
+        self.depth_encoding = depth_encoding
+        self.photographs = [
+            read_photograph(path, samples.data.height, samples.data.width) for path in photographs
+        ]
+        self.drawn = float("-inf")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Draw if it is time."""
+        if time.monotonic() - self.drawn >= self.seconds:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the last state."""
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, module: LightningModule) -> None:
+        self.drawn = time.monotonic()
+        if not trainer.is_global_zero:
+            return
+        network = self.averaged.network(module)
+        rows = []
+        for place in range(len(self.samples)):
+            batch = self.samples[place]
+            predicted, truth = self._predict(network, batch["image"]), []
+            for task, draw in _DRAW.items():
+                if task in batch:
+                    truth.append(draw(_channels_last(batch[task])))
+            image = self._photograph_of(place)
+            rows += [[image, *predicted], [image, *truth]]
+        rows += [[p, *self._predict(network, normalise(p))] for p in self.photographs]
+        picture = montage(rows)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_png(str(self.folder / f"step_{trainer.global_step:06d}.png"), picture)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(
+                    "predictions", picture, trainer.global_step, dataformats="HWC"
+                )
+
+    def _photograph_of(self, place: int) -> Picture:
+        data = self.samples.data
+        image = self.samples.source[self.samples.indices[place]].image
+        size = (data.width, data.height)
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def _predict(self, network: MTINet, image: Tensor) -> list[Picture]:
+        training = network.training
+        network.eval()
+        device = next(network.parameters()).device
+        with torch.no_grad():
+            raw = network(image[None].to(device)).predictions
+        network.train(training)
+        decoded = decode(raw, self.depth_encoding)
+        return [
+            draw(_channels_last(decoded[task][0].cpu()))
+            for task, draw in _DRAW.items()
+            if task in decoded
+        ]
+
+
+_DRAW: dict[str, Callable[[Any], Picture]] = {
+    "semseg": draw_labels,
+    "depth": draw_depth,
+    "normals": draw_normals,
+}
+
+
+def read_photograph(path: str, height: int, width: int) -> Picture:
+    """Read a picture and cut its middle to the network's size.
+
+    Raises:
+        DataError: The file is missing or no image.
+    """
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{path} cannot be read as an image; give a PNG or JPEG file.")
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    rows, columns = image.shape[:2]
+    scale = max(height / rows, width / columns)
+    size = (max(width, round(columns * scale)), max(height, round(rows * scale)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.asarray(image[top : top + height, left : left + width], np.uint8)
+
+
+def _channels_last(tensor: Tensor) -> Any:
+    array = tensor.numpy()
+    if array.ndim == 2:
+        return array
+    return array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)

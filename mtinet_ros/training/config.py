@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A training run, described by one YAML file (see config/train/)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from mtinet_ros.errors import ConfigurationError
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network, and what it starts from.
+
+    Attributes:
+        backbone: Name of a backbone.
+        tasks: Output channels by target task.
+        auxiliary_tasks: Output channels by auxiliary task; empty: the target tasks.
+        initial: "imagenet", "random", or a checkpoint whose weights to start from.
+        depth_encoding: What the depth output is: "metres" (the paper) or "log_metres".
+    """
+
+    backbone: str = "efficientnet_lite0"
+    tasks: dict[str, int] = field(default_factory=dict)
+    auxiliary_tasks: dict[str, int] = field(default_factory=dict)
+    initial: str = "imagenet"
+    depth_encoding: str = "log_metres"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where frames come from and what the network sees of them.
+
+    Attributes:
+        kind: "rooms" (written by `mtinet scenes`).
+        root: Folder of the data set.
+        height: Rows the network sees.
+        width: Columns the network sees.
+        focal_length: Canonical focal length f0 in pixels at that size; depth is trained as if seen
+            through it.
+        batch_size: Frames per step and device.
+        workers: Loader processes per device; 0 loads in the training process.
+        validation_frames: At most so many evenly spaced frames of the validation split are used
+            while training.
+    """
+
+    kind: str = "rooms"
+    root: str = "build/rooms"
+    height: int = 192
+    width: int = 256
+    focal_length: float = 210.0
+    batch_size: int = 8
+    workers: int = 0
+    validation_frames: int = 64
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Random views and looks of a training frame.
+
+    Attributes:
+        flip: Probability of mirroring.
+        zoom: Range of the factor by which the focal length grows.
+        roll: Largest turn about the optical axis, degrees.
+        tilt: Largest turn about each of the other axes, degrees.
+        photometric: Strength of the changes of colour, light, sharpness and noise; 0 is none, 1
+            is what the bundled model was trained with.
+    """
+
+    flip: float = 0.5
+    zoom: tuple[float, float] = (1.0, 1.5)
+    roll: float = 6.0
+    tilt: float = 3.0
+    photometric: float = 1.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised.
+
+    Attributes:
+        terms: Weight by name of loss (`mtinet_ros.training.losses.LOSSES`) by task.
+        class_balance: Exponent e of the semseg class weights (1 / frequency)^e, 0 is none.
+        deep_supervision: Weight of the initial predictions of all four scales.
+        deep_supervision_stride: Those are compared with every so-many-th pixel of the ground truth
+            in both directions; 1 as in the paper.
+    """
+
+    terms: dict[str, dict[str, float]] = field(default_factory=dict)
+    class_balance: float = 0.0
+    deep_supervision: float = 1.0
+    deep_supervision_stride: int = 1
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How it is minimised: AdamW with warm-up, constant rate and a final polynomial decay.
+
+    Attributes:
+        learning_rate: Of everything but the backbone.
+        backbone_factor: The backbone's learning rate, as a fraction of that.
+        weight_decay: Decoupled weight decay.
+        frozen: Parts of the network that keep their initial weights and batch-norm statistics, as
+            prefixes of parameter names, e.g. "backbone._blocks.0.".
+        clip: Largest norm of the gradient; 0 is none.
+        max_steps: Steps of the whole run.
+        warmup_steps: The rate grows linearly over so many steps.
+        decay_steps: The rate falls to zero over the last so many steps.
+        decay_power: As (1 - progress)^power.
+        average: Decay of the exponential moving average of weights that is validated and saved.
+    """
+
+    learning_rate: float = 1e-3
+    backbone_factor: float = 0.3
+    weight_decay: float = 1e-2
+    frozen: tuple[str, ...] = ()
+    clip: float = 5.0
+    max_steps: int = 20000
+    warmup_steps: int = 200
+    decay_steps: int = 4000
+    decay_power: float = 1.0
+    average: float = 0.998
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How the run is carried out and watched.
+
+    Attributes:
+        output: Folder of checkpoints, logs and pictures; a run cut off there is continued.
+        seed: Of the weights' initialisation, the order of frames and their augmentation.
+        accelerator: Lightning's name: auto, cpu, gpu.
+        devices: Number of devices per node; 0 is all.
+        nodes: Number of nodes.
+        precision: "auto" is bf16-mixed where the hardware multiplies bfloat16, else 32-true.
+        threads: CPU threads of PyTorch; 0 leaves its default.
+        save_minutes: Minutes between checkpoints.
+        picture_minutes: Minutes between pictures of predictions.
+        validate_steps: Steps between validations.
+        log_steps: Steps between logged losses.
+        watch: Photographs whose predictions are drawn beside those of validation frames.
+    """
+
+    output: str = "build/train"
+    seed: int = 0
+    accelerator: str = "auto"
+    devices: int = 0
+    nodes: int = 1
+    precision: str = "auto"
+    threads: int = 0
+    save_minutes: float = 10.0
+    picture_minutes: float = 10.0
+    validate_steps: int = 1000
+    log_steps: int = 20
+    watch: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Entries `section.key=value` that replace the file's; values are YAML.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or an entry is unknown or of the wrong type.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read as YAML: {error}.") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} must map section names to settings.")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        section, dot, name = key.partition(".")
+        if not (equals and dot):
+            raise ConfigurationError(f"The setting {override!r} must read section.key=value.")
+        entries = document.setdefault(section, {})
+        if not isinstance(entries, dict):
+            raise ConfigurationError(f"{path}: {section} must map names to values.")
+        entries[name] = yaml.safe_load(value)
+    return _build(TrainConfig, document, str(path))
+
+
+def _build(kind: type[_T], entries: object, where: str) -> _T:
+    if not isinstance(entries, Mapping):
+        raise ConfigurationError(f"{where} must map names to values, not be {entries!r}.")
+    hints = get_type_hints(kind)
+    unknown = [str(name) for name in entries if name not in hints]
+    if unknown:
+        raise ConfigurationError(
+            f"{where} has the unknown entry {unknown[0]!r}; allowed are {', '.join(hints)}."
+        )
+    return kind(
+        **{
+            name: _convert(hints[name], value, f"{where}: {name}")
+            for name, value in entries.items()
+        }
+    )
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """A YAML value as the type a field declares; YAML 1.1 reads 1e-3 as text, so that too."""
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value or {}, where)  # type: ignore[arg-type]
+    origin, arguments = get_origin(hint), get_args(hint)
+    try:
+        if origin is dict and isinstance(value, Mapping):
+            return {str(k): _convert(arguments[1], v, f"{where}: {k}") for k, v in value.items()}
+        if origin is tuple and isinstance(value, list):
+            if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+                raise ValueError(value)
+            return tuple(_convert(arguments[0], v, where) for v in value)
+        if hint is float and not isinstance(value, bool):
+            return float(value)
+        if hint in (int, bool, str) and type(value) is hint:
+            return value
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+    name = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
+    raise ConfigurationError(f"{where} is {value!r}; it must be of type {name}.")

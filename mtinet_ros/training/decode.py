@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw predictions of a network as what they mean: labels, metres, unit vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+DEPTH_ENCODINGS = ("metres", "log_metres")
+
+
+def decode(predictions: Mapping[str, Tensor], depth_encoding: str) -> dict[str, Tensor]:
+    """Make raw predictions readable.
+
+    Args:
+        predictions: By task, N×C×H×W.
+        depth_encoding: What the depth output is, "metres" or "log_metres".
+
+    Returns:
+        By task: semseg, human_parts int64 N×H×W; depth N×1×H×W in metres for the canonical focal
+        length; normals N×3×H×W of unit length; edge, sal N×1×H×W probabilities.
+    """
+    decoded = {}
+    for task, raw in predictions.items():
+        if task in ("semseg", "human_parts"):
+            decoded[task] = raw.argmax(1)
+        elif task == "depth":
+            decoded[task] = raw.exp() if depth_encoding == "log_metres" else raw
+        elif task == "normals":
+            decoded[task] = functional.normalize(raw, dim=1, eps=1e-6)
+        else:
+            decoded[task] = torch.sigmoid(raw)
+    return decoded

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples as batches of tensors, in an order that depends on the step alone.
+
+The frame at place j of step s, and all chance in its augmentation, follow from the seed and the
+running number of the frame. A run that is cut off and resumed therefore sees what an uninterrupted
+one would have seen, with nothing to save but its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from mtinet_ros.training.config import AugmentationConfig, DataConfig
+from mtinet_ros.training.photometric import photometric
+from mtinet_ros.training.sample import Lens, Sample, SampleSource
+from mtinet_ros.training.view import fit, look, random_view
+
+Batch = dict[str, Tensor]
+"""`image` N×3×H×W normalised; per task its ground truth (see `to_tensors`)."""
+
+
+def to_tensors(sample: Sample, focal_length: float) -> Batch:
+    """A sample as the network and the losses take it.
+
+    Args:
+        sample: At the network's size.
+        focal_length: Canonical focal length f0; a frame seen through f has its depth times f0/f.
+            A sample of unknown lens is taken to have f0.
+
+    Returns:
+        image: float32 3×H×W, normalised. semseg, human_parts: int64 H×W. depth: float32 1×H×W.
+        normals: float32 3×H×W. edge, sal: float32 1×H×W, 255 where unknown.
+    """
+    tensors = {"image": normalise(sample.image)}
+    for task, target in sample.targets.items():
+        if task in ("semseg", "human_parts"):
+            tensors[task] = torch.from_numpy(target.astype(np.int64))
+        elif task == "normals":
+            tensors[task] = torch.from_numpy(_channels_first(target.astype(np.float32)))
+        else:
+            values = target.astype(np.float32)
+            if task == "depth" and sample.lens is not None:
+                values = values * np.float32(focal_length / sample.lens.focal_length)
+            tensors[task] = torch.from_numpy(values[None])
+    return tensors
+
+
+def normalise(image: NDArray[np.uint8]) -> Tensor:
+    """uint8 [H, W, 3] RGB to float32 3×H×W with ImageNet's mean and deviation."""
+    mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+    return torch.from_numpy(
+        _channels_first((image.astype(np.float32) / np.float32(255) - mean) / std)
+    )
+
+
+def _channels_first(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+class TrainingSamples(Dataset[Batch]):
+    """Augmented samples, addressed by (index in the source, running number of the frame)."""
+
+    def __init__(
+        self, source: SampleSource, data: DataConfig, augmentation: AugmentationConfig, seed: int
+    ) -> None:
+        """Nothing is read until a sample is asked for."""
+        self.source = source
+        self.data = data
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """The augmented sample; the same key gives the same tensors."""
+        index, number = key
+        random = np.random.default_rng((self.seed, number))
+        data = self.data
+        sample = self.source[index]
+        if sample.lens is None:
+            rows, columns = sample.image.shape[:2]
+            scale = max(rows / data.height, columns / data.width)
+            lens = Lens.centred(data.focal_length * scale, rows, columns)
+            sample = Sample(sample.image, sample.targets, lens)
+        red, green, blue = (int(value) for value in random.integers(0, 256, 3))
+        view = random_view(self.augmentation, random)
+        sample = look(sample, view, data.height, data.width, (red, green, blue))
+        image = photometric(sample.image, random, self.augmentation.photometric)
+        return to_tensors(Sample(image, sample.targets, sample.lens), data.focal_length)
+
+
+class FixedSamples(Dataset[Batch]):
+    """Samples without augmentation, resized to the network's size."""
+
+    def __init__(self, source: SampleSource, indices: list[int], data: DataConfig) -> None:
+        """Only `indices` of the source."""
+        self.source = source
+        self.indices = indices
+        self.data = data
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> Batch:
+        """The sample at a place in `indices`."""
+        sample = fit(self.source[self.indices[place]], self.data.height, self.data.width)
+        return to_tensors(sample, self.data.focal_length)
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of keys for `TrainingSamples`, from any step on, without end.
+
+    Every pass over the data is a new permutation. Processes of one run take neighbouring parts of
+    each step's frames.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        step: Callable[[], int],
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """`step` is asked for the first step when iteration begins."""
+        self.length = length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.step = step
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """One list of (index, number) per step."""
+        step = self.step()
+        order, order_pass = np.empty(0, np.int64), -1
+        while True:
+            first = (step * self.world_size + self.rank) * self.batch_size
+            keys = []
+            for number in range(first, first + self.batch_size):
+                if number // self.length != order_pass:
+                    order_pass = number // self.length
+                    order = np.random.default_rng((self.seed, order_pass)).permutation(self.length)
+                keys.append((int(order[number % self.length]), number))
+            yield keys
+            step += 1
+
+
+def training_loader(samples: TrainingSamples, sampler: StepSampler) -> DataLoader[Batch]:
+    """Endless batches of augmented samples."""
+    workers = samples.data.workers
+    return DataLoader(
+        samples,
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+        worker_init_fn=_one_thread,
+    )
+
+
+def validation_loader(samples: FixedSamples) -> DataLoader[Batch]:
+    """Batches of fixed samples, in order."""
+    return DataLoader(
+        samples,
+        batch_size=samples.data.batch_size,
+        num_workers=samples.data.workers,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(_worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)

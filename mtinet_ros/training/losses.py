@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Losses per task, and their sum over final and initial predictions (paper, Sec. 3.2, 4.1).
+
+Every loss takes a raw prediction N×C×H×W and its ground truth at the same size, and gives the mean
+over pixels that have ground truth; zero, with a gradient of zero, where no pixel has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.network import MTINetOutput
+from mtinet_ros.training.config import LossConfig
+from mtinet_ros.training.sample import VOID
+
+POSITIVE_WEIGHT = 0.95
+"""Weight of the rare positive pixels in balanced binary cross-entropy (authors' training)."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy; with class weights, the weighted mean.
+
+    Args:
+        logits: N×C×H×W.
+        labels: int64 N×H×W, `VOID` where unknown.
+        class_weights: C.
+    """
+    summed = functional.cross_entropy(
+        logits, labels, class_weights, ignore_index=VOID, reduction="sum"
+    )
+    known = labels[labels != VOID]
+    norm = known.numel() if class_weights is None else class_weights[known].sum()
+    return summed / torch.as_tensor(norm, device=summed.device).clamp(min=1e-6)
+
+
+def l1(depth: Tensor, truth: Tensor) -> Tensor:
+    """Mean |d - z|; both N×1×H×W in metres, z = 0 unknown."""
+    return _masked_mean((depth - truth).abs(), truth > 0)
+
+
+def log_l1(log_depth: Tensor, truth: Tensor) -> Tensor:
+    """Mean |d - log z|; the prediction d is log metres, z > 0 metres, 0 unknown."""
+    return _masked_mean((log_depth - _log(truth)).abs(), truth > 0)
+
+
+def log_gradient(log_depth: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
+    """Mean difference of neighbouring errors d - log z, at strides 1, 2, 4, ... summed.
+
+    Zero if the predicted surface has the right shape and edges up to one scale factor (gradient
+    matching of MegaDepth, arXiv 1804.00607, Eq. 4).
+    """
+    error, known = log_depth - _log(truth), truth > 0
+    total = error.new_zeros(())
+    for scale in range(scales):
+        e, k = error[..., :: 2**scale, :: 2**scale], known[..., :: 2**scale, :: 2**scale]
+        for axis in (-1, -2):
+            ahead, behind = slice(1, None), slice(None, -1)
+            at = (Ellipsis, ahead) if axis == -1 else (Ellipsis, ahead, slice(None))
+            before = (Ellipsis, behind) if axis == -1 else (Ellipsis, behind, slice(None))
+            total = total + _masked_mean((e[at] - e[before]).abs(), k[at] & k[before])
+    return total
+
+
+def cosine(normals: Tensor, truth: Tensor) -> Tensor:
+    """Mean 1 - cos of the angle; N×3×H×W, truth of unit length, zero unknown."""
+    cosines = (functional.normalize(normals, dim=1, eps=1e-6) * truth).sum(1, keepdim=True)
+    return _masked_mean(1 - cosines, (truth != 0).any(1, keepdim=True))
+
+
+def normals_l1(normals: Tensor, truth: Tensor) -> Tensor:
+    """Mean over pixels of the L1 distance between unit vectors (authors' training)."""
+    distance = (functional.normalize(normals, dim=1, eps=1e-6) - truth).abs()
+    return _masked_mean(distance.sum(1, keepdim=True), (truth != 0).any(1, keepdim=True))
+
+
+def balanced_bce(logits: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy, positives weighted by `POSITIVE_WEIGHT`, negatives by the rest."""
+    weight = torch.where(truth == 1, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT)
+    known = truth != VOID
+    clean = torch.where(known, truth, 0.0)
+    entropy = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
+    return _masked_mean(entropy * weight, known)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that a configuration can name.
+
+    Attributes:
+        function: Of prediction and ground truth.
+        tasks: Tasks it makes sense for.
+        depth_encoding: What it takes a depth prediction to be, if it is about depth.
+    """
+
+    function: Callable[..., Tensor]
+    tasks: tuple[str, ...]
+    depth_encoding: str | None = None
+
+
+LOSSES = {
+    "cross_entropy": Loss(cross_entropy, ("semseg", "human_parts")),
+    "l1": Loss(l1, ("depth",), "metres"),
+    "log_l1": Loss(log_l1, ("depth",), "log_metres"),
+    "log_gradient": Loss(log_gradient, ("depth",), "log_metres"),
+    "cosine": Loss(cosine, ("normals",)),
+    "normals_l1": Loss(normals_l1, ("normals",)),
+    "balanced_bce": Loss(balanced_bce, ("edge", "sal")),
+}
+
+
+class MultiTaskLoss(nn.Module):
+    """Weighted sum of all losses over final and initial predictions."""
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        config: LossConfig,
+        auxiliary_tasks: Mapping[str, int],
+        depth_encoding: str,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        """Check that every auxiliary task has losses that suit it.
+
+        Raises:
+            ConfigurationError: A task without losses, an unknown loss, or one for another task or
+                another encoding of depth.
+        """
+        super().__init__()
+        check_losses(config, auxiliary_tasks, depth_encoding)
+        self.config = config
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, output: MTINetOutput, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name, e.g. "depth/log_l1", and their weighted "total".
+
+        The named ones are of the final predictions, unweighted; "deep_supervision" is the weighted
+        sum of all initial ones. A task of which the batch has no ground truth is left out.
+        """
+        losses = {
+            f"{task}/{name}": self._loss(task, name, prediction, targets[task])
+            for task, prediction in output.predictions.items()
+            if task in targets
+            for name in self.config.terms[task]
+        }
+        total: Tensor | float = sum(
+            self.config.terms[task][name] * losses[f"{task}/{name}"]
+            for task, name in (key.split("/") for key in losses)
+        )
+        stride = self.config.deep_supervision_stride
+        sparse = {
+            task: target[..., stride // 2 :: stride, stride // 2 :: stride]
+            for task, target in targets.items()
+        }
+        initial: Tensor | float = 0.0
+        if self.config.deep_supervision > 0:
+            for predictions in output.deep_supervision:
+                for task, prediction in predictions.items():
+                    if task not in sparse:
+                        continue
+                    upsampled = functional.interpolate(
+                        prediction, size=sparse[task].shape[-2:], mode="bilinear"
+                    )
+                    for name, weight in self.config.terms[task].items():
+                        initial = initial + weight * self._loss(
+                            task, name, upsampled, sparse[task]
+                        )
+            total = total + self.config.deep_supervision * initial
+        return {
+            **losses,
+            "deep_supervision": torch.as_tensor(initial),
+            "total": torch.as_tensor(total),
+        }
+
+    def _loss(self, task: str, name: str, prediction: Tensor, target: Tensor) -> Tensor:
+        function = LOSSES[name].function
+        if name == "cross_entropy" and task == "semseg":
+            return function(prediction.float(), target, self.class_weights)
+        return function(prediction.float(), target)
+
+
+def check_losses(
+    config: LossConfig, auxiliary_tasks: Mapping[str, int], depth_encoding: str
+) -> None:
+    """Raise `ConfigurationError` unless every auxiliary task has losses that suit it."""
+    for task in auxiliary_tasks:
+        terms = config.terms.get(task, {})
+        suitable = [
+            name
+            for name, loss in LOSSES.items()
+            if task in loss.tasks and loss.depth_encoding in (None, depth_encoding)
+        ]
+        wrong = [name for name in terms if name not in suitable]
+        if wrong or not terms:
+            encoding = f" encoded as {depth_encoding}" if task == "depth" else ""
+            found = f"has the loss {wrong[0]!r}" if wrong else "has no loss"
+            raise ConfigurationError(
+                f"losses: {task}{encoding} {found}; it takes {', '.join(suitable) or 'none'}."
+            )
+
+
+def balanced_class_weights(counts: Tensor, exponent: float) -> Tensor:
+    """Weights (1 / frequency)^exponent, scaled to a mean of 1 over pixels; absent classes get 1.
+
+    Args:
+        counts: Pixels per class, C.
+        exponent: 0 gives ones, 1 makes all classes equal.
+    """
+    frequency = counts / counts.sum().clamp(min=1)
+    weights = torch.where(counts > 0, frequency.clamp(min=1e-4) ** -exponent, 1.0)
+    mean = (weights * frequency).sum()
+    return torch.where(counts > 0, weights / mean, 1.0).float()
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _log(truth: Tensor) -> Tensor:
+    return torch.where(truth > 0, truth, 1.0).log()

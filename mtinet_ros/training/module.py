@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training step, one validation step, the optimiser: MTI-Net as Lightning trains it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from mtinet_ros.network import MTINet
+from mtinet_ros.training.config import OptimiserConfig, TrainConfig
+from mtinet_ros.training.decode import decode
+from mtinet_ros.training.loader import Batch
+from mtinet_ros.training.losses import MultiTaskLoss
+from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
+
+
+class TrainingModule(LightningModule):
+    """MTI-Net with its losses, metrics and optimiser."""
+
+    def __init__(
+        self, network: MTINet, config: TrainConfig, class_weights: Tensor | None = None
+    ) -> None:
+        """Train `network` as `config` says.
+
+        Args:
+            network: With the weights to start from.
+            config: The run.
+            class_weights: Of semseg's cross-entropy, one per class.
+
+        Raises:
+            ConfigurationError: Losses do not suit the tasks.
+        """
+        super().__init__()
+        self.config = config
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name, parameter in network.named_parameters():
+            if name.startswith(config.optimiser.frozen):
+                parameter.requires_grad_(False)
+        self.loss = MultiTaskLoss(
+            config.losses, network.auxiliary_tasks, config.network.depth_encoding, class_weights
+        )
+        self.metrics = nn.ModuleDict()
+        if "semseg" in network.tasks:
+            self.metrics["semseg"] = SegmentationMetric(network.tasks["semseg"])
+        if "depth" in network.tasks:
+            self.metrics["depth"] = DepthMetric()
+        if "normals" in network.tasks:
+            self.metrics["normals"] = NormalMetric()
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Switch to training or evaluation; frozen parts stay in evaluation."""
+        super().train(mode)
+        for name, module in self.network.named_modules():
+            if f"{name}.".startswith(self.config.optimiser.frozen):
+                module.eval()
+        return self
+
+    def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
+        """Total loss of a batch."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        losses = self.loss(self.network(image), batch)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
+        self.log("train/learning_rate", rate)
+        self.log("loss", losses["total"].detach(), prog_bar=True, logger=False)
+        total: Tensor = losses["total"]
+        return total
+
+    def validation_step(self, batch: Batch, _batch_index: int) -> None:
+        """Add a batch to the metrics, at the network's size and canonical focal length."""
+        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        decoded = decode(self.network(image).predictions, self.config.network.depth_encoding)
+        for task, metric in self.metrics.items():
+            prediction, truth = decoded[task].float(), batch[task]
+            if task == "normals":
+                prediction, truth = prediction.movedim(1, -1), truth.movedim(1, -1)
+            metric.update(prediction, truth)  # type: ignore[operator]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics and start anew."""
+        for task, metric in self.metrics.items():
+            for name, value in metric.compute().items():  # type: ignore[operator]
+                self.log(f"val/{task}_{name}", value, prog_bar=name in ("miou", "delta1", "mean"))
+            metric.reset()  # type: ignore[operator]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; normalisation and biases are not decayed, the backbone learns more slowly."""
+        config = self.config.optimiser
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            key = (name.startswith("backbone."), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+        optimiser = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": config.learning_rate * (config.backbone_factor if of_backbone else 1.0),
+                    "weight_decay": config.weight_decay if decayed else 0.0,
+                }
+                for (of_backbone, decayed), parameters in groups.items()
+            ]
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate_factor(s, config))
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def rate_factor(step: int, config: OptimiserConfig) -> float:
+    """Learning rate at a step as a share of the full one: up, level, down.
+
+    >>> config = OptimiserConfig(max_steps=100, warmup_steps=10, decay_steps=50)
+    >>> [rate_factor(step, config) for step in (0, 9, 50, 75, 100)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    up = min((step + 1) / max(config.warmup_steps, 1), 1.0)
+    remaining = max(config.max_steps - step, 0)
+    down = min(remaining / max(config.decay_steps, 1), 1.0)
+    return up * float(down**config.decay_power)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carry out a training run as configured, and continue one that was cut off."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.network import MTINet, load_checkpoint
+from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
+from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pictures
+from mtinet_ros.training.config import NetworkConfig, TrainConfig
+from mtinet_ros.training.decode import DEPTH_ENCODINGS
+from mtinet_ros.training.loader import (
+    Batch,
+    FixedSamples,
+    StepSampler,
+    TrainingSamples,
+    training_loader,
+    validation_loader,
+)
+from mtinet_ros.training.losses import balanced_class_weights, check_losses
+from mtinet_ros.training.module import TrainingModule
+from mtinet_ros.training.sample import VOID, SampleSource, every, open_samples
+
+_log = logging.getLogger(__name__)
+
+_PICTURED_FRAMES = 6
+_COUNTED_FRAMES = 500
+
+
+def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> Path:
+    """Train until `optimiser.max_steps`; pause after `max_minutes` or `max_steps` (0: no limit).
+
+    Returns:
+        The folder of the run; `latest.safetensors` in it is the averaged network, `last.ckpt` the
+        whole state. Called again with the same folder, the run continues from there.
+
+    Raises:
+        ConfigurationError: The configuration does not fit together.
+        DataError: Data are missing or damaged.
+        ModelError: Initial weights cannot be read.
+    """
+    run = config.run
+    folder = Path(run.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    seed_everything(run.seed, verbose=False)
+
+    network = build_network(config.network)
+    check_losses(config.losses, network.auxiliary_tasks, config.network.depth_encoding)
+    data = TrainingData(config)
+    class_weights = None
+    if "semseg" in network.tasks:
+        counts = count_classes(data.training, network.tasks["semseg"])
+        report_classes(counts)
+        if config.losses.class_balance:
+            class_weights = balanced_class_weights(counts, config.losses.class_balance)
+    module = TrainingModule(network, config, class_weights)
+
+    averaged = AveragedWeights(config.optimiser.average)
+    callbacks: list[Callback] = [
+        averaged,
+        ModelCheckpoint(
+            folder, "last", train_time_interval=timedelta(minutes=run.save_minutes),
+            save_top_k=1, enable_version_counter=False,
+        ),
+        DeployableCheckpoints(folder, run.save_minutes, averaged, describe(config)),
+        Pictures(
+            folder / "pictures", run.picture_minutes, averaged, data.pictured(), run.watch,
+            config.network.depth_encoding,
+        ),
+    ]  # fmt: skip
+    if max_minutes:
+        callbacks.append(Timer(timedelta(minutes=max_minutes), verbose=False))
+    trainer = Trainer(
+        accelerator=run.accelerator,
+        devices=run.devices or "auto",
+        num_nodes=run.nodes,
+        precision=choose_precision(run.precision),  # type: ignore[arg-type]
+        max_steps=min(max_steps or config.optimiser.max_steps, config.optimiser.max_steps),
+        max_epochs=-1,
+        gradient_clip_val=config.optimiser.clip or None,
+        val_check_interval=run.validate_steps,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=run.log_steps,
+        use_distributed_sampler=False,
+        callbacks=callbacks,
+        logger=[
+            CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
+            TensorBoardLogger(folder, "tensorboard", ""),
+        ],
+        enable_model_summary=False,
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
+    trainer.save_checkpoint(last)
+    return folder
+
+
+class TrainingData(LightningDataModule):
+    """The training and validation splits of a run's data set."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Open both splits as they are on disk now."""
+        super().__init__()
+        self.config = config
+        data = config.data
+        self.training = open_samples(data.kind, data.root, "train")
+        self.validation = open_samples(data.kind, data.root, "val")
+        if not len(self.training):
+            raise DataError(f"{data.root} has no training frames.")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Endless, from the trainer's step on."""
+        assert self.trainer is not None
+        trainer, config = self.trainer, self.config
+        sampler = StepSampler(
+            len(self.training), config.data.batch_size, config.run.seed,
+            lambda: trainer.global_step, trainer.global_rank, trainer.world_size,
+        )  # fmt: skip
+        samples = TrainingSamples(self.training, config.data, config.augmentation, config.run.seed)
+        return training_loader(samples, sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Evenly spaced frames of the validation split."""
+        return validation_loader(self._fixed(self.config.data.validation_frames))
+
+    def pictured(self) -> FixedSamples:
+        """The few validation frames that pictures show."""
+        return self._fixed(_PICTURED_FRAMES)
+
+    def _fixed(self, count: int) -> FixedSamples:
+        return FixedSamples(self.validation, every(self.validation, count), self.config.data)
+
+
+def build_network(config: NetworkConfig) -> MTINet:
+    """Make the network with the weights a run starts from.
+
+    Raises:
+        ConfigurationError: Impossible network, or no ImageNet weights exist for its backbone.
+        ModelError: The initial weights cannot be read.
+    """
+    if config.depth_encoding not in DEPTH_ENCODINGS:
+        raise ConfigurationError(
+            f"network: depth_encoding is {config.depth_encoding!r}; it must be one of "
+            f"{', '.join(DEPTH_ENCODINGS)}."
+        )
+    network = MTINet(config.backbone, config.tasks, config.auxiliary_tasks or None)
+    if config.initial == "imagenet":
+        if not isinstance(network.backbone, EfficientNetLite0):
+            raise ConfigurationError(
+                f"network: there are no ImageNet weights for {config.backbone}; set initial to "
+                "random or to a checkpoint."
+            )
+        network.backbone.load_imagenet_weights(imagenet_weights())
+    elif config.initial != "random":
+        weights = load_checkpoint(config.initial)
+        if (weights.backbone_name, weights.auxiliary_tasks, weights.tasks) != (
+            network.backbone_name, network.auxiliary_tasks, network.tasks,
+        ):  # fmt: skip
+            raise ConfigurationError(
+                f"network: {config.initial} holds {weights.backbone_name} with {weights.tasks}; "
+                f"the configuration asks for {network.backbone_name} with {network.tasks}."
+            )
+        network = weights.train()
+    return network
+
+
+def choose_precision(precision: str) -> str:
+    """Resolve "auto": bf16-mixed where the hardware multiplies bfloat16, else 32-true.
+
+    A CPU without such instructions emulates them, an order of magnitude slower than float32.
+    """
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return (
+            "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+        )
+    native = torch.backends.cpu.get_cpu_capability().startswith("AVX512") and (
+        torch.cpu._is_avx512_bf16_supported()
+    )
+    return "bf16-mixed" if native else "32-true"
+
+
+def count_classes(source: SampleSource, classes: int) -> Tensor:
+    """Pixels by semseg class, over evenly spaced samples of a source."""
+    counts = torch.zeros(classes, dtype=torch.long)
+    for index in every(source, _COUNTED_FRAMES):
+        labels = torch.from_numpy(source[index].targets["semseg"].astype("int64"))
+        counts += torch.bincount(labels[labels != VOID], minlength=classes)[:classes]
+    return counts
+
+
+def report_classes(counts: Tensor) -> None:
+    """Log the class histogram: a class that never occurs is a mistake in the data."""
+    shares = (100 * counts / counts.sum().clamp(min=1)).tolist()
+    _log.info("Pixels by class: %s", ", ".join(f"{i}: {s:.2f} %" for i, s in enumerate(shares)))
+    absent = [str(i) for i, s in enumerate(shares) if s == 0]
+    if absent:
+        _log.warning("No pixel of class %s in the training frames.", ", ".join(absent))
+
+
+def describe(config: TrainConfig) -> dict[str, str]:
+    """What a checkpoint's header says about the training, besides the architecture."""
+    data = config.data
+    return {
+        "depth_encoding": config.network.depth_encoding,
+        "focal_length": str(data.focal_length),
+        "height": str(data.height),
+        "width": str(data.width),
+        "training": json.dumps(asdict(config), sort_keys=True),
+    }

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a prediction stay the same while the camera moves and the scene does not?
+
+Frame b of a camera path is compared with its predecessor a, pixel by pixel, where the true depth
+and the true poses say that both see the same point of the same class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.training.sample import VOID, Lens, Sample, Target
+
+_SAME_POINT = 0.02
+"""Two depths closer than this share of one are of one point."""
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """Pixels of frame b that frame a sees too.
+
+    Attributes:
+        b_rows: Rows in b, one per pixel.
+        b_columns: Columns in b.
+        a_rows: Nearest rows in a.
+        a_columns: Nearest columns in a.
+        rays: Rays [M, 3] (z = 1) in a's frame, through the exact place of the point.
+        a_to_b: 4×4 from a's to b's camera optical frame.
+    """
+
+    b_rows: NDArray[np.intp]
+    b_columns: NDArray[np.intp]
+    a_rows: NDArray[np.intp]
+    a_columns: NDArray[np.intp]
+    rays: NDArray[np.float64]
+    a_to_b: NDArray[np.float64]
+
+
+def correspond(a: Sample, b: Sample) -> Correspondence:
+    """Find the pixels of b whose point a sees, and sees as the same class.
+
+    Both samples need semseg, depth, lens and pose.
+    """
+    assert a.lens is not None
+    assert b.lens is not None
+    assert a.pose is not None
+    assert b.pose is not None
+    depth, labels = b.targets["depth"], b.targets["semseg"]
+    rows, columns = np.nonzero((depth > 0) & (labels != VOID))
+    points = _unproject(rows, columns, depth[rows, columns], b.lens)
+    in_a = _transform(np.linalg.inv(a.pose) @ b.pose, points)
+    in_front = in_a[:, 2] > 1e-3
+    rays = in_a / np.where(in_front, in_a[:, 2], 1.0)[:, None]
+    a_columns = np.rint(rays[:, 0] * a.lens.focal_length + a.lens.cx).astype(np.intp)
+    a_rows = np.rint(rays[:, 1] * a.lens.focal_length + a.lens.cy).astype(np.intp)
+    height, width = a.targets["depth"].shape[:2]
+    seen = in_front & (a_rows >= 0) & (a_rows < height) & (a_columns >= 0) & (a_columns < width)
+    rows, columns, rays, in_a = rows[seen], columns[seen], rays[seen], in_a[seen]
+    a_rows, a_columns = a_rows[seen], a_columns[seen]
+    same = np.abs(a.targets["depth"][a_rows, a_columns] - in_a[:, 2]) < _SAME_POINT * in_a[:, 2]
+    same &= a.targets["semseg"][a_rows, a_columns] == labels[rows, columns]
+    return Correspondence(
+        rows[same], columns[same], a_rows[same], a_columns[same], rays[same],
+        np.linalg.inv(b.pose) @ a.pose,
+    )  # fmt: skip
+
+
+@dataclass
+class Stability:
+    """Sums over pairs of frames."""
+
+    pixels: int = 0
+    flickering: int = 0
+    depth_pixels: int = 0
+    depth_change: float = 0.0
+
+    def update_labels(
+        self, match: Correspondence, a: NDArray[np.integer], b: NDArray[np.integer]
+    ) -> None:
+        """Add predicted label maps of two frames."""
+        self.pixels += len(match.b_rows)
+        changed = a[match.a_rows, match.a_columns] != b[match.b_rows, match.b_columns]
+        self.flickering += int(np.count_nonzero(changed))
+
+    def update_depth(
+        self, match: Correspondence, a: NDArray[np.float32], b: NDArray[np.float32]
+    ) -> None:
+        """Add predicted depth maps of two frames, metres."""
+        before = match.rays * a[match.a_rows, match.a_columns, None].astype(np.float64)
+        expected = _transform(match.a_to_b, before)[:, 2]
+        found = b[match.b_rows, match.b_columns].astype(np.float64)
+        usable = (expected > 0) & (found > 0)  # False for NaN: no prediction
+        self.depth_pixels += int(np.count_nonzero(usable))
+        self.depth_change += float(np.abs(np.log(found[usable] / expected[usable])).sum())
+
+    def compute(self) -> dict[str, float]:
+        """Flicker: share of pixels whose class changes although the true one does not.
+
+        Depth jitter: mean |log ratio| of a pixel's depth to the previous frame's, warped by the
+        true motion; about a relative error.
+        """
+        return {
+            "flicker": self.flickering / max(self.pixels, 1),
+            "depth_jitter": self.depth_change / max(self.depth_pixels, 1),
+        }
+
+
+def _unproject(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], depth: Target, lens: Lens
+) -> NDArray[np.float64]:
+    z = depth.astype(np.float64)
+    x = (columns - lens.cx) / lens.focal_length * z
+    y = (rows - lens.cy) / lens.focal_length * z
+    return np.stack([x, y, z], axis=-1)
+
+
+def _transform(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    moved: NDArray[np.float64] = points @ matrix[:3, :3].T + matrix[:3, 3]
+    return moved

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a turned camera with another lens would have seen: geometric augmentation that stays true.
+
+A camera that turns about its own centre, zooms or is mirrored sees the same scene through a
+homography, whatever the scene's depth. So image, labels, depth and normals of the new view follow
+exactly from the old one, and its lens is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.training.config import AugmentationConfig
+from mtinet_ros.training.sample import VOID, Lens, Sample, Target
+
+
+@dataclass(frozen=True)
+class View:
+    """A new camera at the place of the old one.
+
+    Attributes:
+        zoom: Factor on the focal length.
+        rotation: 3×3, from the old to the new camera optical frame.
+        mirrored: The new image is mirrored left to right.
+    """
+
+    zoom: float
+    rotation: NDArray[np.float64]
+    mirrored: bool
+
+
+def random_view(config: AugmentationConfig, random: np.random.Generator) -> View:
+    """Draw a view within the ranges of a configuration."""
+    tilt_x, tilt_y, roll = np.radians(
+        random.uniform(-1, 1, 3) * (config.tilt, config.tilt, config.roll)
+    )
+    rotation, _ = cv2.Rodrigues(np.array([tilt_x, tilt_y, roll]))
+    zoom = float(np.exp(random.uniform(*np.log(config.zoom))))
+    return View(zoom, np.asarray(rotation, np.float64), bool(random.random() < config.flip))
+
+
+def look(
+    sample: Sample, view: View, height: int, width: int, fill: tuple[int, int, int] = (0, 0, 0)
+) -> Sample:
+    """Render a sample from another view, at another size.
+
+    Args:
+        sample: The old view; its lens must be known.
+        view: The new camera.
+        height: Rows of the new image.
+        width: Columns of the new image.
+        fill: Colour of what the old image does not show; such pixels have no ground truth.
+
+    Returns:
+        The new view. Image and depth are those the new camera would take (depth along its own
+        axis), normals are in its frame, the lens is its own.
+    """
+    assert sample.lens is not None
+    rows, columns = sample.image.shape[:2]
+    scale = max(height / rows, width / columns)
+    focal_length = sample.lens.focal_length * scale * view.zoom
+    lens = Lens.centred(focal_length, height, width)
+
+    # Rays of the new pixels (z = 1), turned back into the old camera.
+    x = (np.arange(width, dtype=np.float32) - np.float32(lens.cx)) / np.float32(focal_length)
+    y = (np.arange(height, dtype=np.float32) - np.float32(lens.cy)) / np.float32(focal_length)
+    if view.mirrored:
+        x = -x
+    turn = view.rotation.T.astype(np.float32)
+    old_x, old_y, old_z = (
+        turn[i, 0] * x[None, :] + turn[i, 1] * y[:, None] + turn[i, 2] for i in range(3)
+    )
+    # cv2 places pixel centres at integers, as the lens does.
+    map_x = old_x / old_z * np.float32(sample.lens.focal_length) + np.float32(sample.lens.cx)
+    map_y = old_y / old_z * np.float32(sample.lens.focal_length) + np.float32(sample.lens.cy)
+
+    image = cv2.remap(
+        sample.image,
+        map_x,
+        map_y,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=fill,
+    )
+    targets: dict[str, Target] = {}
+    for task, target in sample.targets.items():
+        unknown = 0 if task in ("depth", "normals") else VOID
+        seen = cv2.remap(
+            target, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(unknown,) * 4,
+        )  # fmt: skip
+        if task == "depth":
+            seen = seen / old_z
+        elif task == "normals":
+            seen = seen.astype(np.float32) @ view.rotation.T.astype(np.float32)
+            if view.mirrored:
+                seen[..., 0] *= -1
+        targets[task] = cast(Target, seen.astype(target.dtype))
+    return Sample(np.asarray(image, np.uint8), targets, lens)
+
+
+def fit(sample: Sample, height: int, width: int) -> Sample:
+    """Resize a sample as it is for evaluation: the image by area, targets by nearest neighbour."""
+    rows, columns = sample.image.shape[:2]
+    size = (width, height)
+    image = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)
+    targets: dict[str, Target] = {}
+    for task, target in sample.targets.items():
+        seen = cv2.resize(target, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        targets[task] = cast(Target, seen)
+    lens = sample.lens and sample.lens.resized(np.sqrt(height / rows * width / columns))
+    return Sample(np.asarray(image, np.uint8), targets, lens)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A double of TensorRT's runtime over the double of PyCUDA; all else is the real `tensorrt_rtx`.
+
+Parser, builder and enumerations are the real ones, so engines are real. To run one, the double
+finds the ONNX it came from through the sidecar beside it and computes with ONNX Runtime. The
+rules, from NVIDIA's TensorRT Python API reference ("API") and Developer Guide ("Guide"):
+
+1. Failure is None or False and a line in the logger, not an exception (API, throughout).
+2. The batch must lie in the profile and be set before execution (Guide, Dynamic Shapes).
+3. Every tensor has an address of device memory that is large enough (API, IExecutionContext).
+4. `execute_async_v3` only queues on the stream it is given (API; "using default stream may lead
+   to performance issues": refused here).
+5. Destroyed in the order execution context, engine, runtime (API, Runtime: its engines must go
+   first); `machine.order` notes it. All need a current context (Guide, Threading).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import tensorrt_rtx
+from pycuda.driver import machine
+from tensorrt_rtx import *  # noqa: F403  # everything but what follows is real
+
+__version__ = "10.13.0"
+# onnx.TensorProto's number of each type.
+_TYPES = {1: tensorrt_rtx.DataType.FLOAT, 2: tensorrt_rtx.DataType.UINT8}
+
+
+class Runtime:
+    """Loads engines whose sidecar is in `machine.engine_folder`."""
+
+    def __init__(self, logger: Any) -> None:
+        if machine.enter("Runtime"):
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+        self._log = logger
+        self.engine_host_code_allowed = False
+        machine.born("runtime", self)
+
+    def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
+        refuses = machine.enter("deserialize_cuda_engine")
+        digest = hashlib.sha256(serialized_engine).hexdigest()
+        for path in Path(machine.engine_folder).glob("*.json"):
+            sidecar = json.loads(path.read_text())
+            if sidecar["engine_sha256"] == digest and not refuses:
+                return ICudaEngine(self._log, sidecar)
+        self._log.log(1, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization")
+        return None
+
+
+class ICudaEngine:
+    def __init__(self, logger: Any, sidecar: dict[str, Any]) -> None:
+        machine.born("engine", self)
+        self._log = logger
+        self._model = Path(sidecar["model"]).read_bytes()
+        graph = onnx.load_model_from_string(self._model).graph
+        self._inputs = [tensor.name for tensor in graph.input]
+        tensors = {t.name: t.type.tensor_type for t in (*graph.input, *graph.output)}
+        self._types = {name: _TYPES[tensor.elem_type] for name, tensor in tensors.items()}
+        self._shapes = {
+            name: tuple(-1 if dim.dim_param else dim.dim_value for dim in tensor.shape.dim)
+            for name, tensor in tensors.items()
+        }
+        self.num_io_tensors = len(self._shapes)
+        self._batches = sidecar["identity"]["batch_profile"]
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self._shapes)[index]
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return self._types[name]
+
+    def get_tensor_shape(self, name: str) -> Any:
+        return self._shapes[name]
+
+    def get_tensor_mode(self, name: str) -> Any:
+        mode = tensorrt_rtx.TensorIOMode
+        return mode.INPUT if name in self._inputs else mode.OUTPUT
+
+    def get_tensor_profile_shape(self, name: str, profile_index: int) -> Any:
+        return [(batch, *self._shapes[name][1:]) for batch in self._batches]
+
+    def create_runtime_config(self) -> Any:
+        known = b"kernels double"
+        cache = SimpleNamespace(serialize=lambda: known, deserialize=known.__eq__)
+        return SimpleNamespace(
+            create_runtime_cache=lambda: cache, set_runtime_cache=lambda cache: True
+        )
+
+    def create_execution_context(self, config: Any = None) -> IExecutionContext | None:
+        no = machine.enter("create_execution_context")
+        return None if no else IExecutionContext(self)
+
+
+class IExecutionContext:
+    def __init__(self, engine: ICudaEngine) -> None:
+        machine.born("execution context", self)
+        self._engine = engine
+        self._session = onnxruntime.InferenceSession(engine._model)
+        self._batch = max(engine._shapes["image"][0], 0)
+        self._addresses: dict[str, int] = {}
+
+    def set_input_shape(self, name: str, shape: Any) -> bool:
+        no = machine.enter("set_input_shape")
+        smallest, _, largest = self._engine.get_tensor_profile_shape(name, 0)
+        if no or not smallest[0] <= shape[0] <= largest[0] or tuple(shape[1:]) != smallest[1:]:
+            self._engine._log.log(1, f"setInputShape: {tuple(shape)} is outside the profile")
+            return False
+        self._batch = shape[0]
+        return True
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        no = machine.enter("set_tensor_address")
+        self._addresses[name] = memory
+        return memory in machine.memory and not no
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        no = machine.enter("execute_async_v3")
+        unset = set(self._engine._shapes) - set(self._addresses)
+        if unset or not self._batch or stream_handle not in machine.streams or no:
+            self._engine._log.log(1, f"enqueueV3: Error Code 3: no address or shape: {unset}")
+            return False
+        batch = self._batch
+        machine.streams[stream_handle].queue.append(lambda: self._compute(batch))
+        return True
+
+    def _compute(self, batch: int) -> None:
+        shape = (batch, *self._engine._shapes["image"][1:])
+        content = machine.at(self._addresses["image"], int(np.prod(shape)))
+        images = np.frombuffer(content, np.uint8).reshape(shape)
+        names = [name for name in self._addresses if name not in self._engine._inputs]
+        for name, array in zip(names, self._session.run(names, {"image": images}), strict=True):
+            machine.at(self._addresses[name], array.nbytes)[:] = array.tobytes()

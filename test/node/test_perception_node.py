@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One camera, end to end: what a robot gets from the node is what the model says, and no more."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from node.harness import BEST_EFFORT, NodeProcess, Robot, compressed
+from numpy.typing import NDArray
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import String
+
+from mtinet_ros.inference import load_backend
+from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.colors import LabelColors, colorize_normals
+from mtinet_ros.perception.perceiver import Perceiver
+from mtinet_ros.perception.prediction import Prediction
+
+pytestmark = pytest.mark.ros
+
+OUT = "/perception/camera/"
+CAMERA = CameraModel.pinhole(100, 75, fx=80.0, fy=81.0, cx=48.0, cy=36.0)
+LATCHED = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+
+def picture(height: int = 75, width: int = 100, seed: int = 0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+    return cv2.resize(noise.astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def predict(model: Path, image: NDArray[np.uint8], camera: CameraModel | None) -> Prediction:
+    backend = load_backend(model, "onnxruntime", max_batch=1)
+    return Perceiver(backend).perceive([image], [camera])[0]
+
+
+def pixels(message: Image) -> NDArray[Any]:
+    kinds = {"mono8": (np.uint8, 1), "rgb8": (np.uint8, 3), "32FC1": (np.float32, 1)}
+    kinds |= {"32FC3": (np.float32, 3), "16UC1": (np.uint16, 1)}
+    dtype, channels = kinds[message.encoding]
+    assert message.step == message.width * channels * np.dtype(dtype).itemsize
+    array = np.frombuffer(message.data, dtype)
+    return array.reshape(message.height, message.width, channels).squeeze(
+        -1 if channels == 1 else ()
+    )
+
+
+def started(robot: Robot, model: Path, *parameters: str) -> NodeProcess:
+    node = NodeProcess(f"model:={model}", "backend:=onnxruntime", *parameters)
+    try:
+        robot.start()
+        assert robot.reports("engine", "state", "ready")
+    except BaseException:
+        node.__exit__()
+        raise
+    return node
+
+
+def test_every_output_is_what_predict_gives_under_the_header_of_the_image(
+    robot: Robot, tiny_model: Path
+) -> None:
+    topics = {
+        "segmentation/image": Image,
+        "segmentation/color": Image,
+        "segmentation/overlay": Image,
+        "segmentation/camera_info": CameraInfo,
+        "depth/image": Image,
+        "depth/camera_info": CameraInfo,
+        "normals/image": Image,
+        "normals/color": Image,
+        "normals/camera_info": CameraInfo,
+    }
+    for name, message_type in topics.items():
+        robot.listen(OUT + name, message_type)
+    image = picture()
+    with started(robot, tiny_model):
+        header, _ = robot.show_until(
+            OUT + "normals/camera_info", lambda: robot.show(image, CAMERA)
+        )
+        answers = {}
+        for name in topics:
+            assert robot.spin_until(lambda name=name: bool(robot.messages[OUT + name]))
+            matching = [m for m in robot.messages[OUT + name] if m.header == header]
+            assert matching, f"{name} has another header than its image"
+            answers[name] = matching[0]
+    expected = predict(tiny_model, image, CAMERA)
+    assert expected.labels is not None
+    assert expected.depth is not None
+    assert expected.normals is not None
+    assert expected.camera is not None
+    colors = LabelColors([(40 * i, 255 - 40 * i, 7 * i) for i in range(5)])
+    arrays = {
+        "segmentation/image": expected.labels,
+        "segmentation/color": colors.colorize(expected.labels),
+        "segmentation/overlay": colors.overlay(expected.image, expected.labels),
+        "depth/image": expected.depth,
+        "normals/image": expected.normals,
+        "normals/color": colorize_normals(expected.normals),
+    }
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(pixels(answers[name]), array, err_msg=name)
+    for name in ("segmentation", "depth", "normals"):
+        info = answers[f"{name}/camera_info"]
+        assert (info.height, info.width) == expected.size
+        np.testing.assert_allclose(info.k, expected.camera.K.ravel())
+        np.testing.assert_allclose(info.p, expected.camera.P.ravel())
+
+
+def test_the_legend_reaches_who_comes_late(robot: Robot, tiny_model: Path) -> None:
+    with started(robot, tiny_model):
+        robot.listen(OUT + "segmentation/label_info_json", String, LATCHED)
+        messages = robot.messages[OUT + "segmentation/label_info_json"]
+        assert robot.spin_until(lambda: bool(messages))
+    legend = json.loads(messages[0].data)
+    assert legend["void_id"] == 255
+    assert legend["classes"][2] == {"id": 2, "name": "class 2", "color": [80, 175, 14]}
+
+
+def test_nobody_listening_costs_nothing_and_is_called_idle(robot: Robot, tiny_model: Path) -> None:
+    with started(robot, tiny_model, "silence_timeout:=0.5"):
+        for _ in range(30):
+            robot.show(picture(), CAMERA)
+            robot.spin_for(0.1)
+        assert robot.reports("camera", "state", "idle")
+        status = robot.status("camera")
+        assert status is not None
+        values = {v.key: v.value for v in status.values}
+        assert int(values["dropped: nobody listens"]) > 0
+        assert float(values["output rate [Hz]"]) == 0.0
+        assert robot.reports("camera", "state", "silent"), "no image for longer than the timeout"
+
+
+def test_silence_is_explained_once_and_ends(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "depth/image", Image)
+    with started(robot, tiny_model, "silence_timeout:=1.0") as node:
+        assert robot.reports("camera", "message", "nobody publishes it")
+        robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
+        assert robot.reports("camera", "state", "running")
+        text = node.text()
+        assert text.count("no image on /camera/image_raw for 1 s: nobody publishes it") == 1
+        assert "images come in on /camera/image_raw" in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_node_within_a_second(
+    robot: Robot, tiny_model: Path, number: signal.Signals
+) -> None:
+    robot.listen(OUT + "depth/image", Image)
+    with started(robot, tiny_model) as node:
+        robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
+        for _ in range(5):
+            robot.show(picture(), CAMERA)
+        status, seconds = node.end(number)
+        assert status == 0, node.text()
+        assert seconds < 1.0
+        assert "Traceback" not in node.text()
+
+
+def test_depth_is_up_to_scale_without_camera_info_and_says_so_once(
+    robot: Robot, tiny_model: Path
+) -> None:
+    robot.listen(OUT + "depth/image", Image)
+    with started(robot, tiny_model) as node:
+        image = picture()
+        _, answer = robot.show_until(OUT + "depth/image", lambda: robot.show(image))
+        robot.show_until(OUT + "depth/image", lambda: robot.show(image))
+        np.testing.assert_array_equal(pixels(answer), predict(tiny_model, image, None).depth)
+        assert node.text().count("depth is up to scale") == 1
+
+
+def test_a_best_effort_camera_is_heard(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "depth/image", Image)
+    with started(robot, tiny_model):
+        show = lambda: robot.show(picture(), CAMERA, qos=BEST_EFFORT)  # noqa: E731
+        robot.show_until(OUT + "depth/image", show)
+        info = robot.get_subscriptions_info_by_topic("/camera/image_raw")
+        assert info[0].qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_a_reliable_camera_is_heard_reliably_unless_overridden(
+    robot: Robot, tiny_model: Path
+) -> None:
+    def reliability() -> ReliabilityPolicy:
+        return robot.get_subscriptions_info_by_topic("/camera/image_raw")[
+            0
+        ].qos_profile.reliability
+
+    robot.camera("/camera/image_raw")
+    with started(robot, tiny_model):
+        assert robot.spin_until(lambda: reliability() == ReliabilityPolicy.RELIABLE, 5.0)
+    override = "qos_overrides./camera/image_raw.subscription.reliability:=best_effort"
+    with started(robot, tiny_model, override):
+        robot.spin_for(1.5)
+        assert reliability() == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_compressed_images_are_decoded_in_the_node(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "segmentation/image", Image)
+    image = picture()
+    encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+    def show() -> Any:
+        header = robot.header()
+        message = compressed(encoded, header, "png")
+        robot.camera("/camera/image_raw/compressed", CompressedImage).publish(message)
+        return header
+
+    with started(robot, tiny_model, "camera.transport:=compressed"):
+        _, answer = robot.show_until(OUT + "segmentation/image", show)
+    np.testing.assert_array_equal(pixels(answer), predict(tiny_model, image, None).labels)
+
+
+def test_outputs_come_back_at_camera_size_in_millimetres_when_asked_at_run_time(
+    robot: Robot, tiny_model: Path
+) -> None:
+    robot.listen(OUT + "segmentation/image", Image)
+    robot.listen(OUT + "depth/image", Image)
+    image = picture(150, 200)
+    camera = CameraModel.pinhole(200, 150, 160.0, 160.0, 99.5, 74.5)
+    with started(robot, tiny_model):
+        robot.show_until(OUT + "depth/image", lambda: robot.show(image, camera))
+        assert robot.set_parameter("output_size", "camera") == (True, "")
+        assert robot.set_parameter("depth_encoding", "16UC1") == (True, "")
+        robot.spin_for(0.5)
+        _, depth = robot.show_until(OUT + "depth/image", lambda: robot.show(image, camera))
+        _, labels = robot.show_until(OUT + "segmentation/image", lambda: robot.show(image, camera))
+    assert (depth.height, depth.width, depth.encoding) == (150, 200, "16UC1")
+    assert (labels.height, labels.width) == (150, 200)
+    expected = predict(tiny_model, image, camera)
+    assert expected.depth is not None
+    metres = np.nan_to_num(expected.depth)
+    assert abs(np.median(pixels(depth)) / 1000 - np.median(metres)) < 0.05
+
+
+def test_points_are_what_depth_and_camera_info_give(robot: Robot, tiny_model: Path) -> None:
+    for name, message_type in (
+        ("points", PointCloud2),
+        ("depth/image", Image),
+        ("depth/camera_info", CameraInfo),
+    ):
+        robot.listen(OUT + name, message_type)
+    with started(robot, tiny_model, 'camera.outputs:=["depth","points"]'):
+        header, cloud = robot.show_until(OUT + "points", lambda: robot.show(picture(), CAMERA))
+        robot.spin_for(0.5)
+    depth = pixels(next(m for m in robot.messages[OUT + "depth/image"] if m.header == header))
+    info = next(m for m in robot.messages[OUT + "depth/camera_info"] if m.header == header)
+    assert (cloud.height, cloud.width) == depth.shape
+    assert not cloud.is_dense
+    offsets = {f.name: f.offset for f in cloud.fields}
+    raw = np.frombuffer(cloud.data, np.uint8).reshape(cloud.height, cloud.width, cloud.point_step)
+
+    def field(name: str) -> NDArray[np.float32]:
+        begin = offsets[name]
+        return np.ascontiguousarray(raw[..., begin : begin + 4]).view(np.float32)[..., 0]
+
+    v, u = np.mgrid[0 : cloud.height, 0 : cloud.width]
+    np.testing.assert_allclose(field("z"), depth)
+    np.testing.assert_allclose(
+        field("x"), (u - info.k[2]) * depth / info.k[0], rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        field("y"), (v - info.k[5]) * depth / info.k[4], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_two_cameras_share_the_network(robot: Robot, tiny_model: Path) -> None:
+    images = {"left": picture(seed=1), "right": picture(60, 90, seed=2)}
+    for name in images:
+        robot.listen(f"/perception/{name}/segmentation/image", Image)
+    with started(robot, tiny_model, 'cameras:=["left","right"]'):
+        for _ in range(10):
+            for name, image in images.items():
+                robot.show(image, name=name)
+            robot.spin_for(0.2)
+    for name, image in images.items():
+        answer = robot.messages[f"/perception/{name}/segmentation/image"][-1]
+        np.testing.assert_array_equal(pixels(answer), predict(tiny_model, image, None).labels)
+
+
+def test_max_rate_holds_from_the_next_frame(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "segmentation/image", Image)
+    with started(robot, tiny_model, "camera.max_rate:=2"):
+        robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
+        answered = len(robot.messages[OUT + "segmentation/image"])
+        for _ in range(40):
+            robot.show(picture(), CAMERA)
+            robot.spin_for(0.05)
+        answered = len(robot.messages[OUT + "segmentation/image"]) - answered
+        assert 2 <= answered <= 7  # two seconds and a little at 2 Hz
+
+
+def test_a_bag_that_loops_starts_afresh(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "segmentation/image", Image)
+    with started(robot, tiny_model) as node:
+        robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
+        robot._stamp = 10
+        robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
+        assert "time jumped back" in node.text()
+
+
+def test_images_from_the_future_are_a_clock_skew(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "segmentation/image", Image)
+    robot._stamp = 2_100_000_000
+    with started(robot, tiny_model):
+        robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
+        assert robot.reports("camera", "state", "clock skew")
+
+
+def test_frames_of_another_encoding_are_answered_alike(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "segmentation/image", Image)
+    image = picture()
+    bgra = np.dstack([image[..., ::-1], np.full(image.shape[:2], 255, np.uint8)])
+
+    def show() -> Any:
+        header = robot.header()
+        robot.camera("/camera/image_raw").publish(encode_image(bgra, "bgra8", header))
+        return header
+
+    with started(robot, tiny_model):
+        _, answer = robot.show_until(OUT + "segmentation/image", show)
+    np.testing.assert_array_equal(pixels(answer), predict(tiny_model, image, None).labels)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera images above 0.5 MB arrive, because our Fast DDS profile is in force."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.node import transport_profile
+from mtinet_ros.node.transport_profile import ensure_transport_profile
+
+PROFILE = Path(__file__).parents[2] / "config" / "fastdds_profile.xml"
+NEW = "FASTDDS_DEFAULT_PROFILES_FILE"
+OLD = "FASTRTPS_DEFAULT_PROFILES_FILE"
+
+
+@pytest.mark.parametrize(
+    ("distribution", "variable"),
+    [("humble", OLD), ("jazzy", OLD), ("kilted", NEW), ("lyrical", NEW), ("rolling", NEW)],
+)
+def test_each_distribution_gets_the_variable_it_reads(distribution: str, variable: str) -> None:
+    environ = {"ROS_DISTRO": distribution}
+    assert ensure_transport_profile(environ) == str(PROFILE)
+    assert environ == {"ROS_DISTRO": distribution, variable: str(PROFILE)}
+
+
+def test_wheels_without_ros_distro_are_kilted() -> None:
+    environ: dict[str, str] = {}
+    ensure_transport_profile(environ)
+    assert environ == {NEW: str(PROFILE)}
+
+
+@pytest.mark.parametrize("variable", [OLD, NEW])
+@pytest.mark.parametrize("distribution", ["jazzy", "kilted"])
+def test_a_profile_of_the_user_stays(tmp_path: Path, variable: str, distribution: str) -> None:
+    theirs = tmp_path / "theirs.xml"
+    theirs.write_text("<dds/>")
+    environ = {"ROS_DISTRO": distribution, variable: str(theirs)}
+    before = dict(environ)
+    assert ensure_transport_profile(environ) is None
+    assert environ == before
+
+
+@pytest.mark.parametrize("content", [None, "", "<dds><profiles></dds>"])
+def test_a_profile_that_fast_dds_would_drop_silently_is_refused(
+    tmp_path: Path, content: str | None
+) -> None:
+    theirs = tmp_path / "theirs.xml"
+    if content is not None:
+        theirs.write_text(content)
+    with pytest.raises(ConfigurationError, match=rf"theirs\.xml.*{NEW}, or unset"):
+        ensure_transport_profile({NEW: str(theirs)})
+
+
+def test_an_installation_without_the_file_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_profile, "share_directory", lambda: tmp_path)
+    environ: dict[str, str] = {}
+    with pytest.raises(ConfigurationError, match=r"fastdds_profile\.xml"):
+        ensure_transport_profile(environ)
+    assert environ == {}
+
+
+def test_localhost_only_on_humble_stays_on_localhost() -> None:
+    environ = {"ROS_DISTRO": "humble", "ROS_LOCALHOST_ONLY": "1"}
+    assert ensure_transport_profile(environ) is None
+    assert OLD not in environ
+
+
+def test_profile_has_room_for_images_in_shared_memory_and_in_sockets() -> None:
+    root = ElementTree.parse(PROFILE).getroot()
+    values = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
+    assert values["segment_size"] == str(64 * 2**20)
+    assert values["sendBufferSize"] == values["receiveBufferSize"] == str(4 * 2**20)
+    assert values["useBuiltinTransports"] == "false"
+
+
+PUBLISHER = """
+import array, time, rclpy
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node("camera")
+publisher = node.create_publisher(Image, "image_raw", qos_profile_sensor_data)
+frame = Image(height=480, width=640, encoding="bgr8", step=1920)
+frame.data = array.array("B", bytes(480 * 1920))
+deadline = time.monotonic() + 20
+while publisher.get_subscription_count() == 0 and time.monotonic() < deadline:
+    time.sleep(0.05)
+time.sleep(0.5)
+for _ in range(30):
+    publisher.publish(frame)
+    time.sleep(0.05)
+time.sleep(1)
+"""
+
+SUBSCRIBER = """
+import time, rclpy
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node("subscriber")
+received = []
+node.create_subscription(Image, "image_raw", received.append, qos_profile_sensor_data)
+deadline, last, count = time.monotonic() + 25, time.monotonic(), 0
+while time.monotonic() < deadline and len(received) < 30:
+    rclpy.spin_once(node, timeout_sec=0.1)
+    if len(received) > count:
+        count, last = len(received), time.monotonic()
+    elif count and time.monotonic() - last > 2:
+        break
+print(len(received))
+"""
+
+
+@pytest.mark.ros
+def test_best_effort_camera_frames_arrive_in_another_process() -> None:
+    pytest.importorskip("rclpy")
+    domain_coordinator = pytest.importorskip("domain_coordinator")
+    with domain_coordinator.domain_id() as domain:
+        environ = {k: v for k, v in os.environ.items() if k not in (OLD, NEW)}
+        environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        ensure_transport_profile(environ)
+        subscriber = subprocess.Popen(
+            [sys.executable, "-c", SUBSCRIBER], env=environ, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            subprocess.run([sys.executable, "-c", PUBLISHER], env=environ, timeout=40, check=True)
+            received = int(subscriber.communicate(timeout=30)[0])
+        finally:
+            subscriber.kill()
+    # With the default sizes of Fast DDS none of the 30 arrived.
+    assert received >= 25

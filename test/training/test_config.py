@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's description is read strictly, and mistakes in it are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.training.config import load_config
+
+SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_configurations_are_valid(path):
+    config = load_config(path)
+    assert set(config.network.tasks) <= set(config.losses.terms)
+
+
+def test_overrides_replace_entries(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("optimiser: {learning_rate: 1e-3}\n")
+    config = load_config(path, ["optimiser.max_steps=7", "augmentation.zoom=[1, 2]"])
+    assert config.optimiser.learning_rate == 1e-3
+    assert config.optimiser.max_steps == 7
+    assert config.augmentation.zoom == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "fragment"),
+    [
+        ("a: [", [], "cannot be read as YAML"),
+        ("- 1", [], "must map section names"),
+        ("optimizer: {}", [], "unknown entry 'optimizer'; allowed are network"),
+        ("data: {hight: 3}", [], "unknown entry 'hight'"),
+        ("data: {height: tall}", [], "height is 'tall'; it must be of type int"),
+        ("augmentation: {zoom: [1]}", [], "zoom is"),
+        ("data: 3", [], "must map names to values"),
+        ("", ["height=3"], "section.key=value"),
+    ],
+)
+def test_mistakes_are_named(text, overrides, fragment, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=fragment):
+        load_config(path, overrides)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")

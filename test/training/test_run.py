@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole run on a handful of frames: it learns, and a cut-off run continues as if nothing was."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mtinet_ros.cli.main import main
+from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.network import load_checkpoint
+from mtinet_ros.network.weights_file import read_metadata
+from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.loader import StepSampler
+from mtinet_ros.training.run import build_network, choose_precision, train
+
+ROWS, COLUMNS = 48, 64
+
+
+def write_rooms(root: Path) -> None:
+    """Rooms in the layout of `mtinet scenes`: a coloured wall at a random distance."""
+    (root / "index.json").write_text(json.dumps({"format": "mtinet_ros.scenes"}))
+    random = np.random.default_rng(0)
+    for split, frames in (("train", 6), ("val", 3)):
+        folder = root / split / "scene_00000"
+        folder.mkdir(parents=True)
+        labels = (
+            random.integers(0, 13, (frames, 2, 2)).repeat(24, 1).repeat(32, 2).astype(np.uint8)
+        )
+        image = np.stack([labels * 19, 255 - labels * 17, labels * 7], -1)
+        normals = np.zeros((frames, ROWS, COLUMNS, 3), np.int8)
+        normals[..., 2] = -127
+        path = np.full((frames, 2), -1, np.int32)
+        path[:, 0], path[:, 1] = 0, np.arange(frames)
+        arrays = {
+            "rgb": image,
+            "classes": labels,
+            "instance": labels.astype(np.uint16),
+            "depth": (1 + labels * 0.3).astype(np.float32),
+            "normals": normals,
+            "intrinsics": np.tile([50.0, 50.0, 31.5, 23.5], (frames, 1)),
+            "pose": np.tile(np.eye(4), (frames, 1, 1)),
+            "path": path,
+        }
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        (folder / "scene.json").write_text("{}")
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("rooms")
+    write_rooms(root)
+    return root
+
+
+def configuration(rooms: Path, output: Path, steps: int) -> TrainConfig:
+    shipped = Path(__file__).parents[2] / "config" / "train" / "rooms.yaml"
+    return load_config(
+        shipped,
+        [
+            f"data.root={rooms}",
+            f"run.output={output}",
+            f"optimiser.max_steps={steps}",
+            "optimiser.decay_steps=1",
+            "network.initial=random",
+            "data.height=32",
+            "data.width=64",
+            "data.batch_size=2",
+            "data.validation_frames=2",
+            "run.validate_steps=2",
+            "run.picture_minutes=1000",
+            "run.log_steps=1",
+            "run.accelerator=cpu",
+            "run.precision=32-true",
+        ],
+    )
+
+
+def test_a_run_cut_off_and_resumed_equals_one_that_was_not(rooms, tmp_path):
+    whole = train(configuration(rooms, tmp_path / "whole", 3))
+    cut = configuration(rooms, tmp_path / "cut", 3)
+    # As if the process had ended after step 2: same configuration, stopped by a limit on steps.
+    train(cut, max_steps=2)
+    resumed = train(cut)
+    one, two = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, resumed))
+    assert one["global_step"] == two["global_step"] == 3
+    for part in ("state_dict", "current_model_state"):
+        for key, value in one[part].items():
+            assert torch.equal(value, two[part][key]), (part, key)
+
+
+def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
+    folder = train(configuration(rooms, tmp_path / "run", 2))
+    network = load_checkpoint(folder / "latest.safetensors")
+    assert network.tasks == {"semseg": 13, "normals": 3, "depth": 1}
+    header = read_metadata(folder / "latest.safetensors")
+    assert header["training_steps"] == "2"
+    assert (header["depth_encoding"], header["focal_length"]) == ("log_metres", "210.0")
+    assert list((folder / "pictures").glob("*.png"))
+    assert list((folder / "tensorboard").glob("events*"))
+    with next((folder / "csv").glob("*/metrics.csv")).open() as file:
+        columns = set(next(csv.reader(file)))
+    figures = tmp_path / "figures.json"
+    command = ["evaluate", str(folder / "latest.safetensors"), f"--data={rooms}", "--split=val"]
+    assert main([*command, f"--json={figures}"]) == 0
+    measured = json.loads(figures.read_text())
+    assert measured["frames"] == 3
+    assert {"semseg_miou", "depth_rmse", "normals_mean", "flicker", "depth_jitter"} <= set(
+        measured["metrics"]
+    )
+    assert {"train/total", "val/semseg_miou", "val/depth_rmse", "val/normals_mean"} <= columns
+
+
+def test_order_of_frames_depends_on_the_step_alone():
+    def batches(start: int, count: int, **options: int) -> list[list[tuple[int, int]]]:
+        return list(itertools.islice(StepSampler(5, 2, 0, lambda: start, **options), count))
+
+    assert batches(0, 6)[4:] == batches(4, 2)
+    first_pass = [index for index, _ in itertools.chain(*batches(0, 5))][:5]
+    assert sorted(first_pass) == [0, 1, 2, 3, 4]
+    ranks = [batches(0, 1, rank=rank, world_size=2)[0] for rank in (0, 1)]
+    assert [number for batch in ranks for _, number in batch] == [0, 1, 2, 3]
+
+
+def test_missing_data_are_named(tmp_path):
+    config = configuration(tmp_path / "nothing", tmp_path / "run", 1)
+    with pytest.raises(DataError, match="nothing"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    ("override", "fragment"),
+    [
+        ("network.depth_encoding=inverse", "one of metres, log_metres"),
+        ("network.backbone=hrnet_w18", "no ImageNet weights for hrnet_w18"),
+    ],
+)
+def test_impossible_starts_are_refused(override, fragment):
+    shipped = Path(__file__).parents[2] / "config" / "train" / "rooms.yaml"
+    with pytest.raises(ConfigurationError, match=fragment):
+        build_network(load_config(shipped, [override]).network)
+
+
+def test_precision_is_left_alone_when_named():
+    assert choose_precision("16-mixed") == "16-mixed"
+    assert choose_precision("auto") in ("32-true", "bf16-mixed")
