@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.check import check
+from mtinet_ros.scenes.check import check, shows_bed_head_on
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.dataset import SPLITS, SceneDataset
 from mtinet_ros.scenes.nyud import outlines, write_nyud
@@ -62,6 +63,18 @@ def test_normals_that_disagree_with_depth_are_found(copy: Path) -> None:
 def test_normals_that_face_away_are_found(copy: Path) -> None:
     spoil(copy, "normals", lambda normals: -normals)
     assert "face away" in failures(copy)
+
+
+def test_beds_seen_from_their_foot_are_counted(tiny_rooms: Path) -> None:
+    """A camera at the foot counts, one at the side does not."""
+    frame = SceneDataset(tiny_rooms, "train")[0]
+    bed = {"class": "bed", "low": [1, 1, 0], "high": [2.4, 3, 0.6], "yaw": 0.0}  # foot to −y
+    everything = np.ones_like(frame.instance)
+    pose = np.eye(4)
+    pose[:3, 3] = 1.6, -0.5, 1.2
+    assert shows_bed_head_on(replace(frame, instance=everything, pose=pose), {"1": bed})
+    pose[:3, 3] = 4.0, 2.0, 1.2
+    assert not shows_bed_head_on(replace(frame, instance=everything, pose=pose), {"1": bed})
 
 
 def test_labels_outside_the_table_are_found(copy: Path) -> None:
