@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.contact_sheet import contact_sheet
-from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset
+from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes, read_index
 
 FLOOR = 0.002
 """Least share of the pixels of a split that a class must have …"""
@@ -132,7 +132,11 @@ def check(root: Path, *, write: bool = True) -> Report:
         DataError: The folder cannot be read.
     """
     report = Report()
+    read_index(root)
     for split in SPLITS:
+        if not complete_scenes(root, split):
+            report.failures.append(f"{split}: no complete scene")
+            continue
         data = SceneDataset(root, split)
         report.splits[split] = _check_split(data, report.failures)
         if write:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mtinet_ros.cli.main import main
 from mtinet_ros.scenes.check import check, shows_bed_head_on
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.dataset import SPLITS, SceneDataset
@@ -93,6 +94,19 @@ def test_the_report_shows_what_is_in_the_folder(copy: Path) -> None:
         assert sheet is not None
     text = (copy / "report" / "report.txt").read_text()
     assert "field of view" in text
+
+
+def test_the_command_renders_checks_and_converts(
+    furniture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "rooms"
+    options = ["--size", "40x32", "--workers", "1", "--furniture", str(furniture)]
+    assert main(["scenes", "-n", "1", "-o", str(root), *options, "--layout", "nyud"]) == 0
+    names = (root / "NYUD_MT" / "gt_sets" / "train.txt").read_text().split()
+    assert len(names) == len(SceneDataset(root, "train"))
+    assert (root / "NYUD_MT" / "gt_sets" / "val.txt").read_text() == ""
+    assert main(["scenes", "--check", str(root)]) == 1
+    assert "FAILED: val: no complete scene" in capsys.readouterr().out
 
 
 def test_the_nyud_layout_brings_every_frame_back(tiny_rooms: Path, tmp_path: Path) -> None:
