@@ -177,6 +177,14 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
         SceneDataset(tmp_path, "dev")
 
 
+def test_a_damaged_scene_is_named(tiny_rooms: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tiny_rooms, tmp_path / "copy"))
+    damaged = root / "val" / "scene_00003" / "depth.npy"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(DataError, match="scene_00003 is damaged"):
+        SceneDataset(root, "val")[0]
+
+
 def test_impossible_settings_are_refused(tiny_settings: Settings) -> None:
     with pytest.raises(ConfigurationError):
         replace(tiny_settings, stills=0)
