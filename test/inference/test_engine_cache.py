@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,9 +30,26 @@ from mtinet_ros.inference import build_process as build_process_module
 pytest.importorskip("tensorrt_rtx")
 
 
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model and a cache that holds its engine."""
+    folder = tmp_path_factory.mktemp("stock")
+    model = write_tiny_model(folder / "m.onnx")
+    build(model, folder / "cache")
+    return model, folder / "cache"
+
+
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "m.onnx")
+def model(stock: tuple[Path, Path]) -> Path:
+    """The model of the stock; not to be changed."""
+    return stock[0]
+
+
+@pytest.fixture
+def stocked(stock: tuple[Path, Path], folder: Path) -> Path:
+    """A cache that holds the model's engine."""
+    shutil.copytree(stock[1], folder)
+    return folder
 
 
 @pytest.fixture
@@ -98,12 +116,12 @@ def test_the_sidecar_tells_all_about_an_engine(model: Path, folder: Path) -> Non
     assert sidecar["model_card"] == json.loads(tiny_card().to_json())
 
 
-def test_an_engine_that_fits_is_not_built_again(model: Path, folder: Path) -> None:
-    first = build(model, folder)
-    again = build(model, folder)
-    assert not again.was_built
-    assert again.content == first.content
-    assert again.sidecar == first.sidecar
+def test_an_engine_that_fits_is_not_built_again(model: Path, stocked: Path) -> None:
+    (path,) = stocked.glob("*.engine")
+    found = build(model, stocked)
+    assert not found.was_built
+    assert found.content == path.read_bytes()
+    assert found.sidecar == json.loads(path.with_suffix(".json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -115,13 +133,12 @@ def test_an_engine_that_fits_is_not_built_again(model: Path, folder: Path) -> No
 )
 def test_a_changed_setting_builds_again_and_says_which(
     model: Path,
-    folder: Path,
+    stocked: Path,
     caplog: pytest.LogCaptureFixture,
     options: dict[str, int],
     reason: str,
 ) -> None:
-    build(model, folder)
-    assert build(model, folder, **options).was_built
+    assert build(model, stocked, **options).was_built
     assert reason in caplog.text
 
 
@@ -135,23 +152,24 @@ def test_a_changed_setting_builds_again_and_says_which(
 )
 def test_an_engine_from_elsewhere_is_built_again_and_says_why(
     model: Path,
-    folder: Path,
+    stocked: Path,
     caplog: pytest.LogCaptureFixture,
     key: str,
     value: Any,
     reason: str,
 ) -> None:
-    path = build(model, folder).path.with_suffix(".json")
+    (path,) = stocked.glob("*.json")
     sidecar = json.loads(path.read_text())
     sidecar["identity"][key] = value
     path.write_text(json.dumps(sidecar))
-    assert build(model, folder).was_built
+    assert build(model, stocked).was_built
     assert reason in caplog.text
 
 
 def test_a_model_exported_again_is_built_again(
-    model: Path, folder: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx")
     build(model, folder)
     write_tiny_model(model, replace(tiny_card(), name="better"))
     engine = build(model, folder)
@@ -163,10 +181,9 @@ def test_a_model_exported_again_is_built_again(
 @pytest.mark.parametrize("victim", [".engine", ".json"])
 @pytest.mark.parametrize("damage", ["flipped", "short", "empty", "absent"])
 def test_a_damaged_engine_or_sidecar_is_set_aside_and_built_again(
-    model: Path, folder: Path, victim: str, damage: str
+    model: Path, stocked: Path, victim: str, damage: str
 ) -> None:
-    first = build(model, folder)
-    path = first.path.with_suffix(victim)
+    (path,) = stocked.glob(f"*{victim}")
     content = path.read_bytes()
     if damage == "absent":
         path.unlink()
@@ -174,9 +191,9 @@ def test_a_damaged_engine_or_sidecar_is_set_aside_and_built_again(
         middle = len(content) // 2
         flipped = content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
         path.write_bytes({"flipped": flipped, "short": content[:middle], "empty": b""}[damage])
-    again = build(model, folder)
+    again = build(model, stocked)
     assert again.was_built
-    assert not build(model, folder).was_built
+    assert not build(model, stocked).was_built
     if damage != "absent":
         assert path.with_name(path.name + ".broken").exists()
 
@@ -208,11 +225,10 @@ def test_a_cancelled_build_stops_and_leaves_nothing(model: Path, folder: Path) -
     assert build(model, folder).was_built
 
 
-def test_waiting_for_another_builder_can_be_cancelled(model: Path, folder: Path) -> None:
+def test_waiting_for_another_builder_can_be_cancelled(model: Path, stocked: Path) -> None:
     import fcntl
 
-    build(model, folder)
-    (lock,) = folder.glob("*.lock")
+    (lock,) = stocked.glob("*.lock")
     cancelled = threading.Event()
     told: list[str] = []
 
@@ -223,7 +239,7 @@ def test_waiting_for_another_builder_can_be_cancelled(model: Path, folder: Path)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(BackendError, match="waiting for the engine was cancelled"):
-            build(model, folder, workspace_mb=9, progress=progress, cancelled=cancelled)
+            build(model, stocked, workspace_mb=9, progress=progress, cancelled=cancelled)
     assert told == ["waiting for another process that builds this engine"]
 
 
@@ -309,15 +325,14 @@ def test_a_cache_that_cannot_be_made_is_a_sentence(model: Path, tmp_path: Path) 
 
 
 def test_a_cache_of_another_user_is_refused(
-    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, stocked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build(model, folder)
-    owner = folder.stat().st_uid
+    owner = stocked.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     if owner == 0:  # root's own folders are trusted by everybody
-        os.chown(folder, 12345, -1)
+        os.chown(stocked, 12345, -1)
     with pytest.raises(BackendError, match=r"belongs to user \d+, not to you .*your own"):
-        build(model, folder)
+        build(model, stocked)
 
 
 def test_a_cache_that_everybody_can_write_is_refused(model: Path, folder: Path) -> None:
@@ -333,33 +348,33 @@ def test_the_cache_is_made_for_its_owner_alone(model: Path, folder: Path) -> Non
 
 
 def test_a_cache_without_write_permission_still_serves_what_it_has(
-    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, stocked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build(model, folder)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert not build(model, folder).was_built
+    assert not build(model, stocked).was_built
     with pytest.raises(BackendError, match=r"must be built \(.*workspace_mb.*cannot be written"):
-        build(model, folder, workspace_mb=7)
+        build(model, stocked, workspace_mb=7)
 
 
 def test_a_file_that_may_not_be_read_is_a_sentence(
-    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, stocked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Path, *arguments: Any) -> str:
         raise PermissionError(13, "Permission denied", str(self))
 
-    build(model, folder)
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(BackendError, match=r"may not be read \(Permission denied\)"):
-        build(model, folder)
+        build(model, stocked)
 
 
-def test_onnx_that_the_parser_refuses_is_told_in_its_words(model: Path, folder: Path) -> None:
+def test_onnx_that_the_parser_refuses_is_told_in_its_words(
+    model: Path, tmp_path: Path, folder: Path
+) -> None:
     proto = onnx.load(model)
     proto.graph.node.insert(0, helper.make_node("Det", ["image"], ["unused"], name="odd_one"))
-    onnx.save(proto, model)
+    onnx.save(proto, tmp_path / "odd.onnx")
     with pytest.raises(ModelError, match=r"cannot parse .*Det odd_one.*mtinet export"):
-        build(model, folder)
+        build(tmp_path / "odd.onnx", folder)
 
 
 def test_a_model_that_breaks_the_contract_is_refused_before_the_build(
