@@ -152,3 +152,7 @@ def test_parameters_that_cannot_change_now_are_refused_with_what_to_do(
         ok, reason = robot.set_parameter("cameras", ["front"])
         assert not ok
         assert robot.set_parameter("camera.max_rate", 5.0) == (True, "")
+        assert robot.set_parameter("camera.max_rate", 5) == (True, ""), "5 is meant as 5.0"
+        ok, reason = robot.set_parameter("camera.max_rate", -5)
+        assert not ok
+        assert "from 0 to 1000" in reason
