@@ -19,7 +19,10 @@ NEWEST = TABLE["lyrical"]["modules"]
 
 # What some distribution lacks and our code does without there: the name (all below it included) or
 # `name(parameter)`, and where the fallback is.
-BEHIND_A_FALLBACK: dict[str, str] = {}
+BEHIND_A_FALLBACK: dict[str, str] = {
+    "rclpy.node.Node.add_pre_set_parameters_callback": "asked for with hasattr; without it rclpy "
+    "refuses an integer for a double itself",
+}
 
 
 def uses(root: Path = ROOT, package: str = "mtinet_ros.node") -> list[Use]:
