@@ -10,7 +10,7 @@ from mtinet_ros.export.deploy_network import TASK_OUTPUTS
 from mtinet_ros.export.presets import voc_palette
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import MTINet, load_checkpoint
-from mtinet_ros.network.weights_file import read_metadata
+from mtinet_ros.network.checkpoint import read_metadata
 
 DEFAULT_INPUT_SIZE = (480, 640)
 

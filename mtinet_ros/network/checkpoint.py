@@ -17,6 +17,14 @@ from mtinet_ros.network.architecture import recognize
 from mtinet_ros.network.mtinet import MTINet
 from mtinet_ros.network.weights_file import read_metadata, read_weights
 
+__all__ = [
+    "load_checkpoint",
+    "load_imagenet_backbone",
+    "load_weights",
+    "read_metadata",
+    "save_checkpoint",
+]
+
 ARCHITECTURE_KEY = "mtinet_ros.architecture"
 
 _BATCH_NORM_COUNTER = "num_batches_tracked"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.logging import get_logger
 
 from mtinet_ros.errors import ConfigurationError, MtinetError
 from mtinet_ros.node.perception_node import PerceptionNode
@@ -33,6 +34,13 @@ class _RosLogHandler(logging.Handler):
             self._logger.warning(text)
         else:
             self._logger.info(text)
+
+
+def _use_transport_profile() -> None:
+    try:
+        ensure_transport_profile(os.environ)
+    except ConfigurationError as error:  # images may be lost, but small ones still arrive
+        get_logger("perception").warning(str(error))
 
 
 def _init(argv: Sequence[str]) -> None:
@@ -58,7 +66,7 @@ def run(argv: Sequence[str]) -> int:
     node = None
     worker_ended = True
     try:
-        ensure_transport_profile(os.environ)
+        _use_transport_profile()
         _init(argv)
         node = PerceptionNode()
         room_logger = logging.getLogger("mtinet_ros")
@@ -70,7 +78,7 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except MtinetError as error:
-        rclpy.logging.get_logger("perception").fatal(str(error))
+        get_logger("perception").fatal(str(error))
         return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times models side by side in one run, one after the other in turn, so that a busy machine is fair.
+
+    python benchmarks/compare_models.py plain.onnx rewritten.onnx --backends openvino onnxruntime
+    python benchmarks/compare_models.py model.onnx --pytorch weights.safetensors
+
+The first contestant is the yardstick. Reported are the median time of each, and the median over
+all rounds of the ratio to the yardstick in the same round: the ratio holds on a busy machine where
+the time does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mtinet_ros.inference import load_backend
+from mtinet_ros.model_card import read_model_card
+
+Contestant = tuple[str, Callable[[], object]]
+
+
+def onnx_contestant(path: Path, backend_name: str, images: np.ndarray) -> Contestant:
+    backend = load_backend(path, backend_name, max_batch=len(images))
+    return f"{path.name} {backend_name}", lambda: backend.infer(images, backend.output_names)
+
+
+def pytorch_contestant(weights: Path, images: np.ndarray) -> Contestant:
+    """The network as trained, eager, with the same work around it."""
+    import torch
+
+    from mtinet_ros.export.deploy_network import DeployNetwork
+    from mtinet_ros.network import load_checkpoint
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    network = DeployNetwork(load_checkpoint(weights))
+    pixels = torch.from_numpy(images)
+
+    def run() -> None:
+        with torch.inference_mode():
+            network(pixels)
+
+    return f"{weights.name} pytorch eager", run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--backends", nargs="+", default=["openvino", "onnxruntime"])
+    parser.add_argument("--pytorch", type=Path, metavar="WEIGHTS", help="the yardstick")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=1)
+    arguments = parser.parse_args()
+    height, width = read_model_card(arguments.models[0]).input_size
+    images = np.random.default_rng(0).integers(
+        0, 256, (arguments.batch, height, width, 3), dtype=np.uint8
+    )
+    contestants = []
+    if arguments.pytorch is not None:
+        contestants.append(pytorch_contestant(arguments.pytorch, images))
+    for backend in arguments.backends:
+        contestants += [onnx_contestant(path, backend, images) for path in arguments.models]
+    for _, run in contestants:
+        run()
+    seconds: list[list[float]] = [[] for _ in contestants]
+    for _ in range(arguments.rounds):
+        for (_, run), times in zip(contestants, seconds, strict=True):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+    print(f"{height}x{width}, batch {arguments.batch}, {arguments.rounds} rounds")
+    print(f"{'':44} {'median ms':>9} {'least ms':>9} {'x faster':>9}")
+    for (name, _), times in zip(contestants, seconds, strict=True):
+        speedup = statistics.median(a / b for a, b in zip(seconds[0], times, strict=True))
+        print(
+            f"{name:44} {statistics.median(times) * 1e3:9.1f} {min(times) * 1e3:9.1f} "
+            f"{speedup:9.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
