@@ -23,11 +23,7 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
-from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.install_paths import share_directory
-from mtinet_ros.node.transport_profile import ensure_transport_profile
-
-CONFIG = share_directory() / "config"
+CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -94,6 +90,11 @@ def generate_launch_description() -> LaunchDescription:
 
 def use_profile(context: LaunchContext) -> None:
     """Let what is launched from here on exchange large images."""
+    try:
+        from mtinet_ros.errors import ConfigurationError
+        from mtinet_ros.node.transport_profile import ensure_transport_profile
+    except ImportError:
+        return  # `ros2` runs in another Python than the node, which looks after itself
     try:
         ensure_transport_profile(os.environ)
     except ConfigurationError as error:

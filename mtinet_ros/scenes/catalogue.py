@@ -2,8 +2,7 @@
 """The furniture: Sweet Home 3D libraries (.sh3f), filtered by licence, split, credited, loaded.
 
 A .sh3f file is a zip archive with a PluginFurnitureCatalog.properties that lists for every model
-its size in centimetres, the height of the surface things may stand on, its creator and the path of
-its OBJ (y up, front to +z).
+its size in centimetres, its creator and the path of its OBJ (y up, front to +z).
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ class Model:
         path: Path of the OBJ in the archive.
         size: Width, depth, height in metres.
         elevation: Height of its lower side above the floor, metres, 0 when it stands.
-        surface: Height on which things may stand, metres above its lower side, 0 for none.
         rotation: Rotation of the model before everything else, row-major, or None.
         creator: To be credited.
         licence: SPDX identifier.
@@ -52,7 +50,6 @@ class Model:
     path: str
     size: tuple[float, float, float]
     elevation: float
-    surface: float
     rotation: tuple[float, ...] | None
     creator: str
     licence: str
@@ -187,7 +184,6 @@ def _model(library: str, record: dict[str, str], licence: str) -> Model:
             path=record["model"].lstrip("/"),
             size=(width, depth, height),
             elevation=float(record.get("elevation", 0)) / 100,
-            surface=max(float(record.get("dropOnTopElevation", 0)), 0.0) / 100,
             rotation=None if rotation is None else tuple(float(v) for v in rotation.split()),
             creator=record.get("creator", "unknown"),
             licence=licence,

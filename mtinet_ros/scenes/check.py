@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.contact_sheet import contact_sheet
-from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset
+from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes, read_index
 
 FLOOR = 0.002
 """Least share of the pixels of a split that a class must have …"""
@@ -29,6 +31,10 @@ AWAY_LIMIT = 0.015
 ANGLE_EVERY = 5
 """Every so many frames is compared with its depth."""
 SHEET_FRAMES = 36
+MANY_FRAMES = 400
+"""From so many frames on, head-on beds and glass doors must be among them."""
+SMOOTH_COSINE = np.cos(np.radians(10.0))
+HEAD_ON_COSINE = np.cos(np.radians(25.0))
 
 
 @dataclass
@@ -48,6 +54,8 @@ class SplitReport:
         camera_height: The same of the camera's height above the floor, metres.
         angle: Median over frames of the median angle between normals and depth, degrees.
         kinds: Scenes by kind of room.
+        head_on_beds: Frames that look along a bed from its foot.
+        glass_doors: Frames that show a glazed door.
     """
 
     scenes: int
@@ -62,6 +70,8 @@ class SplitReport:
     camera_height: list[float]
     angle: float
     kinds: dict[str, int]
+    head_on_beds: int
+    glass_doors: int
 
 
 @dataclass
@@ -86,6 +96,10 @@ class Report:
             lines.append(
                 f"  void {100 * part.void:.2f} %, thin parts of chairs and tables "
                 f"{100 * part.thin:.0f} %"
+            )
+            lines.append(
+                f"  beds seen head-on in {part.head_on_beds} frames, "
+                f"glass doors in {part.glass_doors}"
             )
             lines.append("  depth (1 5 25 50 75 95 99 %): " + _row(part.depth) + " m")
             lines.append(
@@ -118,7 +132,11 @@ def check(root: Path, *, write: bool = True) -> Report:
         DataError: The folder cannot be read.
     """
     report = Report()
+    read_index(root)
     for split in SPLITS:
+        if not complete_scenes(root, split):
+            report.failures.append(f"{split}: no complete scene")
+            continue
         data = SceneDataset(root, split)
         report.splits[split] = _check_split(data, report.failures)
         if write:
@@ -137,6 +155,8 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
     seen = np.zeros(len(NAMES), np.int64)
     depths, angles, widths, heights = [], [], [], []
     thin = np.zeros(2, np.int64)
+    things = {folder.name: _description(folder) for folder in data.scenes}
+    head_on = glass = 0
     for index in range(len(data)):
         frame = data[index]
         where = f"{data.split}/{frame.scene}, frame {index}"
@@ -151,6 +171,9 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
         depths.append(frame.depth[::7, ::7].ravel())
         widths.append(np.degrees(2 * np.arctan(frame.depth.shape[1] / 2 / frame.intrinsics[0])))
         heights.append(frame.pose[2, 3])
+        instances = things[frame.scene]["instances"]
+        head_on += shows_bed_head_on(frame, instances)
+        glass += _shows(frame, [key for key, t in instances.items() if t["name"] == "glass door"])
         if index % ANGLE_EVERY == 0:
             angle, away = compare_normals(frame)
             angles.append(angle)
@@ -177,10 +200,11 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
     if void > VOID_LIMIT:
         failures.append(f"{data.split}: {100 * void:.1f} % of the pixels are void")
     valid = np.concatenate(depths)
-    kinds: dict[str, int] = {}
-    for folder in data.scenes:
-        kind = str(json.loads((folder / "scene.json").read_text())["kind"])
-        kinds[kind] = kinds.get(kind, 0) + 1
+    if len(data) >= MANY_FRAMES and not (head_on and glass):
+        failures.append(
+            f"{data.split}: no bed seen head-on or no glass door in {len(data)} frames"
+        )
+    kinds = Counter(str(thing["kind"]) for thing in things.values())
     return SplitReport(
         scenes=len(data.scenes),
         frames=len(data),
@@ -193,8 +217,34 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
         view_angle=_quantiles(np.array(widths), [0, 0.25, 0.5, 0.75, 1]),
         camera_height=_quantiles(np.array(heights), [0, 0.25, 0.5, 0.75, 1]),
         angle=float(np.median(angles)),
-        kinds=kinds,
+        kinds=dict(kinds),
+        head_on_beds=head_on,
+        glass_doors=glass,
     )
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """scene.json of a scene folder."""
+    found: dict[str, Any] = json.loads((folder / "scene.json").read_text())
+    return found
+
+
+def _shows(frame: Frame, instances: list[str]) -> bool:
+    """Whether some of the things together cover one percent of the frame."""
+    wanted = [int(key) for key in instances]
+    return bool(wanted) and bool(np.isin(frame.instance, wanted).mean() > 0.01)
+
+
+def shows_bed_head_on(frame: Frame, instances: dict[str, Any]) -> bool:
+    """Whether a bed of some size is seen along its length, within 25 degrees, from its foot."""
+    for key, thing in instances.items():
+        if thing["class"] == "bed" and (frame.instance == int(key)).mean() > 0.02:
+            out = np.array([np.sin(thing["yaw"]), -np.cos(thing["yaw"])])  # from head to foot
+            centre = (np.array(thing["low"][:2]) + np.array(thing["high"][:2])) / 2
+            gap = frame.pose[:2, 3] - centre
+            if gap @ out > HEAD_ON_COSINE * np.linalg.norm(gap):
+                return True
+    return False
 
 
 def _quantiles(values: NDArray[np.floating], at: list[float]) -> list[float]:
@@ -213,8 +263,8 @@ def _thin_pixels(classes: NDArray[np.uint8]) -> NDArray[np.int64]:
 def compare_normals(frame: Frame) -> tuple[float, float]:
     """Compare stored normals with those of the stored depth.
 
-    Only pixels whose four neighbours belong to the same thing count: across its edges depth has
-    no normal.
+    Only pixels whose four neighbours belong to the same thing and do not bend away count: across
+    edges, and across folds finer than the pixels, depth has no normal.
 
     Returns:
         The median angle in degrees, and the share of normals with n·r > 0 for the viewing ray r.
@@ -228,13 +278,15 @@ def compare_normals(frame: Frame) -> tuple[float, float]:
     right = points[1:-1, 2:] - points[1:-1, :-2]
     measured = np.cross(down, right)
     measured /= np.maximum(np.linalg.norm(measured, axis=-1, keepdims=True), 1e-12)
-    stored = frame.unit_normals()
-    thing = frame.instance
-    centre = thing[1:-1, 1:-1]
-    inner = centre > 0
-    for other in (thing[2:, 1:-1], thing[:-2, 1:-1], thing[1:-1, 2:], thing[1:-1, :-2]):
-        inner &= other == centre
-    cosine = np.einsum("hwc,hwc->hw", measured, stored[1:-1, 1:-1])[inner]
+    stored, thing = frame.unit_normals(), frame.instance
+    centre = (slice(1, -1), slice(1, -1))
+    smooth = thing[centre] > 0
+    for there in ((slice(2, None), centre[1]), (slice(-2), centre[1])):
+        for other in (there, there[::-1]):
+            smooth &= thing[other] == thing[centre]
+            bend = np.einsum("hwc,hwc->hw", stored[other], stored[centre])
+            smooth &= bend > SMOOTH_COSINE
+    cosine = np.einsum("hwc,hwc->hw", measured, stored[centre])[smooth]
     angle = float(np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1))))) if cosine.size else 0.0
     facing = np.einsum("hwc,hwc->hw", stored, rays) / np.linalg.norm(rays, axis=-1)
     return angle, float((facing > AWAY_LIMIT).mean())

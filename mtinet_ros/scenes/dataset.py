@@ -78,7 +78,7 @@ class SceneDataset:
             raise DataError(f"split '{split}' does not exist; choose one of {', '.join(SPLITS)}")
         self.index = read_index(self.root)
         self.split = split
-        self.scenes = sorted(path.parent for path in (self.root / split).glob("*/scene.json"))
+        self.scenes = complete_scenes(self.root, split)
         if not self.scenes:
             raise DataError(f"{self.root / split} holds no complete scene yet")
         self._paths: list[NDArray[np.int32]] = []
@@ -130,6 +130,11 @@ class SceneDataset:
         if len(self._open) > OPEN_SCENES:
             self._open.popitem(last=False)
         return arrays
+
+
+def complete_scenes(root: Path, split: str) -> list[Path]:
+    """Folders of the scenes that are wholly on disk, in order of their numbers."""
+    return sorted(path.parent for path in (root / split).glob("scene_*/scene.json"))
 
 
 def read_index(root: Path) -> dict[str, object]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
 from mtinet_ros.scenes.classes import VOID
-from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset
+from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes
 
 FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
 JPEG_QUALITY = 95
@@ -41,12 +41,7 @@ def write_nyud(root: Path, target: Path) -> int:
         for name in FOLDERS:
             (target / name).mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
-            data = SceneDataset(root, split)
-            names = []
-            for index in range(len(data)):
-                frame = data[index]
-                names.append(f"{frame.scene}_{index:05d}")
-                _write_frame(target, names[-1], frame)
+            names = _write_split(root, split, target)
             draft = target / "gt_sets" / f".{split}.part"
             draft.write_text("".join(f"{name}\n" for name in names))
             os.replace(draft, target / "gt_sets" / f"{split}.txt")
@@ -56,6 +51,19 @@ def write_nyud(root: Path, target: Path) -> int:
             f"{target} cannot be written: {error}; free some space and run again"
         ) from error
     return total
+
+
+def _write_split(root: Path, split: str, target: Path) -> list[str]:
+    """Write the frames of a split, none if it has no scene yet; returns their names."""
+    if not complete_scenes(root, split):
+        return []
+    data = SceneDataset(root, split)
+    names = []
+    for index in range(len(data)):
+        frame = data[index]
+        names.append(f"{frame.scene}_{index:05d}")
+        _write_frame(target, names[-1], frame)
+    return names
 
 
 def _write_frame(target: Path, name: str, frame: Frame) -> None:

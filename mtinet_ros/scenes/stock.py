@@ -33,7 +33,6 @@ class Piece:
     label: str
     name: str
     asset: str | None = None
-    surface: float = 0.0
     elevation: float = 0.0
 
     @property
@@ -95,7 +94,6 @@ _MADE: dict[str, tuple[float, Callable[[Generator], Piece]]] = {
             furniture.desk(r, r.uniform(1.0, 1.8), r.uniform(0.55, 0.85)),
             "table",
             "desk",
-            surface=-1.0,
         ),
     ),
     "bedside": (
@@ -124,7 +122,7 @@ _MADE: dict[str, tuple[float, Callable[[Generator], Piece]]] = {
 
 
 def _table(rng: Generator, width: float, depth: float, height: float) -> Piece:
-    return Piece(furniture.table(rng, width, depth, height), "table", "table", surface=-1.0)
+    return Piece(furniture.table(rng, width, depth, height), "table", "table")
 
 
 def _cabinet(
@@ -135,7 +133,7 @@ def _cabinet(
     name: str,
 ) -> Piece:
     mesh = furniture.cabinet(rng, rng.uniform(*w), rng.uniform(*d), rng.uniform(*h))
-    return Piece(mesh, "furniture", name, surface=-1.0)
+    return Piece(mesh, "furniture", name)
 
 
 def _small(rng: Generator) -> Piece:
@@ -201,7 +199,7 @@ class Stock:
         if mesh is None:
             return make(self._rng) if make is not None else None
         self.used[model.key] = model
-        grow = self._rng.uniform(0.93, 1.07, 3) if role != "door" else np.ones(3)
+        grow = self._rng.uniform(0.93, 1.07, 3)
         label = ROLES[role][0]
         mesh = mesh.scaled(grow)
         if role != "person":
@@ -211,7 +209,6 @@ class Stock:
             label,
             role.replace("_", " "),
             model.key,
-            model.surface * float(grow[2]),
             model.elevation,
         )
 

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from mtinet_ros.errors import DataError
@@ -56,6 +57,31 @@ class AveragedWeights(WeightAveraging):
         network = holder.network
         assert isinstance(network, MTINet)
         return network
+
+
+class Pause(Callback):
+    """Ends a run between two steps so that it can be continued: by the clock, or on SIGTERM."""
+
+    def __init__(self, last: Path, minutes: float) -> None:
+        """Save the state to `last`; stop after so many minutes (0: no limit)."""
+        self.last = last
+        self.seconds = minutes * 60 or float("inf")
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Stop if it is time."""
+        if time.monotonic() - self.started >= self.seconds:
+            trainer.should_stop = True
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save when Lightning stops for a SIGTERM: it does so between steps.
+
+        Not while validating, when averaged weights stand in for those in training.
+        """
+        if isinstance(exception, SIGTERMException) and not trainer.evaluating:
+            trainer.save_checkpoint(self.last, weights_only=False)
 
 
 class DeployableCheckpoints(Callback):

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
-from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pictures
+from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pause, Pictures
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
 from mtinet_ros.training.decode import DEPTH_ENCODINGS
 from mtinet_ros.training.loader import (
@@ -40,8 +41,8 @@ _PICTURED_FRAMES = 6
 _COUNTED_FRAMES = 500
 
 
-def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> Path:
-    """Train until `optimiser.max_steps`; pause after `max_minutes` or `max_steps` (0: no limit).
+def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
+    """Train until `optimiser.max_steps`; pause after `max_minutes` (0: no limit).
 
     Returns:
         The folder of the run; `latest.safetensors` in it is the averaged network, `last.ckpt` the
@@ -58,6 +59,9 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
     if run.threads:
         torch.set_num_threads(run.threads)
     seed_everything(run.seed, verbose=False)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
 
     network = build_network(config.network)
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_encoding)
@@ -71,8 +75,10 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
     module = TrainingModule(network, config, class_weights)
 
     averaged = AveragedWeights(config.optimiser.average)
+    last = folder / "last.ckpt"
     callbacks: list[Callback] = [
         averaged,
+        Pause(last, max_minutes),
         ModelCheckpoint(
             folder, "last", train_time_interval=timedelta(minutes=run.save_minutes),
             save_top_k=1, enable_version_counter=False,
@@ -83,14 +89,12 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
             config.network.depth_encoding,
         ),
     ]  # fmt: skip
-    if max_minutes:
-        callbacks.append(Timer(timedelta(minutes=max_minutes), verbose=False))
     trainer = Trainer(
         accelerator=run.accelerator,
         devices=run.devices or "auto",
         num_nodes=run.nodes,
         precision=choose_precision(run.precision),  # type: ignore[arg-type]
-        max_steps=min(max_steps or config.optimiser.max_steps, config.optimiser.max_steps),
+        max_steps=config.optimiser.max_steps,
         max_epochs=-1,
         gradient_clip_val=config.optimiser.clip or None,
         val_check_interval=run.validate_steps,
@@ -105,9 +109,8 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
         ],
         enable_model_summary=False,
     )
-    last = folder / "last.ckpt"
     trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
-    trainer.save_checkpoint(last)
+    trainer.save_checkpoint(last, weights_only=False)
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from box_furniture import BOXES, CUBE, write_library
+from scenes.box_furniture import BOXES, CUBE, write_library
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
@@ -175,6 +175,14 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
         SceneDataset(tmp_path, "train")
     with pytest.raises(DataError, match="train, val, test"):
         SceneDataset(tmp_path, "dev")
+
+
+def test_a_damaged_scene_is_named(tiny_rooms: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tiny_rooms, tmp_path / "copy"))
+    damaged = root / "val" / "scene_00003" / "depth.npy"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(DataError, match="scene_00003 is damaged"):
+        SceneDataset(root, "val")[0]
 
 
 def test_impossible_settings_are_refused(tiny_settings: Settings) -> None:

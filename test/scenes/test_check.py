@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.check import check
+from mtinet_ros.cli.main import main
+from mtinet_ros.scenes.check import check, shows_bed_head_on
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.dataset import SPLITS, SceneDataset
 from mtinet_ros.scenes.nyud import outlines, write_nyud
@@ -64,6 +66,18 @@ def test_normals_that_face_away_are_found(copy: Path) -> None:
     assert "face away" in failures(copy)
 
 
+def test_beds_seen_from_their_foot_are_counted(tiny_rooms: Path) -> None:
+    """A camera at the foot counts, one at the side does not."""
+    frame = SceneDataset(tiny_rooms, "train")[0]
+    bed = {"class": "bed", "low": [1, 1, 0], "high": [2.4, 3, 0.6], "yaw": 0.0}  # foot to −y
+    everything = np.ones_like(frame.instance)
+    pose = np.eye(4)
+    pose[:3, 3] = 1.6, -0.5, 1.2
+    assert shows_bed_head_on(replace(frame, instance=everything, pose=pose), {"1": bed})
+    pose[:3, 3] = 4.0, 2.0, 1.2
+    assert not shows_bed_head_on(replace(frame, instance=everything, pose=pose), {"1": bed})
+
+
 def test_labels_outside_the_table_are_found(copy: Path) -> None:
     spoil(copy, "classes", lambda labels: np.where(labels == 0, 77, labels).astype(np.uint8))
     assert "labels that are no class" in failures(copy)
@@ -80,6 +94,19 @@ def test_the_report_shows_what_is_in_the_folder(copy: Path) -> None:
         assert sheet is not None
     text = (copy / "report" / "report.txt").read_text()
     assert "field of view" in text
+
+
+def test_the_command_renders_checks_and_converts(
+    furniture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "rooms"
+    options = ["--size", "40x32", "--workers", "1", "--furniture", str(furniture)]
+    assert main(["scenes", "-n", "1", "-o", str(root), *options, "--layout", "nyud"]) == 0
+    names = (root / "NYUD_MT" / "gt_sets" / "train.txt").read_text().split()
+    assert len(names) == len(SceneDataset(root, "train"))
+    assert (root / "NYUD_MT" / "gt_sets" / "val.txt").read_text() == ""
+    assert main(["scenes", "--check", str(root)]) == 1
+    assert "FAILED: val: no complete scene" in capsys.readouterr().out
 
 
 def test_the_nyud_layout_brings_every_frame_back(tiny_rooms: Path, tmp_path: Path) -> None:
