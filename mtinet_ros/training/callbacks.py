@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,11 @@ class Pictures(Callback):
             read_photograph(path, samples.data.height, samples.data.width) for path in photographs
         ]
         self.drawn = float("-inf")
+        self.draw: dict[str, Callable[[Any], Picture]] = {
+            "semseg": partial(draw_labels, palette=samples.source.palette),
+            "depth": draw_depth,
+            "normals": draw_normals,
+        }
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Draw if it is time."""
@@ -162,7 +168,7 @@ class Pictures(Callback):
         for place in range(len(self.samples)):
             batch = self.samples[place]
             predicted, truth = self._predict(network, batch["image"]), []
-            for task, draw in _DRAW.items():
+            for task, draw in self.draw.items():
                 if task in batch:
                     truth.append(draw(_channels_last(batch[task])))
             image = self._photograph_of(place)
@@ -193,16 +199,9 @@ class Pictures(Callback):
         decoded = decode(raw, self.depth_encoding)
         return [
             draw(_channels_last(decoded[task][0].cpu()))
-            for task, draw in _DRAW.items()
+            for task, draw in self.draw.items()
             if task in decoded
         ]
-
-
-_DRAW: dict[str, Callable[[Any], Picture]] = {
-    "semseg": draw_labels,
-    "depth": draw_depth,
-    "normals": draw_normals,
-}
 
 
 def read_photograph(path: str, height: int, width: int) -> Picture:

@@ -142,8 +142,11 @@ class TrainingData(LightningDataModule):
         return training_loader(samples, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Evenly spaced frames of the validation split."""
-        return validation_loader(self._fixed(self.config.data.validation_frames))
+        """Evenly spaced frames of the validation split, shared among the processes of a run."""
+        assert self.trainer is not None
+        fixed = self._fixed(self.config.data.validation_frames)
+        fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
+        return validation_loader(fixed)
 
     def pictured(self) -> FixedSamples:
         """The few validation frames that pictures show."""
