@@ -88,13 +88,17 @@ class DeployableCheckpoints(Callback):
     """Writes the averaged network to `latest.safetensors` every few minutes and at the end."""
 
     def __init__(
-        self, folder: Path, minutes: float, averaged: AveragedWeights, metadata: dict[str, str]
+        self,
+        folder: Path,
+        minutes: float,
+        averaged: AveragedWeights,
+        describe: Callable[[int], dict[str, str]],
     ) -> None:
-        """`metadata` goes into the file's header, with the step."""
+        """`describe` gives the entries of the file's header for a number of steps."""
         self.path = folder / "latest.safetensors"
         self.seconds = minutes * 60
         self.averaged = averaged
-        self.metadata = metadata
+        self.describe = describe
         self.written = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -109,8 +113,8 @@ class DeployableCheckpoints(Callback):
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         self.written = time.monotonic()
         if trainer.is_global_zero:
-            step = {"training_steps": str(trainer.global_step)}
-            save_checkpoint(self.path, self.averaged.network(module), **self.metadata, **step)
+            header = self.describe(trainer.global_step)
+            save_checkpoint(self.path, self.averaged.network(module), **header)
 
 
 class Pictures(Callback):
