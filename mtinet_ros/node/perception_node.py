@@ -112,6 +112,15 @@ class PerceptionNode(LifecycleNode):
                 f"the weights of {card.name} are random: its outputs show that everything runs, "
                 "and mean nothing"
             )
+        if settings.fit != card.fit:
+            self.get_logger().warning(
+                f"{card.name} was trained on images fitted by {card.fit}, and fit is "
+                f"{settings.fit}: it will see worse"
+            )
+        if "depth" in card.tasks and (card.focal_length is None or card.depth_kind != "metric"):
+            self.get_logger().warning(
+                f"{card.name} knows no focal length: its depth is up to scale with any lens"
+            )
         self._settings, self._card, self._model = settings, card, model
         try:
             for camera in settings.cameras:

@@ -80,6 +80,10 @@ def run(argv: Sequence[str]) -> int:
     except MtinetError as error:
         get_logger("perception").fatal(str(error))
         return 1
+    except Exception:
+        if rclpy.ok():
+            raise
+        # A signal took the middleware away in the middle of a callback.
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
