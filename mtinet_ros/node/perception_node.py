@@ -173,10 +173,19 @@ class PerceptionNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
+    def configure_to_build(self) -> None:
+        """Configure without being asked, and finish once the model is loaded (`build_only`)."""
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            self._finish(1)
+
     def close(self) -> bool:
         """Give everything back before the process ends; returns whether the worker has ended."""
         self._stop_listening()
         return self._stop_engine(_EXIT_TIMEOUT)
+
+    def _finish(self, exit_status: int) -> None:
+        self.exit_status = exit_status
+        self.finished.set_result(None)
 
     def _start_engine(self) -> None:
         settings, card, model = self._settings, self._card, self._model
@@ -233,8 +242,7 @@ class PerceptionNode(LifecycleNode):
                 if self._is_active:
                     self.trigger_deactivate()
             if self._settings is not None and self._settings.build_only:
-                self.exit_status = 0 if error is None else 1
-                self.finished.set_result(None)
+                self._finish(0 if error is None else 1)
 
     def _report(self) -> None:
         """Publish diagnostics, and log a camera's silence once."""

@@ -74,6 +74,8 @@ def run(argv: Sequence[str]) -> int:
         room_logger.addHandler(_RosLogHandler(node.get_logger()))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        if node.get_parameter("build_only").value:
+            node.configure_to_build()
         executor.spin_until_future_complete(node.finished)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -90,6 +90,16 @@ def test_a_model_that_cannot_run_deactivates_the_node_with_the_reason(
         assert robot.change_state("cleanup")
 
 
+def test_build_only_ends_with_the_result(
+    ros_domain: int, tiny_model: Path, tmp_path: Path
+) -> None:
+    wrong = write_tiny_model(tmp_path / "wrong.onnx", labels_type=TensorProto.INT64)
+    for model, status in ((tiny_model, 0), (wrong, 1), (tmp_path / "none.onnx", 1)):
+        with NodeProcess(f"model:={model}", "backend:=onnxruntime", "build_only:=true") as node:
+            assert node.wait(60.0) == status, node.text()
+            assert "Traceback" not in node.text()
+
+
 def test_a_missing_backend_is_refused_with_the_command_that_brings_it(
     robot: Robot, tiny_model: Path
 ) -> None:

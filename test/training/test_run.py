@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import yaml
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import load_checkpoint
 from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.config import TrainConfig, load_config
@@ -33,13 +35,18 @@ ROWS, COLUMNS = 48, 64
 def write_rooms(root: Path) -> None:
     """Rooms in the layout of `mtinet scenes`: a coloured wall at a random distance."""
     (root / "index.json").write_text(json.dumps({"format": "mtinet_ros.scenes"}))
+    rows = ["a | Bob | CC-BY-3.0", "b | Ann | CC-BY-3.0", "c | Cy | CC0-1.0"]
+    (root / "CREDITS.md").write_text("# Furniture\n" + "".join(f"| {row} |\n" for row in rows))
     random = np.random.default_rng(0)
     for split, frames in (("train", 6), ("val", 3)):
         folder = root / split / "scene_00000"
         folder.mkdir(parents=True)
+        # Validation frames are alike: a camera that stands still.
         labels = (
             random.integers(0, 13, (frames, 2, 2)).repeat(24, 1).repeat(32, 2).astype(np.uint8)
         )
+        if split == "val":
+            labels[:] = labels[0]
         image = np.stack([labels * 19, 255 - labels * 17, labels * 7], -1)
         normals = np.zeros((frames, ROWS, COLUMNS, 3), np.int8)
         normals[..., 2] = -127
@@ -67,7 +74,9 @@ def rooms(tmp_path_factory) -> Path:
     return root
 
 
-def configuration(rooms: Path, output: Path, steps: int) -> TrainConfig:
+def configuration(
+    rooms: Path, output: Path, steps: int, overrides: Sequence[str] = ()
+) -> TrainConfig:
     shipped = ROOT / "config" / "train" / "rooms.yaml"
     return load_config(
         shipped,
@@ -86,6 +95,7 @@ def configuration(rooms: Path, output: Path, steps: int) -> TrainConfig:
             "run.log_steps=1",
             "run.accelerator=cpu",
             "run.precision=32-true",
+            *overrides,
         ],
     )
 
@@ -152,7 +162,13 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     network = load_checkpoint(folder / "latest.safetensors")
     assert network.tasks == {"semseg": 13, "normals": 3, "depth": 1}
     header = read_metadata(folder / "latest.safetensors")
-    assert header["training_steps"] == "2"
+    card = ModelCard.from_json(header[METADATA_KEY])
+    assert (card.name, card.input_size, card.focal_length) == ("mtinet_indoor", (32, 64), 210)
+    assert card.class_names[:2] == ("wall", "floor")
+    assert card.training["steps"] == 2
+    assert any("by Ann, Bob (CC-BY-3.0)" in credit for credit in card.attribution)
+    assert str(tmp_path) not in header[METADATA_KEY]
+    assert str(rooms) not in header[METADATA_KEY]
     assert (header["depth_encoding"], header["focal_length"]) == ("log_metres", "210.0")
     assert list((folder / "pictures").glob("*.png"))
     assert list((folder / "tensorboard").glob("events*"))
@@ -184,6 +200,21 @@ def test_missing_data_are_named(tmp_path):
     config = configuration(tmp_path / "nothing", tmp_path / "run", 1)
     with pytest.raises(DataError, match="nothing"):
         train(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fragment"),
+    [
+        (["network.tasks={semseg: 40}"], "40 channels, the data have 13"),
+        (
+            ["network.tasks={sal: 1}", "losses.terms={sal: {balanced_bce: 1}}"],
+            "no ground truth for sal; they have semseg, depth, normals",
+        ),
+    ],
+)
+def test_tasks_that_the_data_do_not_have_are_refused(overrides, fragment, rooms, tmp_path):
+    with pytest.raises(ConfigurationError, match=fragment):
+        train(configuration(rooms, tmp_path, 1, overrides))
 
 
 @pytest.mark.parametrize(
