@@ -121,6 +121,25 @@ def test_a_failed_frame_is_said_and_the_next_one_is_answered(
         assert node.says("injected: memcpy_dtoh_async")
 
 
+def test_a_lost_gpu_deactivates_the_node_with_the_reason(
+    robot: Robot, model: Path, tmp_path: Path
+) -> None:
+    fail_in_node(tmp_path, "memcpy_dtoh_async", "LaunchError", 5, lose=True)
+    robot.listen(DEPTH, Image)
+    with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
+        robot.start()
+        assert robot.reports("engine", "state", "ready")
+        shown = 0
+        while robot.state() == "active" and shown < 100:
+            robot.show(picture(), CAMERA)
+            robot.spin_for(0.1)
+            shown += 1
+        assert robot.state() == "inactive", node.text()
+        assert robot.reports("engine", "state", "failed")
+        assert node.says("restart the program")
+        assert "Traceback" not in node.text()
+
+
 def test_build_only_builds_and_ends(ros_domain: int, model: Path, tmp_path: Path) -> None:
     with NodeProcess(f"model:={model}", "backend:=tensorrt", "build_only:=true") as node:
         assert node.wait(60.0) == 0, node.text()
