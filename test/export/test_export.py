@@ -14,7 +14,7 @@ import torch
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
-from mtinet_ros.export.exporter import Export, export_network
+from mtinet_ros.export.exporter import Export, ExportOptions, export_network
 from mtinet_ros.export.onnx_graph import write_model
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.untrained import untrained_network
@@ -35,7 +35,9 @@ def untrained() -> tuple[MTINet, ModelCard]:
 def exported(untrained, tmp_path_factory) -> Export:
     network, card = untrained
     path = tmp_path_factory.mktemp("export") / "untrained.onnx"
-    return export_network(network, replace(card, max_batch=3), path, confidence=True)
+    return export_network(
+        network, replace(card, max_batch=3), path, ExportOptions(confidence=True)
+    )
 
 
 @pytest.fixture(scope="session")
