@@ -95,9 +95,10 @@ class MergedDistillation(nn.Module):
         """See `MultiModalDistillation.forward`."""
         distilled = {target: refined[target] for target in self.targets}
         for source, convolution in self.convolutions.items():
-            messages, gates = convolution(refined[source]).chunk(2, dim=1)
             targets = self.readers[source]
-            parts = (messages * torch.sigmoid(gates)).chunk(len(targets), dim=1)
+            channels = refined[source].shape[1]
+            messages, gates = convolution(refined[source]).split(len(targets) * channels, dim=1)
+            parts = (messages * torch.sigmoid(gates)).split(channels, dim=1)
             for target, part in zip(targets, parts, strict=True):
                 distilled[target] = distilled[target] + part
         return distilled
