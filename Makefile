@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := $(shell find mtinet_ros launch config models resource demo -type f -not -path '*__pycache__*') \
+SOURCES := $(shell find mtinet_ros launch config resource demo -type f -not -path '*__pycache__*') \
+           $(wildcard models/*) \
            setup.py setup.cfg package.xml README.md
 
 # Files that pip puts under share/ and lib/ are found through this, as in a sourced ROS workspace.
@@ -17,13 +18,18 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test check colcon clean
+.PHONY: demo test test-numpy1 check colcon clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# What runs on a robot, with the NumPy of Ubuntu 24.04 instead of the newest.
+test-numpy1: $(VENV)-numpy1/.done
+	$(VENV)-numpy1/bin/python -m pytest -q -m 'not slow' test/perception test/node test/inference \
+	    test/cli test/test_model_card.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -55,6 +61,7 @@ $(VENV)/.export: $(VENV)/.demo
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) '.[export,train,dev]'
+	$(PIP) --no-deps tensorrt-stubs  # which depends on TensorRT itself: not for every machine
 	@touch $@
 
 $(VENV)/bin/python:
@@ -66,5 +73,12 @@ $(VENV)-colcon/.done: constraints.txt
 	    colcon-common-extensions ros-ament-package 'setuptools<80'
 	@touch $@
 
+$(VENV)-numpy1/.done: setup.py Makefile
+	$(PYTHON) -m venv $(VENV)-numpy1
+	$(VENV)-numpy1/bin/python -m pip install --quiet --disable-pip-version-check \
+	    'numpy==1.26.4' 'opencv-python<4.12' onnx onnxruntime openvino PyYAML pytest hypothesis \
+	    'ros-rclpy[fastrtps]' ros-common-interfaces ros-domain-coordinator
+	@touch $@
+
 clean:
-	rm -rf build $(VENV) $(VENV)-colcon *.egg-info
+	rm -rf build $(VENV) $(VENV)-colcon $(VENV)-numpy1 *.egg-info

@@ -40,7 +40,6 @@ EXTRAS = {
         "ros-domain-coordinator>=0.12",
         "ruff>=0.6",
         "tensorrt-rtx-cu13>=1.2,<2",
-        "tensorrt-stubs>=10.3",
         "types-PyYAML>=6",
     ],
 }

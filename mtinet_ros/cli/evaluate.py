@@ -1,42 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtinet evaluate`: measure a checkpoint on rendered rooms."""
+"""`mtinet evaluate`: measure a model or a checkpoint on rendered rooms."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mtinet_ros.perception.perceiver import Perceiver
+    from mtinet_ros.training.evaluation import Predicted
+    from mtinet_ros.training.sample import Lens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `mtinet evaluate`."""
-    parser.add_argument("weights", help="checkpoint written by `mtinet train` (.safetensors)")
+    """Arguments of the command."""
+    parser.add_argument(
+        "model", type=Path, help="exported model (.onnx) or checkpoint of `mtinet train`"
+    )
     parser.add_argument("--data", required=True, help="folder written by `mtinet scenes`")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--frames", type=int, default=0, help="the first so many (0: all)")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--backend", default="auto", help="what runs an exported model")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print; returns 0."""
     import json
     from dataclasses import asdict
-    from pathlib import Path
 
     from tqdm import tqdm
 
+    from mtinet_ros.inference import load_backend
+    from mtinet_ros.perception.perceiver import Perceiver
+    from mtinet_ros.perception.picture_file import write_whole
     from mtinet_ros.scenes.classes import NAMES
-    from mtinet_ros.training.evaluation import CheckpointPredictor, evaluate
+    from mtinet_ros.training.evaluation import CheckpointPredictor, Predictor, evaluate
     from mtinet_ros.training.sample import open_samples
 
     source = open_samples("rooms", arguments.data, arguments.split)
-    predict = CheckpointPredictor(arguments.weights)
     count = min(arguments.frames or len(source), len(source))
-    with tqdm(total=count, unit="frame") as bar:
-        report = evaluate(predict, source, range(count), len(NAMES), bar.update)
+    backend = None
+    predict: Predictor
+    if arguments.model.suffix == ".onnx":
+        backend = load_backend(arguments.model, arguments.backend, max_batch=1)
+        predict = _PerceiverPredictor(Perceiver(backend))
+    else:
+        predict = CheckpointPredictor(arguments.model)
+    try:
+        with tqdm(total=count, unit="frame") as bar:
+            report = evaluate(predict, source, range(count), len(NAMES), bar.update)
+    finally:
+        if backend is not None:
+            backend.close()
     print(f"{report.frames} frames of {arguments.data}, split {arguments.split}")
     for name, value in report.metrics.items():
         print(f"  {name:20} {value:8.4f}")
     for name, iou in zip(NAMES, report.class_iou, strict=True):
         print(f"  IoU {name:16} {iou:8.4f}")
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(asdict(report), indent=2) + "\n")
+        write_whole(arguments.json, (json.dumps(asdict(report), indent=2) + "\n").encode())
     return 0
+
+
+class _PerceiverPredictor:
+    """An exported model, walked through exactly as on a robot."""
+
+    def __init__(self, perceiver: Perceiver) -> None:
+        self._perceiver = perceiver
+
+    def __call__(self, image: NDArray[np.uint8], lens: Lens | None) -> Predicted:
+        from mtinet_ros.perception.camera_model import CameraModel
+        from mtinet_ros.training.evaluation import Predicted
+
+        height, width = image.shape[:2]
+        camera = None
+        if lens is not None:
+            f = lens.focal_length
+            camera = CameraModel.pinhole(width, height, f, f, lens.cx, lens.cy)
+        found = self._perceiver.perceive([image], [camera])[0]
+        # The perceiver may reuse its buffers for the next frame.
+        return Predicted(
+            *(None if a is None else a.copy() for a in (found.labels, found.depth, found.normals))
+        )

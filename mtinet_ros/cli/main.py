@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
     "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),
+    "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 

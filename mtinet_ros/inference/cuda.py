@@ -40,7 +40,8 @@ def why_unavailable(device_id: int) -> str | None:
     """Why CUDA device `device_id` cannot be used here, as a sentence, or None."""
     try:
         driver = _driver()
-        count = driver.Device.count()
+        with cuda_errors("count the GPUs"):
+            count = driver.Device.count()
     except BackendError as error:
         return str(error)
     if 0 <= device_id < count:
@@ -71,7 +72,7 @@ def cuda_errors(doing: str) -> Iterator[None]:
     Args:
         doing: What was tried, for the message: "CUDA failed to <doing>: …".
     """
-    driver = _driver()
+    driver = _pycuda()
     try:
         yield
     except driver.Error as error:
@@ -127,8 +128,10 @@ class DeviceContext:
         """
         context, self._context = self._context, None
         with cuda_errors("give its context back"):
-            context.push()
-            context.detach()
+            try:
+                context.push()
+            finally:
+                context.detach()
 
 
 class Stream:
@@ -220,11 +223,11 @@ def device_memory_used() -> int:
     return int(total) - int(free)
 
 
-def _driver() -> Any:
-    """`pycuda.driver`, initialised (cuInit is idempotent).
+def _pycuda() -> Any:
+    """`pycuda.driver`, imported.
 
     Raises:
-        BackendError: It is not installed, or there is no driver or GPU.
+        BackendError: It is not installed, or there is no driver.
     """
     try:
         import pycuda.driver as driver
@@ -235,6 +238,16 @@ def _driver() -> Any:
                 "the GPU (--runtime nvidia, --gpus all)"
             ) from error
         raise BackendError(f"pycuda is not installed; `{_INSTALL}` brings it") from error
+    return driver
+
+
+def _driver() -> Any:
+    """`pycuda.driver`, initialised (cuInit is idempotent).
+
+    Raises:
+        BackendError: See `_pycuda`; or there is no GPU.
+    """
+    driver = _pycuda()
     try:
         driver.init()
     except driver.Error as error:

@@ -129,7 +129,7 @@ def _compile(
 ) -> BuildReport:
     trt = edition.trt
     edition.log.errors.clear()
-    builder: tensorrt.Builder | None = trt.Builder(edition.log)
+    builder: tensorrt.Builder | None = edition.create("Builder")
     if builder is None:
         raise _failure(edition, "start its builder")
     network: tensorrt.INetworkDefinition = builder.create_network(

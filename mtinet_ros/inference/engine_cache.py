@@ -255,11 +255,11 @@ class EngineCache:
         return StoredEngine(self.engine, content, sidecar, was_built=False), ""
 
     def _set_aside(self) -> None:
-        """Take a damaged engine out of the way, keeping it for whoever asks why."""
+        """Take an unusable engine out of the way, keeping it for whoever asks why."""
         for path in (self.engine, self.sidecar):
             if path.exists():
                 broken = path.with_name(path.name + ".broken")
-                logger.warning("%s is damaged and set aside as %s", path, broken.name)
+                logger.warning("%s cannot be used and is set aside as %s", path, broken.name)
                 os.replace(path, broken)
 
     def _fits(self, key: str, stored: Any, wanted: Any) -> bool:

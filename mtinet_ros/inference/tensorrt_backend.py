@@ -12,8 +12,9 @@ import logging
 import platform
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,10 @@ def engine_cache(
     )
 
 
+class _EngineRefusedError(BackendError):
+    """TensorRT does not take an engine, though its sidecar fits; a new one may do."""
+
+
 class TensorRtBackend:
     """`Backend` over a TensorRT engine and one execution context."""
 
@@ -122,32 +127,46 @@ class TensorRtBackend:
             with self._device:
                 try:
                     self._deserialize(stored)
-                except BackendError as error:
+                except _EngineRefusedError as error:
                     if stored.was_built:
                         raise
-                    logger.warning("%s", error)
+                    logger.warning("%s", str(error))
                     stored = cache.get_or_build(progress, cancelled, refused=stored)
                     self._deserialize(stored)
                 self._prepare(cache, model, max_batch)
                 self._warm_up()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._abandon(error)
             raise
+
+    def _abandon(self, error: BaseException) -> None:
+        """Free all after a failed load, although the error's traceback still refers to it.
+
+        Whoever keeps the error, perhaps in another thread, would keep engine and context alive
+        through the local variables of the frames that it passed.
+        """
+        with suppress(BackendError), self._device:
+            cause: BaseException | None = error
+            while cause is not None:
+                traceback.clear_frames(cause.__traceback__)
+                cause = cause.__cause__ or cause.__context__
+        self.close()
 
     def _deserialize(self, stored: StoredEngine) -> None:
         edition = self._edition
         edition.log.errors.clear()
         with cuda_errors("load the engine"):
-            runtime: tensorrt.Runtime | None = edition.trt.Runtime(edition.log)
+            runtime: tensorrt.Runtime | None = edition.create("Runtime")
             if runtime is not None and stored.sidecar["identity"]["version_compatible"]:
                 # Such an engine brings its own runtime code; it comes from our own folder.
                 runtime.engine_host_code_allowed = True
             engine = runtime.deserialize_cuda_engine(stored.content) if runtime else None
         if runtime is None or engine is None:
             errors = edition.take_errors()
-            raise BackendError(
-                f"{edition.name} {edition.version} does not load {stored.path}: "
-                f"{errors}{advice_for(errors)}"
+            advice = advice_for(errors)  # where there is some, the engine is not to blame
+            kind = BackendError if advice or runtime is None else _EngineRefusedError
+            raise kind(
+                f"{edition.name} {edition.version} does not load {stored.path}: {errors}{advice}"
             )
         self._runtime: tensorrt.Runtime | None = runtime
         self._freeing.callback(self._drop, "_runtime")
@@ -357,14 +376,21 @@ class TensorRtBackend:
             return
         self._check_thread()
         self._closed = True
-        try:
-            with self._device:
+        # Each step on its own: what the one cannot free must not keep the next from trying.
+        with ExitStack() as current:
+            with self._warned():
+                current.enter_context(self._device)
+            with self._warned():
                 if self._keep_kernels and not self._lost:
                     self._keep_kernels()
                 self._freeing.close()
-        except BackendError as error:
-            logger.warning("%s: while closing: %s", self.name, error)
-        try:
+        with self._warned():
             self._device.release()
+
+    @contextmanager
+    def _warned(self) -> Iterator[None]:
+        """Log an error as text: a log record that kept the error would keep what it refers to."""
+        try:
+            yield
         except BackendError as error:
-            logger.warning("%s: while closing: %s", self.name, error)
+            logger.warning("%s: while closing: %s", self.name, str(error))

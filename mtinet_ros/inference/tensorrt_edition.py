@@ -62,6 +62,17 @@ class Edition:
         self.log.errors.clear()
         return " / ".join(lines) or "TensorRT gives no reason"
 
+    def create(self, kind: str) -> Any | None:
+        """A `Builder` or `Runtime`, or None if TensorRT cannot make one (its log says why).
+
+        It has no way to say None from a constructor: pybind11 raises TypeError "factory function
+        returned nullptr".
+        """
+        try:
+            return getattr(self.trt, kind)(self.log)
+        except TypeError:
+            return None
+
     def numpy_dtype_name(self, dtype: tensorrt.DataType) -> str:
         """NumPy's name for a tensor's type (`uint8`, `float32`, …)."""
         name = str(dtype.name)

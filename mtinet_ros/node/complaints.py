@@ -66,6 +66,8 @@ class Complaints:
                 return
             was_announced = trouble.announced
             trouble.text, trouble.announced = "", False
+            if was_announced:
+                trouble.unsaid = 0
         if was_announced and text:
             self._logger.info(f"{subject}: {text}")
 

@@ -17,7 +17,7 @@ class EngineReport:
     """How the engine is.
 
     Attributes:
-        state: `unloaded`, `loading`, `ready` or `failed`.
+        state: `unloaded`, `loading`, `building`, `ready` or `failed`.
         detail: Progress while loading, the reason if failed.
         model: Name of the model.
         backend: What runs it.
@@ -36,6 +36,7 @@ class EngineReport:
 _ENGINE_LEVELS = {
     "unloaded": DiagnosticStatus.OK,
     "loading": DiagnosticStatus.WARN,
+    "building": DiagnosticStatus.WARN,
     "ready": DiagnosticStatus.OK,
     "failed": DiagnosticStatus.ERROR,
 }

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mtinet_ros.errors import BackendError, InputError, MtinetError
-from mtinet_ros.inference import Backend
+from mtinet_ros.inference import Backend, Progress
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera import Camera, DecodedFrame, Frame
 from mtinet_ros.node.complaints import Complaints
@@ -27,32 +28,36 @@ class Engine:
 
     def __init__(
         self,
-        load: Callable[[], Backend],
+        load: Callable[[Progress, threading.Event], Backend],
         card: ModelCard,
         fit: str,
         cameras: Mapping[str, Camera],
         complaints: Complaints,
-        on_failed: Callable[[MtinetError], None],
+        on_loaded: Callable[[MtinetError | None], None],
         middleware_is_up: Callable[[], bool],
     ) -> None:
         """Prepare; `start` begins loading.
 
         Args:
-            load: Makes the backend; called in the worker's thread.
+            load: Makes the backend; called in the worker's thread with what to tell about its
+                progress, and an event that is set when nobody waits for it any more.
             card: Card of the model, for the report.
             fit: How images are fitted, or empty for the card's way.
             cameras: By name; filled before `start`.
             complaints: Where troubles are logged.
-            on_failed: Told in the worker's thread that the backend cannot be loaded.
+            on_loaded: Told in the worker's thread how loading ended: None, or why it failed.
             middleware_is_up: False once a signal has shut the middleware down.
         """
         self._fit = fit
         self._cameras = cameras
         self._complaints = complaints
-        self._tell_failed = on_failed
+        self._tell_loaded = on_loaded
         self._middleware_is_up = middleware_is_up
         self._frames: NewestFrames[Frame] = NewestFrames()
-        self._worker = InferenceWorker(load, self._frames, self)
+        self._cancelled = threading.Event()
+        self._worker = InferenceWorker(
+            lambda: load(self._note_progress, self._cancelled), self._frames, self
+        )
         self._perceiver: Perceiver | None = None
         self.report = EngineReport("loading", model=card.name, precision=card.precision)
 
@@ -63,6 +68,7 @@ class Engine:
     def stop(self, timeout: float) -> bool:
         """End the worker and close the backend; returns whether that happened in time [s]."""
         self._perceiver = None
+        self._cancelled.set()
         if self.is_alive:
             self.report = replace(self.report, state="unloaded", detail="")
         return self._worker.stop(timeout)
@@ -70,7 +76,7 @@ class Engine:
     @property
     def is_alive(self) -> bool:
         """Whether it is loading or running."""
-        return self.report.state in ("loading", "ready")
+        return self.report.state in ("loading", "building", "ready")
 
     def offer(self, camera: str, frame: Frame) -> bool:
         """Take a frame if the network is ready; returns whether an older one was dropped."""
@@ -87,11 +93,20 @@ class Engine:
             self.report, state="ready", detail="", backend=backend.name, device=backend.device
         )
         self._complaints.settle("engine", f"ready: {backend.name} on {backend.device}")
+        self._tell_loaded(None)
 
     def on_failed(self, error: MtinetError) -> None:
         """See `WorkerEvents.on_failed`."""
+        if self._cancelled.is_set():  # stopped on purpose: nobody waits for it
+            return
         self.report = replace(self.report, state="failed", detail=str(error))
-        self._tell_failed(error)
+        self._tell_loaded(error)
+
+    def _note_progress(self, phase: str, share: float) -> None:
+        if not self._cancelled.is_set():
+            self.report = replace(
+                self.report, state="building", detail=f"{phase}, {share * 100:.0f} %"
+            )
 
     def on_frames(self, backend: Backend, frames: dict[str, Frame]) -> None:
         """See `WorkerEvents.on_frames`."""

@@ -70,7 +70,8 @@ def _nv24(rows: Array) -> Array:
     chroma = np.lib.stride_tricks.as_strided(
         rows[height:], (height, width, 2), (2 * step, 2, 1), writeable=False
     )
-    ycbcr = np.dstack([rows[:height], chroma]).astype(np.float32)
+    # What is blacker than black counts as black, as in OpenCV's conversions of other encodings.
+    ycbcr = np.dstack([np.maximum(rows[:height], 16), chroma]).astype(np.float32)
     matrix = np.array([[1.164, 0.0, 1.596], [1.164, -0.391, -0.813], [1.164, 2.018, 0.0]])
     offset = matrix @ [16.0, 128.0, 128.0]
     rgb = cv2.transform(ycbcr, np.hstack([matrix, -offset[:, np.newaxis]]))

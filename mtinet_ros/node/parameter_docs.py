@@ -73,7 +73,10 @@ def render() -> str:
 
 
 def _table(specs: Mapping[str, ParameterSpec]) -> str:
-    rows = ["| parameter | type | default | allowed | change | |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| parameter | type | default | allowed | change | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, spec in specs.items():
         cells = (
             f"`{name}`",
@@ -88,7 +91,9 @@ def _table(specs: Mapping[str, ParameterSpec]) -> str:
 
 
 def _type(default: Value) -> str:
-    return {str: "string", float: "double", int: "integer", list: "strings"}[type(default)]
+    return {bool: "bool", str: "string", float: "double", int: "integer", list: "strings"}[
+        type(default)
+    ]
 
 
 def _default(default: Value) -> str:

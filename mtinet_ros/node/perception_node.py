@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -15,7 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.task import Future
 
 from mtinet_ros.errors import MtinetError
-from mtinet_ros.inference import load_backend
+from mtinet_ros.inference import Backend, EngineSettings, Progress, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard, read_model_card
 from mtinet_ros.node.camera import Camera, Frame
@@ -29,6 +30,24 @@ _DIAGNOSTICS_PERIOD = 1.0  # seconds, as REP 107 suggests
 _STOP_TIMEOUT = 5.0  # seconds a frame in the network may take to finish on deactivation
 _EXIT_TIMEOUT = 0.5  # the same when the process ends
 _FAREWELL = 0.2  # seconds for the answer to the shutdown request to leave
+
+
+def _load(
+    settings: NodeSettings, model: Path, progress: Progress, cancelled: threading.Event
+) -> Backend:
+    engine = EngineSettings(
+        cache_dir=settings.engine_cache_dir, workspace_mb=settings.workspace_mb
+    )
+    return load_backend(
+        model,
+        settings.backend,
+        settings.max_batch,
+        device_id=settings.device_id,
+        engine=engine,
+        progress=progress,
+        cancelled=cancelled,
+    )
+
 
 Transition = Callable[["PerceptionNode", LifecycleState], TransitionCallbackReturn]
 
@@ -55,6 +74,7 @@ class PerceptionNode(LifecycleNode):
 
     Attributes:
         finished: Done when the node was shut down and its process should end.
+        exit_status: What the process should end with then.
     """
 
     def __init__(self) -> None:
@@ -65,6 +85,7 @@ class PerceptionNode(LifecycleNode):
         """
         super().__init__("perception")
         self.finished: Future[None] = Future()
+        self.exit_status = 0
         self._settings: NodeSettings | None = None
         self._card: ModelCard | None = None
         self._model = Path()
@@ -77,8 +98,8 @@ class PerceptionNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._report, clock=self._steady_clock)
-        self._engine_failures: SimpleQueue[MtinetError] = SimpleQueue()
-        self._engine_failed = self.create_guard_condition(self._on_engine_failed)
+        self._loading_results: SimpleQueue[MtinetError | None] = SimpleQueue()
+        self._engine_loaded = self.create_guard_condition(self._on_engine_loaded)
 
     @_explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -153,12 +174,12 @@ class PerceptionNode(LifecycleNode):
         assert settings is not None
         assert card is not None
         self._engine = Engine(
-            lambda: load_backend(model, settings.backend, settings.max_batch),
+            partial(_load, settings, model),
             card,
             settings.fit,
             self._cameras,
             self._complaints,
-            self._tell_engine_failed,
+            self._tell_engine_loaded,
             self.context.ok,
         )
         self._engine.start()
@@ -190,17 +211,21 @@ class PerceptionNode(LifecycleNode):
         for camera in settings.cameras:
             self._cameras[camera.name].apply(camera, settings)
 
-    def _tell_engine_failed(self, error: MtinetError) -> None:
+    def _tell_engine_loaded(self, error: MtinetError | None) -> None:
         """Called in the worker's thread: transitions belong to the executor's."""
-        self._engine_failures.put(error)
-        self._engine_failed.trigger()
+        self._loading_results.put(error)
+        self._engine_loaded.trigger()
 
-    def _on_engine_failed(self) -> None:
-        while not self._engine_failures.empty():
-            error = self._engine_failures.get()
-            self.get_logger().error(f"the model cannot run: {error}")
-        if self._is_active:
-            self.trigger_deactivate()
+    def _on_engine_loaded(self) -> None:
+        while not self._loading_results.empty():
+            error = self._loading_results.get()
+            if error is not None:
+                self.get_logger().error(f"the model cannot run: {error}")
+                if self._is_active:
+                    self.trigger_deactivate()
+            if self._settings is not None and self._settings.build_only:
+                self.exit_status = 0 if error is None else 1
+                self.finished.set_result(None)
 
     def _report(self) -> None:
         """Publish diagnostics, and log a camera's silence once."""

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.logging import get_logger
 
-from mtinet_ros.errors import MtinetError
+from mtinet_ros.errors import ConfigurationError, MtinetError
 from mtinet_ros.node.perception_node import PerceptionNode
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 
@@ -35,6 +36,21 @@ class _RosLogHandler(logging.Handler):
             self._logger.info(text)
 
 
+def _use_transport_profile() -> None:
+    try:
+        ensure_transport_profile(os.environ)
+    except ConfigurationError as error:  # images may be lost, but small ones still arrive
+        get_logger("perception").warning(str(error))
+
+
+def _init(argv: Sequence[str]) -> None:
+    try:
+        rclpy.init(args=list(argv))
+    except RuntimeError as error:  # rclpy's own kinds of error differ between distributions
+        reason = str(error).partition(", at ")[0]
+        raise ConfigurationError(f"the ROS arguments cannot be used: {reason}") from error
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the node until a signal or its shutdown transition ends it.
 
@@ -50,8 +66,8 @@ def run(argv: Sequence[str]) -> int:
     node = None
     worker_ended = True
     try:
-        ensure_transport_profile(os.environ)
-        rclpy.init(args=list(argv))
+        _use_transport_profile()
+        _init(argv)
         node = PerceptionNode()
         room_logger = logging.getLogger("mtinet_ros")
         room_logger.setLevel(logging.INFO)
@@ -62,7 +78,7 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except MtinetError as error:
-        rclpy.logging.get_logger("perception").fatal(str(error))
+        get_logger("perception").fatal(str(error))
         return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -75,4 +91,4 @@ def run(argv: Sequence[str]) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
-    return 0
+    return 0 if node is None else node.exit_status

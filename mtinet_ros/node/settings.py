@@ -91,6 +91,20 @@ NODE_PARAMETERS: dict[str, ParameterSpec] = {
     "max_batch": ParameterSpec(
         8, "Most cameras to run through the network at once", minimum=1, maximum=64
     ),
+    "engine_cache_dir": ParameterSpec(
+        "", "Folder for TensorRT engines; empty: $XDG_CACHE_HOME/mtinet_ros"
+    ),
+    "workspace_mb": ParameterSpec(
+        0,
+        "Most scratch memory of a layer when TensorRT builds an engine, in MiB; 0: its own limit",
+        minimum=0,
+        maximum=1 << 20,
+    ),
+    "build_only": ParameterSpec(
+        False,
+        "Load the model on configuration, building its engine if need be, and end the process "
+        "with status 0, or 1 if that failed",
+    ),
     "fit": ParameterSpec(
         "letterbox",
         "How an image is brought to the network's size: letterbox keeps its aspect ratio and adds "
@@ -186,6 +200,9 @@ class NodeSettings:
     backend: str
     device_id: int
     max_batch: int
+    engine_cache_dir: str
+    workspace_mb: int
+    build_only: bool
     fit: str
     output_size: str
     depth_encoding: str

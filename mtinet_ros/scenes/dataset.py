@@ -72,12 +72,13 @@ class SceneDataset:
     """
 
     def __init__(self, root: str | Path, split: str) -> None:
+        """List the complete scenes; nothing is mapped yet."""
         self.root = Path(root)
         if split not in SPLITS:
             raise DataError(f"split '{split}' does not exist; choose one of {', '.join(SPLITS)}")
         self.index = read_index(self.root)
         self.split = split
-        self.scenes = sorted(path.parent for path in (self.root / split).glob("*/scene.json"))
+        self.scenes = complete_scenes(self.root, split)
         if not self.scenes:
             raise DataError(f"{self.root / split} holds no complete scene yet")
         self._paths: list[NDArray[np.int32]] = []
@@ -98,7 +99,7 @@ class SceneDataset:
         arrays = self._scene(number)
         path, path_index = self._paths[number][frame]
         return Frame(
-            **{name: array[frame] for name, array in arrays.items()},  # type: ignore[arg-type]
+            **{name: array[frame] for name, array in arrays.items()},
             scene=self.scenes[number].name,
             path=int(path),
             path_index=int(path_index),
@@ -129,6 +130,11 @@ class SceneDataset:
         if len(self._open) > OPEN_SCENES:
             self._open.popitem(last=False)
         return arrays
+
+
+def complete_scenes(root: Path, split: str) -> list[Path]:
+    """Folders of the scenes that are wholly on disk, in order of their numbers."""
+    return sorted(path.parent for path in (root / split).glob("scene_*/scene.json"))
 
 
 def read_index(root: Path) -> dict[str, object]:

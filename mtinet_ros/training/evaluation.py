@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import ModelError
 from mtinet_ros.network import MTINet, load_checkpoint
-from mtinet_ros.network.checkpoint import read_metadata
+from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import normalise
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
@@ -64,7 +65,7 @@ class Predictor(Protocol):
 class CheckpointPredictor:
     """A network trained here, with what its checkpoint says about size, lens and depth."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Load a checkpoint.
 
         Raises:

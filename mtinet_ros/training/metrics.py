@@ -82,16 +82,19 @@ class DepthMetric(Metric):
     """RMSE and mean absolute relative error of depth, and shares within 1.25, 1.25², 1.25³."""
 
     sums: Tensor
+    known: Tensor
 
     def __init__(self) -> None:
         """Start at nothing."""
         super().__init__()
         self.add_state("sums", torch.zeros(6, dtype=torch.double), dist_reduce_fx="sum")
+        self.add_state("known", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
-        """Add pixels; metres, any shape, truth 0 where unknown."""
-        known = truth > 0
-        depth, true = predicted[known].double().clamp(min=1e-3), truth[known].double()
+        """Add pixels; metres, any shape; truth 0 where unknown, NaN where none is predicted."""
+        self.known += (truth > 0).sum()
+        both = (truth > 0) & predicted.isfinite()
+        depth, true = predicted[both].double().clamp(min=1e-3), truth[both].double()
         ratio = torch.maximum(depth / true, true / depth)
         self.sums += torch.stack(
             [
@@ -103,11 +106,14 @@ class DepthMetric(Metric):
         )
 
     def compute(self) -> dict[str, float]:
-        """rmse in metres; abs_rel, delta1, delta2, delta3 as shares."""
-        count, squares, relative, *within = (self.sums / self.sums[0].clamp(min=1)).tolist()
-        del count
-        deltas = {f"delta{power}": share for power, share in enumerate(within, 1)}
-        return {"rmse": math.sqrt(squares), "abs_rel": relative, **deltas}
+        """rmse in metres; abs_rel, delta1..3 as shares; coverage: share of pixels predicted."""
+        _, squares, relative, *within = (self.sums / self.sums[0].clamp(min=1)).tolist()
+        return {
+            "rmse": math.sqrt(squares),
+            "abs_rel": relative,
+            **{f"delta{power}": share for power, share in enumerate(within, 1)},
+            "coverage": float(self.sums[0] / self.known.clamp(min=1)),
+        }
 
 
 class NormalMetric(Metric):

@@ -63,6 +63,8 @@ class TrainingModule(LightningModule):
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         losses = self.loss(self.network(image), batch)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
+        self.log("train/learning_rate", rate)
         self.log("loss", losses["total"].detach(), prog_bar=True, logger=False)
         total: Tensor = losses["total"]
         return total

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -82,7 +82,6 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
             folder / "pictures", run.picture_minutes, averaged, data.pictured(), run.watch,
             config.network.depth_encoding,
         ),
-        LearningRateMonitor("step"),
     ]  # fmt: skip
     if max_minutes:
         callbacks.append(Timer(timedelta(minutes=max_minutes), verbose=False))
@@ -100,7 +99,10 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
         log_every_n_steps=run.log_steps,
         use_distributed_sampler=False,
         callbacks=callbacks,
-        logger=[CSVLogger(folder, "csv"), TensorBoardLogger(folder, "tensorboard", "")],
+        logger=[
+            CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
+            TensorBoardLogger(folder, "tensorboard", ""),
+        ],
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"

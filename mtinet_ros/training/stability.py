@@ -92,7 +92,7 @@ class Stability:
         before = match.rays * a[match.a_rows, match.a_columns, None].astype(np.float64)
         expected = _transform(match.a_to_b, before)[:, 2]
         found = b[match.b_rows, match.b_columns].astype(np.float64)
-        usable = (expected > 0) & (found > 0)
+        usable = (expected > 0) & (found > 0)  # False for NaN: no prediction
         self.depth_pixels += int(np.count_nonzero(usable))
         self.depth_change += float(np.abs(np.log(found[usable] / expected[usable])).sum())
 

@@ -87,6 +87,13 @@ class NodeProcess:
     def text(self) -> str:
         return "\n".join(self.log)
 
+    def says(self, sentence: str, timeout: float = 5.0) -> bool:
+        """Whether the log holds the sentence, now or soon: it arrives through a pipe."""
+        deadline = time.monotonic() + timeout
+        while sentence not in self.text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return sentence in self.text()
+
     def end(self, number: signal.Signals) -> tuple[int, float]:
         """Send a signal; returns the exit status and the seconds until the end."""
         began = time.monotonic()

@@ -70,7 +70,7 @@ def test_a_failed_configuration_is_explained_and_can_be_repeated(
             assert robot.set_parameter("model", model) == (True, "")
             assert not robot.change_state("configure")
             assert robot.state() == "unconfigured"
-            assert sentence in node.text()
+            assert node.says(sentence)
         assert robot.set_parameter("model", str(tiny_model)) == (True, "")
         assert robot.change_state("configure")
         assert "Traceback" not in node.text()
@@ -86,7 +86,7 @@ def test_a_model_that_cannot_run_deactivates_the_node_with_the_reason(
         assert robot.reports("engine", "state", "failed")
         assert robot.reports("engine", "message", "labels is int64")
         assert robot.spin_until(lambda: robot.state() == "inactive")
-        assert "the model cannot run" in node.text()
+        assert node.says("the model cannot run")
         assert robot.change_state("cleanup")
 
 

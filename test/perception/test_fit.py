@@ -95,7 +95,7 @@ def test_an_empty_picture_is_refused(size: tuple[int, int]) -> None:
 
 
 def test_a_picture_of_which_nothing_would_be_left_is_refused_with_a_way_out() -> None:
-    with pytest.raises(InputError, match="too long and thin.*fit: stretch"):
+    with pytest.raises(InputError, match=r"too long and thin.*fit: stretch"):
         Fit.plan((1, 100000), NETWORK, "letterbox")
     assert Fit.plan((1, 100000), NETWORK, "stretch").content_size == NETWORK
 

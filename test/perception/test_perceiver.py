@@ -122,7 +122,7 @@ def test_another_kind_of_picture_is_refused(backend: Backend, image: NDArray[Any
 
 
 def test_a_camera_of_another_size_is_refused(backend: Backend) -> None:
-    with pytest.raises(InputError, match="11x10 pixels.*64x32"):
+    with pytest.raises(InputError, match=r"11x10 pixels.*64x32"):
         Perceiver(backend).perceive([random_images(1)[0]], [camera(11, 10, 50.0)])
 
 

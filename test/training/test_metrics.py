@@ -41,6 +41,13 @@ def test_depth_by_hand_pooled_over_images_of_different_size():
     )
 
 
+def test_depth_that_is_not_predicted_shows_in_the_coverage():
+    metric = DepthMetric()
+    metric.update(torch.tensor([1.0, math.nan, math.nan]), torch.tensor([1.0, 1.0, 0.0]))
+    values = metric.compute()
+    assert (values["rmse"], values["coverage"]) == (0, 0.5)
+
+
 def test_normals_by_hand_any_length_and_unknown_pixels():
     def at(degrees: float) -> list[float]:
         return [math.sin(math.radians(degrees)), 0.0, -math.cos(math.radians(degrees))]

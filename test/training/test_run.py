@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.network import load_checkpoint
-from mtinet_ros.network.checkpoint import read_metadata
+from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.config import TrainConfig, load_config
 from mtinet_ros.training.loader import StepSampler
 from mtinet_ros.training.run import build_network, choose_precision, train
@@ -106,6 +107,14 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     assert list((folder / "tensorboard").glob("events*"))
     with next((folder / "csv").glob("*/metrics.csv")).open() as file:
         columns = set(next(csv.reader(file)))
+    figures = tmp_path / "figures.json"
+    command = ["evaluate", str(folder / "latest.safetensors"), f"--data={rooms}", "--split=val"]
+    assert main([*command, f"--json={figures}"]) == 0
+    measured = json.loads(figures.read_text())
+    assert measured["frames"] == 3
+    assert {"semseg_miou", "depth_rmse", "normals_mean", "flicker", "depth_jitter"} <= set(
+        measured["metrics"]
+    )
     assert {"train/total", "val/semseg_miou", "val/depth_rmse", "val/normals_mean"} <= columns
 
 

@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from operator import setitem
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Machine:
         self.gpus = [("Double GPU", (8, 7))]
         self.initialised = False
         self.retained = 0
-        self.stacks: dict[int, list[Context]] = {}
+        self.stacks: defaultdict[int, list[Context]] = defaultdict(list)
         self.memory: dict[int, bytearray] = {}
         self.pinned: dict[int, PagelockedHostAllocation] = {}
         self.streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
@@ -83,16 +84,16 @@ class Machine:
             raise LogicError(f"{call} failed: invalid device context")
         if self.broken:
             raise LaunchError(f"{call} failed: {self.broken}")
-        error, number, lose = self.faults.get(call, (None, 0, False))
-        if self.calls[call] != number:
+        if self.faults.get(call, (None, 0))[1] != self.calls[call]:
             return False
+        error, _, lose = self.faults.pop(call)
         self.broken = str(error) if lose else ""
         if error is not None:
             raise error
         return True
 
     def stack(self) -> list[Context]:
-        return self.stacks.setdefault(threading.get_ident(), [])
+        return self.stacks[threading.get_ident()]
 
     def born(self, kind: str, thing: object) -> None:
         """Watch an object that is freed when its last reference goes."""
@@ -107,24 +108,20 @@ class Machine:
 
     def leftovers(self) -> list[str]:
         """What was broken or left behind, in words; empty when all was given back."""
-        left = [f"{count} {kind} alive" for kind, count in self.alive.items() if count]
-        left += [f"{len(self.memory)} device allocations"] if self.memory else []
-        left += [f"{len(self.pinned)} pinned allocations"] if self.pinned else []
-        left += [f"{self.retained} retained contexts"] if self.retained else []
-        left += ["a thread left a context pushed" for stack in self.stacks.values() if stack]
-        return left + self.violations
+        left = dict(self.alive) | {
+            "device allocations": len(self.memory),
+            "pinned allocations": len(self.pinned),
+            "retained contexts": self.retained,
+            "contexts pushed": sum(map(len, self.stacks.values())),
+        }
+        return [f"{count} {kind}" for kind, count in left.items() if count] + self.violations
 
-    def read(self, address: int, size: int) -> bytes:
-        return bytes(self._at(address, size)[:size])
-
-    def write(self, address: int, content: bytes) -> None:
-        self._at(address, len(content))[: len(content)] = content
-
-    def _at(self, address: int, size: int) -> bytearray:
+    def at(self, address: int, size: int) -> memoryview:
+        """Device memory, for work on the device only (rules 3 and 6)."""
         if len(self.memory.get(address, b"")) < size:
             self.broken = "an illegal memory access was encountered"
             raise LaunchError(f"cuEventSynchronize failed: {self.broken}")
-        return self.memory[address]
+        return memoryview(self.memory[address])[:size]
 
 
 machine = Machine()
@@ -138,18 +135,13 @@ def init(flags: int = 0) -> None:
 class Device:
     def __init__(self, number: int) -> None:
         machine.enter("Device", context=False)
-        self._number = number
+        name, capability = machine.gpus[number]
+        self.name, self.compute_capability = lambda: name, lambda: capability
 
     @staticmethod
     def count() -> int:
         machine.enter("Device.count", context=False)
         return len(machine.gpus)
-
-    def name(self) -> str:
-        return machine.gpus[self._number][0]
-
-    def compute_capability(self) -> tuple[int, int]:
-        return machine.gpus[self._number][1]
 
     def retain_primary_context(self) -> Context:
         machine.enter("Device.retain_primary_context", context=False)
@@ -169,11 +161,12 @@ class Context:
         machine.stack().pop()
 
     def detach(self) -> None:
-        if machine.stack()[-1:] != [self]:
+        if machine.stack()[-1:] == [self]:
+            machine.stack().pop()
+        elif not machine.broken:
             machine.violations.append("a context was detached while not current (rule 8)")
         if any(machine.alive.values()) or machine.memory or machine.pinned:
             machine.violations.append("a context was detached before all of it was free (rule 7)")
-        machine.stack().remove(self)
         machine.retained -= 1
         machine.order.append("primary context")
 
@@ -203,23 +196,15 @@ class Event:
         machine.enter("Event.synchronize")
         if not self._blocking:
             machine.violations.append("waiting would spin")
-        work, self._recorded = self._recorded, []
-        for item in work:
-            item()
+        while self._recorded:
+            self._recorded.pop(0)()
         return self
 
 
-class DeviceAllocation:
-    def __init__(self, size: int) -> None:
-        self._address = 0x7F00_0000_0000 + (machine.calls["mem_alloc"] << 32)
-        machine.memory[self._address] = bytearray(size)
-
-    def __int__(self) -> int:
-        return self._address
-
+class DeviceAllocation(int):
     def free(self) -> None:
         machine.enter("DeviceAllocation.free")
-        del machine.memory[self._address]
+        del machine.memory[self]
         machine.order.append("device memory")
 
 
@@ -238,7 +223,9 @@ class PagelockedHostAllocation:
 
 def mem_alloc(bytes: int) -> DeviceAllocation:
     machine.enter("mem_alloc")
-    return DeviceAllocation(bytes)
+    address = 0x7F00_0000_0000 + (machine.calls["mem_alloc"] << 32)
+    machine.memory[address] = bytearray(bytes)
+    return DeviceAllocation(address)
 
 
 def mem_get_info() -> tuple[int, int]:
@@ -251,23 +238,19 @@ def pagelocked_empty(shape: Any, dtype: Any) -> Any:
     return np.asarray(PagelockedHostAllocation(shape, dtype))
 
 
-def memcpy_htod_async(dest: Any, src: Any, stream: Stream) -> None:
+def memcpy_htod_async(dest: int, src: Any, stream: Stream) -> None:
     machine.enter("memcpy_htod_async")
-    _check_pinned(src)
-    stream.queue.append(lambda: machine.write(int(dest), src.tobytes()))
+    host = _pinned(src)
+    stream.queue.append(lambda: setitem(machine.at(dest, host.nbytes), slice(None), host))
 
 
-def memcpy_dtoh_async(dest: Any, src: Any, stream: Stream) -> None:
+def memcpy_dtoh_async(dest: Any, src: int, stream: Stream) -> None:
     machine.enter("memcpy_dtoh_async")
-    _check_pinned(dest)
-
-    def copy() -> None:
-        content = machine.read(int(src), dest.nbytes)
-        dest[...] = np.frombuffer(content, dest.dtype).reshape(dest.shape)
-
-    stream.queue.append(copy)
+    host = _pinned(dest)
+    stream.queue.append(lambda: setitem(host, slice(None), machine.at(src, host.nbytes)))
 
 
-def _check_pinned(array: Any) -> None:
-    if array.ctypes.data not in machine.pinned or not array.flags.c_contiguous:
-        raise LogicError("an asynchronous copy needs contiguous page-locked memory (rule 5)")
+def _pinned(array: Any) -> memoryview:
+    if array.ctypes.data not in machine.pinned:
+        raise LogicError("an asynchronous copy needs page-locked memory (rule 5)")
+    return memoryview(array).cast("B")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class Runtime:
     """Loads engines whose sidecar is in `machine.engine_folder`."""
 
     def __init__(self, logger: Any) -> None:
-        machine.enter("Runtime")
+        if machine.enter("Runtime"):
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self._log = logger
         self.engine_host_code_allowed = False
         machine.born("runtime", self)
@@ -53,41 +55,19 @@ class Runtime:
         return None
 
 
-class IRuntimeCache:
-    """`tensorrt_rtx` only."""
-
-    def serialize(self) -> bytes:
-        return b"kernels double"
-
-    def deserialize(self, blob: bytes) -> bool:
-        return blob == b"kernels double"
-
-
-class IRuntimeConfig:
-    """A runtime cache is of `tensorrt_rtx` only."""
-
-    def create_runtime_cache(self) -> IRuntimeCache:
-        return IRuntimeCache()
-
-    def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
-        return isinstance(cache, IRuntimeCache)
-
-
 class ICudaEngine:
-    """Tensors as the ONNX declares them, the profile as the sidecar says."""
-
     def __init__(self, logger: Any, sidecar: dict[str, Any]) -> None:
         machine.born("engine", self)
         self._log = logger
         self._model = Path(sidecar["model"]).read_bytes()
         graph = onnx.load_model_from_string(self._model).graph
         self._inputs = [tensor.name for tensor in graph.input]
-        self._types, self._shapes = {}, {}
-        for value in (*graph.input, *graph.output):
-            tensor = value.type.tensor_type
-            self._types[value.name] = _TYPES[tensor.elem_type]
-            sizes = tensor.shape.dim
-            self._shapes[value.name] = tuple(-1 if d.dim_param else d.dim_value for d in sizes)
+        tensors = {t.name: t.type.tensor_type for t in (*graph.input, *graph.output)}
+        self._types = {name: _TYPES[tensor.elem_type] for name, tensor in tensors.items()}
+        self._shapes = {
+            name: tuple(-1 if dim.dim_param else dim.dim_value for dim in tensor.shape.dim)
+            for name, tensor in tensors.items()
+        }
         self.num_io_tensors = len(self._shapes)
         self._batches = sidecar["identity"]["batch_profile"]
 
@@ -107,8 +87,12 @@ class ICudaEngine:
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> Any:
         return [(batch, *self._shapes[name][1:]) for batch in self._batches]
 
-    def create_runtime_config(self) -> IRuntimeConfig:
-        return IRuntimeConfig()
+    def create_runtime_config(self) -> Any:
+        known = b"kernels double"
+        cache = SimpleNamespace(serialize=lambda: known, deserialize=known.__eq__)
+        return SimpleNamespace(
+            create_runtime_cache=lambda: cache, set_runtime_cache=lambda cache: True
+        )
 
     def create_execution_context(self, config: Any = None) -> IExecutionContext | None:
         no = machine.enter("create_execution_context")
@@ -116,8 +100,6 @@ class ICudaEngine:
 
 
 class IExecutionContext:
-    """One engine's run."""
-
     def __init__(self, engine: ICudaEngine) -> None:
         machine.born("execution context", self)
         self._engine = engine
@@ -151,8 +133,8 @@ class IExecutionContext:
 
     def _compute(self, batch: int) -> None:
         shape = (batch, *self._engine._shapes["image"][1:])
-        content = machine.read(self._addresses["image"], int(np.prod(shape)))
+        content = machine.at(self._addresses["image"], int(np.prod(shape)))
         images = np.frombuffer(content, np.uint8).reshape(shape)
         names = [name for name in self._addresses if name not in self._engine._inputs]
         for name, array in zip(names, self._session.run(names, {"image": images}), strict=True):
-            machine.write(self._addresses[name], array.tobytes())
+            machine.at(self._addresses[name], array.nbytes)[:] = array.tobytes()

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the camera stands, what it looks at and through which lens.
+
+Camera frame: REP 103 optical (x right, y down, z forward). Lenses are free of distortion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.scenes.classes import NAMES
+from mtinet_ros.scenes.scene import Instance
+from mtinet_ros.scenes.surfaces import Array, Surfaces
+from mtinet_ros.scenes.texture import Generator
+
+# Classes worth aiming at: those that a camera at random sees too little of.
+AIM = {
+    "bed": 4.0, "tv": 3.5, "door": 1.3, "sofa": 4.0, "window": 0.8, "picture": 1.0,
+    "chair": 1.0, "table": 1.0, "furniture": 0.5, "object": 0.25,
+}  # fmt: skip
+HEAD_ON = 0.5
+"""Share of the views of beds that are taken along the bed, from its foot."""
+NEAREST = 0.25
+"""Free space around the camera, metres."""
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole camera.
+
+    Attributes:
+        intrinsics: fx, fy, cx, cy in pixels; pixel centres at integer coordinates.
+        pose: float64 [4, 4], camera optical frame to world.
+        size: Height and width in pixels.
+    """
+
+    intrinsics: tuple[float, float, float, float]
+    pose: NDArray[np.float64]
+    size: tuple[int, int]
+
+    def rays(self, pixels: Array) -> Array:
+        """World directions [P, 3] of pixel positions (x, y) [P, 2]; their z in the camera is 1."""
+        fx, fy, cx, cy = self.intrinsics
+        x, y = (pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy
+        local = np.stack([x, y, np.ones_like(x)], axis=-1)
+        return np.asarray(local @ self.pose[:3, :3].T, np.float32)
+
+    @property
+    def position(self) -> Array:
+        """World position, float32 [3]."""
+        return self.pose[:3, 3].astype(np.float32)
+
+
+def draw_lens(rng: Generator, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Intrinsics: mostly 50 to 75 degrees wide, up to 95; centre a few pixels off."""
+    height, width = size
+    angle = rng.uniform(50, 75) if rng.random() < 0.65 else rng.uniform(45, 95)
+    focal = width / 2 / np.tan(np.radians(angle) / 2)
+    cx = (width - 1) / 2 + rng.normal(0, 0.01) * width
+    cy = (height - 1) / 2 + rng.normal(0, 0.01) * height
+    return float(focal), float(focal), float(cx), float(cy)
+
+
+def look(
+    position: NDArray[np.float64], yaw: float, pitch: float, roll: float
+) -> NDArray[np.float64]:
+    """Pose of a camera that looks along yaw (from +x about z) and pitch (up), radians."""
+    forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    down = np.cross(forward, right)
+    c, s = np.cos(roll), np.sin(roll)
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2] = c * right + s * down, c * down - s * right, forward
+    pose[:3, 3] = position
+    return pose
+
+
+class Viewpoints:
+    """Finds places in a room from which there is something to see."""
+
+    def __init__(self, surfaces: Surfaces, rng: Generator, size: tuple[int, int]) -> None:
+        """Look around in a scene, for frames of `size` (height, width)."""
+        self.surfaces = surfaces
+        self.rng = rng
+        self.size = size
+        scene = surfaces.scene
+        self._labels = scene.labels()
+        self._targets = [thing for thing in scene.instances if NAMES[thing.label] in AIM]
+
+    def still(self) -> Camera:
+        """A camera with a good view; after 30 tries the best seen so far."""
+        best, best_score = None, -np.inf
+        for _ in range(30):
+            camera = (
+                self._aimed() if self._targets and self.rng.random() < 0.72 else self._anywhere()
+            )
+            if camera is None:
+                continue
+            score = self._score(camera)
+            if score > best_score:
+                best, best_score = camera, score
+            if score > 1.0:
+                break
+        if best is None:
+            x, y, z = self.surfaces.scene.size
+            middle = np.array([x / 2, y / 2, z * 0.8])
+            best = Camera(draw_lens(self.rng, self.size), look(middle, 0.3, -0.4, 0.0), self.size)
+        return best
+
+    def path(self, count: int) -> list[Camera]:
+        """A short video: a smooth walk and turn with a little shake, about 15 frames a second."""
+        for _ in range(20):
+            start = self.still()
+            speed = self.rng.uniform(0.0, 0.05)
+            turn, rise = self.rng.normal(0, 0.025), self.rng.normal(0, 0.006)
+            heading = self.rng.uniform(-np.pi, np.pi)
+            cameras = []
+            forward = start.pose[:3, 2]
+            yaw, pitch = float(np.arctan2(forward[1], forward[0])), float(np.arcsin(forward[2]))
+            for step in range(count):
+                moved = start.pose[:3, 3] + step * speed * np.array(
+                    [np.cos(heading), np.sin(heading), 0.0]
+                )
+                moved = moved + self.rng.normal(0, 0.002, 3)
+                shake = self.rng.normal(0, 0.003, 3)
+                pose = look(
+                    moved, yaw + step * turn + shake[0], pitch + step * rise + shake[1], shake[2]
+                )
+                cameras.append(Camera(start.intrinsics, pose, self.size))
+            ends = (cameras[count // 2], cameras[-1])
+            if all(self._free(c.pose[:3, 3]) and self._score(c) > 0.3 for c in ends):
+                return cameras
+        return [start] * count
+
+    def _height(self) -> float:
+        kind = self.rng.random()
+        if kind < 0.22:
+            return float(self.rng.uniform(0.2, 0.6))  # a small robot
+        if kind < 0.45:
+            return float(self.rng.uniform(0.7, 1.3))  # a larger robot, someone sitting
+        limit = self.surfaces.scene.size[2] - 0.25
+        return float(min(self.rng.uniform(1.35, 1.85), limit))  # hand-held
+
+    def _place(self) -> NDArray[np.float64]:
+        x, y, _ = self.surfaces.scene.size
+        return np.array(
+            [self.rng.uniform(0.2, x - 0.2), self.rng.uniform(0.2, y - 0.2), self._height()]
+        )
+
+    def _anywhere(self) -> Camera | None:
+        place = self._place()
+        if not self._free(place):
+            return None
+        pitch = self.rng.normal(-0.2 if place[2] > 0.8 else 0.05, 0.15)
+        return self._camera(place, self.rng.uniform(-np.pi, np.pi), pitch)
+
+    def _aimed(self) -> Camera | None:
+        """A view of one thing, roughly centred; beds often along their length."""
+        weights = np.array([AIM[NAMES[thing.label]] for thing in self._targets])
+        thing = self._targets[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
+        low, high = np.array(thing.low), np.array(thing.high)
+        centre = (low + high) / 2
+        place = self._place()
+        if NAMES[thing.label] == "bed" and self.rng.random() < HEAD_ON:
+            place = self._at_the_foot(thing, centre, (high - low) / 2)
+        if not self._free(place):
+            return None
+        gap = centre - place
+        flat = float(np.hypot(gap[0], gap[1]))
+        if flat < 0.5:
+            return None
+        yaw = np.arctan2(gap[1], gap[0]) + self.rng.normal(0, 0.2)
+        pitch = np.arctan2(gap[2], flat) * self.rng.uniform(0.5, 1.1) + self.rng.normal(
+            -0.02, 0.06
+        )
+        return self._camera(place, yaw, float(np.clip(pitch, -0.75, 0.35)))
+
+    def _at_the_foot(
+        self, thing: Instance, centre: NDArray[np.float64], half: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
+        reach = abs(float(facing @ half[:2])) + self.rng.uniform(0.3, 2.0)
+        aside = self.rng.normal(0, 0.25) * np.array([-facing[1], facing[0]])
+        return np.array([*(centre[:2] + facing * reach + aside), self._height()])
+
+    def _camera(self, place: NDArray[np.float64], yaw: float, pitch: float) -> Camera:
+        roll = self.rng.normal(0, 0.02) if self.rng.random() < 0.9 else self.rng.normal(0, 0.12)
+        return Camera(
+            draw_lens(self.rng, self.size), look(place, yaw, pitch, float(roll)), self.size
+        )
+
+    def _free(self, place: NDArray[np.float64]) -> bool:
+        """Whether the place is in the room and nothing is close."""
+        x, y, z = self.surfaces.scene.size
+        if not (
+            0.15 < place[0] < x - 0.15 and 0.15 < place[1] < y - 0.15 and 0.1 < place[2] < z - 0.1
+        ):
+            return False
+        notch = self.surfaces.scene.notch
+        if notch is not None and place[0] > notch[0] - 0.15 and place[1] > notch[1] - 0.15:
+            return False
+        rays = np.concatenate(
+            [np.eye(3), -np.eye(3), [[1, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]]]
+        )
+        rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+        hits = self.surfaces.cast(
+            np.broadcast_to(place, rays.shape).astype(np.float32), rays.astype(np.float32)
+        )
+        near = hits.distance[hits.valid]
+        behind = (self.surfaces.scene.face[hits.triangle] * rays).sum(-1) > 0
+        inside = (behind & hits.valid).mean() > 0.4  # within a piece of furniture
+        return bool(not inside and (len(near) == 0 or near.min() > NEAREST))
+
+    def _score(self, camera: Camera) -> float:
+        """Above 1: far enough, and of several classes; measured on 24 × 18 rays."""
+        h, w = camera.size
+        grid = np.stack(np.meshgrid(np.linspace(0, w - 1, 24), np.linspace(0, h - 1, 18)), -1)
+        rays = camera.rays(grid.reshape(-1, 2).astype(np.float32))
+        hits = self.surfaces.cast(np.broadcast_to(camera.position, rays.shape), rays)
+        if hits.valid.mean() < 0.97:
+            return -1.0
+        depth = hits.distance[hits.valid]
+        if np.quantile(depth, 0.05) < 0.35 or np.median(depth) < 0.9:
+            return -0.5
+        share = (
+            np.bincount(self._labels[hits.triangle[hits.valid]], minlength=13) / hits.valid.sum()
+        )
+        kinds = int((share > 0.02).sum())
+        return float(kinds / 4.0 - max(share.max() - 0.65, 0) * 3)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes rendered rooms as the folder NYUD_MT, which the authors' tools and ours read.
+
+images/*.jpg, segmentation/*.png (0 unlabelled, class id + 1), depth/*.npy (float32, metres, 0
+unknown), normals/*.npy (float32, camera optical frame, zero unknown), edge/*.npy (uint8, 1 on
+outlines of things), gt_sets/{train,val,test}.txt with one name per line.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import DataError
+from mtinet_ros.scenes.classes import VOID
+from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes
+
+FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
+JPEG_QUALITY = 95
+
+
+def write_nyud(root: Path, target: Path) -> int:
+    """Convert a data set folder.
+
+    Args:
+        root: Written by `mtinet scenes`.
+        target: Folder to make or to complete; the lists of names are written last.
+
+    Returns:
+        Number of frames.
+
+    Raises:
+        DataError: `root` cannot be read or `target` cannot be written.
+    """
+    total = 0
+    try:
+        for name in FOLDERS:
+            (target / name).mkdir(parents=True, exist_ok=True)
+        for split in SPLITS:
+            names = _write_split(root, split, target)
+            draft = target / "gt_sets" / f".{split}.part"
+            draft.write_text("".join(f"{name}\n" for name in names))
+            os.replace(draft, target / "gt_sets" / f"{split}.txt")
+            total += len(names)
+    except OSError as error:
+        raise DataError(
+            f"{target} cannot be written: {error}; free some space and run again"
+        ) from error
+    return total
+
+
+def _write_split(root: Path, split: str, target: Path) -> list[str]:
+    """Write the frames of a split, none if it has no scene yet; returns their names."""
+    if not complete_scenes(root, split):
+        return []
+    data = SceneDataset(root, split)
+    names = []
+    for index in range(len(data)):
+        frame = data[index]
+        names.append(f"{frame.scene}_{index:05d}")
+        _write_frame(target, names[-1], frame)
+    return names
+
+
+def _write_frame(target: Path, name: str, frame: Frame) -> None:
+    labels = np.where(frame.classes == VOID, 0, frame.classes + 1).astype(np.uint8)
+    _write_image(target / "images" / f"{name}.jpg", np.ascontiguousarray(frame.rgb[..., ::-1]))
+    _write_image(target / "segmentation" / f"{name}.png", labels)
+    np.save(target / "depth" / f"{name}.npy", frame.depth)
+    np.save(target / "normals" / f"{name}.npy", frame.unit_normals())
+    np.save(target / "edge" / f"{name}.npy", outlines(frame.instance))
+
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    done, data = cv2.imencode(path.suffix, image, options)
+    if not done:
+        raise OSError(f"{path.name} could not be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def outlines(instance: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """1 where the right or lower neighbour is another thing, uint8 [H, W]."""
+    edge = np.zeros(instance.shape, np.uint8)
+    edge[:, :-1] |= instance[:, :-1] != instance[:, 1:]
+    edge[:-1] |= instance[:-1] != instance[1:]
+    return edge

@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Renders a data set of rooms on all cores: planned, resumable, the same bytes for the same seed.
+
+Every scene depends on (seed, number) alone: it does not matter which worker renders it, or when. A
+scene is written into a hidden folder and appears by one rename when it is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mtinet_ros import __version__
+from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.scenes.camera import Camera, Viewpoints
+from mtinet_ros.scenes.catalogue import Catalogue, credits_text
+from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
+from mtinet_ros.scenes.dataset import SPLITS
+from mtinet_ros.scenes.lighting import Lighting
+from mtinet_ros.scenes.render import Render, render
+from mtinet_ros.scenes.rooms import build_room
+from mtinet_ros.scenes.sensor import automatic_exposure, draw_sensor, expose
+from mtinet_ros.scenes.stock import ModelCache
+from mtinet_ros.scenes.surfaces import Surfaces
+
+FORMAT = "mtinet_ros.scenes"
+FORMAT_VERSION = 1
+STILLS, PATH = 12, 15
+"""Stills per scene, and frames of its video if it has one."""
+CYCLE = 13
+"""Of 13 scenes one is for val and one for test."""
+BYTES_PER_PIXEL = 13
+"""rgb 3, classes 1, instance 2, depth 4, normals 3."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bytes of a data set.
+
+    Attributes:
+        seed: Of everything.
+        height: Of the frames, pixels.
+        width: Of the frames, pixels.
+        furniture: Folder of the furniture libraries.
+        licences: Acceptable licences (SPDX).
+        stills: Stills per scene.
+        path: Frames of a video.
+    """
+
+    seed: int
+    height: int
+    width: int
+    furniture: str
+    licences: tuple[str, ...]
+    stills: int = STILLS
+    path: int = PATH
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigurationError: A size or count is out of range.
+        """
+        if not (32 <= self.height <= 2048 and 32 <= self.width <= 2048):
+            raise ConfigurationError(
+                f"size {self.width}x{self.height} is not possible; use 32 to 2048 pixels a side"
+            )
+        if self.seed < 0 or self.stills < 1 or self.path < 2:
+            raise ConfigurationError("seed must be 0 or more, stills 1 or more, path 2 or more")
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """One scene to render."""
+
+    number: int
+    split: str
+    stills: int
+    path: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"scene_{self.number:05d}"
+
+
+def plan_scenes(frames: int, settings: Settings) -> list[ScenePlan]:
+    """Whole scenes that make up at least `frames` frames; more only add scenes at the end."""
+    plans, total, number = [], 0, 0
+    while total < frames:
+        place, turn = number % CYCLE, number // CYCLE
+        split = {3: "val", 9: "test"}.get(place, "train")
+        video = turn % 3 == 0 if split != "train" else number % 8 == 0
+        plans.append(ScenePlan(number, split, settings.stills, settings.path if video else 0))
+        total += settings.stills + plans[-1].path
+        number += 1
+    return plans
+
+
+class Renderer:
+    """Renders scenes of one data set; one per worker, so that loaded models are kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the catalogue and deal its models to the splits."""
+        self.settings = settings
+        self.catalogue = Catalogue(Path(settings.furniture), settings.licences)
+        self._cache = ModelCache(self.catalogue)
+        self._models = {name: self.catalogue.split(name, settings.seed) for name in SPLITS}
+
+    def scene(self, plan: ScenePlan) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+        """Arrays and description of one scene, as they are stored (see docs/scenes.md)."""
+        rng = np.random.default_rng([self.settings.seed, plan.number])
+        scene, models = build_room(rng, self._models[plan.split], self._cache)
+        surfaces = Surfaces(scene)
+        lighting = Lighting(surfaces, rng)
+        size = (self.settings.height, self.settings.width)
+        views = Viewpoints(surfaces, rng, size)
+        cameras: list[Camera] = []
+        frames: list[tuple[np.ndarray, Render]] = []
+        for _ in range(plan.stills):
+            camera = views.still()
+            picture = render(camera, surfaces, lighting, rng)
+            gain = automatic_exposure(picture.radiance)
+            frames.append((expose(picture.radiance, draw_sensor(rng), gain, rng), picture))
+            cameras.append(camera)
+        sensor, gain = draw_sensor(rng), 0.0
+        for camera in views.path(plan.path) if plan.path else []:
+            picture = render(camera, surfaces, lighting, rng)
+            now = automatic_exposure(picture.radiance)
+            gain = now if gain == 0 else 0.9 * gain + 0.1 * now
+            frames.append((expose(picture.radiance, sensor, gain, rng), picture))
+            cameras.append(camera)
+        order = [(-1, -1)] * plan.stills + [(0, step) for step in range(plan.path)]
+        arrays: dict[str, np.ndarray] = {
+            "rgb": np.stack([image for image, _ in frames]),
+            "classes": np.stack([picture.classes for _, picture in frames]),
+            "instance": np.stack([picture.instance for _, picture in frames]),
+            "depth": np.stack([picture.depth for _, picture in frames]),
+            "normals": np.stack(
+                [np.rint(picture.normals * 127).astype(np.int8) for _, picture in frames]
+            ),
+            "intrinsics": np.array([camera.intrinsics for camera in cameras]),
+            "pose": np.stack([camera.pose for camera in cameras]),
+            "path": np.array(order, np.int32),
+        }
+        description: dict[str, object] = {
+            "scene": plan.name,
+            "split": plan.split,
+            "seed": self.settings.seed,
+            "kind": scene.kind,
+            "size": list(scene.size),
+            "instances": {
+                str(i + 1): {
+                    "class": NAMES[t.label],
+                    "name": t.name,
+                    "asset": t.asset,
+                    "low": [round(v, 4) for v in t.low],
+                    "high": [round(v, 4) for v in t.high],
+                    "yaw": round(t.yaw, 4),
+                }
+                for i, t in enumerate(scene.instances)
+            },
+            "assets": [
+                {"model": m.key, "creator": m.creator, "licence": m.licence} for m in models
+            ],
+        }
+        return arrays, description
+
+
+def write_scene(
+    root: Path, plan: ScenePlan, arrays: dict[str, np.ndarray], description: dict[str, object]
+) -> None:
+    """Store one scene; it appears under its name only when it is complete.
+
+    Raises:
+        DataError: The disk is full or cannot be written.
+    """
+    final = root / plan.split / plan.name
+    draft = root / plan.split / f".{plan.name}.part"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(draft / f"{name}.npy", np.ascontiguousarray(array))
+        (draft / "scene.json").write_text(json.dumps(description, indent=1))
+        os.replace(draft, final)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
+        raise DataError(
+            f"scene {final} could not be written: {reason}; finished scenes are kept, free some "
+            "space and run the same command again"
+        ) from error
+
+
+def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
+    """Create or continue a data set folder.
+
+    Returns:
+        The scenes that are still to be rendered.
+
+    Raises:
+        DataError: The folder holds something else, other settings, or the disk is too small.
+    """
+    if frames < 1:
+        raise ConfigurationError(f"{frames} frames cannot be rendered; ask for 1 or more")
+    catalogue = Catalogue(Path(settings.furniture), settings.licences)
+    plans = plan_scenes(frames, settings)
+    kept = {key: value for key, value in asdict(settings).items() if key != "furniture"}
+    kept["licences"] = list(settings.licences)
+    index_file = root / "index.json"
+    if index_file.exists():
+        old = json.loads(index_file.read_text())
+        if old.get("settings") != kept:
+            raise DataError(
+                f"{root} was begun with {old.get('settings')}, not {kept}: use the same options "
+                "to continue it, or another folder"
+            )
+    elif root.exists() and any(root.iterdir()):
+        raise DataError(f"{root} is not empty and holds no rendered rooms; choose another folder")
+    todo = [plan for plan in plans if not (root / plan.split / plan.name).exists()]
+    needed = sum(plan.stills + plan.path for plan in todo) * settings.height * settings.width
+    _check_space(root, needed * BYTES_PER_PIXEL)
+    for split in SPLITS:
+        (root / split).mkdir(parents=True, exist_ok=True)
+        for leftover in (root / split).glob(".*.part"):
+            shutil.rmtree(leftover)
+    everything = [model for models in catalogue.roles.values() for model in models]
+    _write_text(root / "CREDITS.md", credits_text(everything))
+    _write_text(
+        index_file,
+        json.dumps(
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "generator": f"mtinet_ros {__version__}",
+                "classes": list(NAMES),
+                "palette": [list(colour) for colour in PALETTE],
+                "void": VOID,
+                "size": [settings.height, settings.width],
+                "scenes": len(plans),
+                "frames": sum(plan.stills + plan.path for plan in plans),
+                "settings": kept,
+            },
+            indent=1,
+        ),
+    )
+    return todo
+
+
+def _check_space(root: Path, needed: int) -> None:
+    folder = root
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.02:
+        raise DataError(
+            f"{root} needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
+            "free some space, or render fewer or smaller frames"
+        )
+
+
+def _write_text(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(text)
+    os.replace(draft, path)
+
+
+_renderer: Renderer | None = None
+_root = Path()
+_parent = 0
+
+
+def _start_worker(settings: Settings, root: Path, parent: int) -> None:
+    global _renderer, _root, _parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+    _renderer, _root, _parent = Renderer(settings), root, parent
+
+
+def _work(plan: ScenePlan) -> int:
+    assert _renderer is not None
+    if os.getppid() != _parent:  # the parent was killed: nobody counts what is rendered here
+        os._exit(1)
+    arrays, description = _renderer.scene(plan)
+    write_scene(_root, plan, arrays, description)
+    return plan.stills + plan.path
+
+
+def produce(
+    root: Path,
+    plans: Iterable[ScenePlan],
+    settings: Settings,
+    *,
+    workers: int,
+    progress: Callable[[int], None] = lambda frames: None,
+) -> None:
+    """Render scenes into a prepared folder.
+
+    Args:
+        root: Prepared by `prepare`.
+        plans: What to render.
+        settings: As given to `prepare`.
+        workers: Processes; the result does not depend on it.
+        progress: Called with the number of frames of every finished scene.
+
+    Raises:
+        DataError: A scene could not be written. Finished scenes are kept.
+        KeyboardInterrupt: Ctrl-C; the workers are stopped and finished scenes are kept.
+    """
+    plans = list(plans)
+    if not plans:
+        return
+    if workers < 1:
+        raise ConfigurationError(f"{workers} workers cannot work; ask for 1 or more")
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(
+                f"another run is rendering into {root}; wait for it or stop it"
+            ) from error
+        _run_pool(root, plans, settings, workers, progress)
+
+
+def _run_pool(
+    root: Path,
+    plans: list[ScenePlan],
+    settings: Settings,
+    workers: int,
+    progress: Callable[[int], None],
+) -> None:
+    """Render in worker processes that end with this one, whatever happens."""
+    before = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(
+        min(workers, len(plans)),
+        multiprocessing.get_context("spawn"),
+        _start_worker,
+        (settings, root, os.getpid()),
+    ) as pool:
+        try:
+            for done in as_completed([pool.submit(_work, plan) for plan in plans]):
+                progress(done.result())
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - before:
+                worker.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise DataError(
+                    "a worker died, most likely for want of memory: run the same command again "
+                    "with fewer --workers; finished scenes are kept"
+                ) from error
+            raise

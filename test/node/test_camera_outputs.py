@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a camera publishes: the topics promised, only what is heard, all under one header."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from inference.tiny_model import tiny_card
+
+pytest.importorskip("rclpy")
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from std_msgs.msg import Header
+
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.node.camera_outputs import CameraOutputs
+from mtinet_ros.node.settings import OUTPUTS, CameraSettings
+from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.prediction import Prediction
+
+pytestmark = pytest.mark.ros
+
+H, W = 8, 10
+
+
+class Publisher:
+    """Stands in for rclpy's: counts listeners and keeps messages."""
+
+    def __init__(self, message_type: type[Any], qos: Any) -> None:
+        self.message_type, self.qos = message_type, qos
+        self.listeners = 0
+        self.messages: list[Any] = []
+
+    def get_subscription_count(self) -> int:
+        return self.listeners
+
+    def publish(self, message: Any) -> None:
+        assert isinstance(message, self.message_type)
+        self.messages.append(message)
+
+
+class Node:
+    """Stands in for the lifecycle node: no middleware is needed to see what is sent."""
+
+    def __init__(self) -> None:
+        self.publishers: dict[str, Publisher] = {}
+
+    def create_lifecycle_publisher(
+        self, message_type: type[Any], topic: str, qos: Any, **_: Any
+    ) -> Publisher:
+        return self.publishers.setdefault(topic, Publisher(message_type, qos))
+
+    def destroy_lifecycle_publisher(self, publisher: Publisher) -> None:
+        self.publishers = {t: p for t, p in self.publishers.items() if p is not publisher}
+
+
+def outputs(
+    *names: str, card: ModelCard | None = None, depth_encoding: str = "32FC1"
+) -> tuple[CameraOutputs, dict[str, Publisher]]:
+    settings = CameraSettings("front", "i", "", "raw", names or OUTPUTS, "auto", 0.0, 2)
+    node: Any = Node()
+    made = CameraOutputs(node, settings, card or tiny_card(), depth_encoding)
+    return made, node.publishers
+
+
+def prediction(camera: bool = True) -> Prediction:
+    random = np.random.default_rng(0)
+    depth = random.uniform(1, 4, (H, W)).astype(np.float32)
+    depth[0, 0] = np.nan
+    return Prediction(
+        image=random.integers(0, 256, (H, W, 3), np.uint8),
+        labels=random.integers(0, 5, (H, W)).astype(np.uint8),
+        depth=depth,
+        normals=np.tile(np.array([0, 0, -1], np.float32), (H, W, 1)),
+        camera=CameraModel.pinhole(W, H, 9.0, 9.0, 4.5, 3.5) if camera else None,
+    )
+
+
+ALL_TOPICS = {
+    "segmentation/image": ("Image", {"labels"}),
+    "segmentation/color": ("Image", {"labels"}),
+    "segmentation/overlay": ("Image", {"labels"}),
+    "segmentation/camera_info": ("CameraInfo", set()),
+    "depth/image": ("Image", {"depth"}),
+    "depth/camera_info": ("CameraInfo", set()),
+    "normals/image": ("Image", {"normals"}),
+    "normals/color": ("Image", {"normals"}),
+    "normals/camera_info": ("CameraInfo", set()),
+    "points": ("PointCloud2", {"labels", "depth", "normals"}),
+}
+
+
+def advertised(publishers: dict[str, Publisher]) -> set[str]:
+    return {t.removeprefix("~/front/") for t in publishers if "label_info" not in t}
+
+
+def test_the_topics_and_types_of_the_documentation() -> None:
+    _, publishers = outputs()
+    assert advertised(publishers) == set(ALL_TOPICS)
+    for name, (message_type, _) in ALL_TOPICS.items():
+        publisher = publishers[f"~/front/{name}"]
+        assert publisher.message_type.__name__ == message_type
+        assert publisher.qos.reliability == ReliabilityPolicy.RELIABLE
+        assert publisher.qos.depth == 1
+
+
+def test_only_what_was_chosen_and_what_the_model_can_do() -> None:
+    _, publishers = outputs("depth", "overlay")
+    assert advertised(publishers) == {"depth/image", "depth/camera_info", "segmentation/overlay"}
+    depth_only = replace(tiny_card(), tasks=("depth",), class_names=(), palette=())
+    _, publishers = outputs(card=depth_only)
+    assert advertised(publishers) == {"depth/image", "depth/camera_info", "points"}
+    without_depth = replace(tiny_card(), tasks=("normals",), class_names=(), palette=())
+    _, publishers = outputs(card=without_depth)
+    assert advertised(publishers) == {"normals/image", "normals/color", "normals/camera_info"}
+
+
+@pytest.mark.parametrize("topic", ALL_TOPICS)
+def test_an_output_nobody_hears_costs_nothing(topic: str) -> None:
+    made, publishers = outputs()
+    assert made.wanted() is None
+    made.publish(prediction(), Header())
+    assert not any(p.messages for p in publishers.values())
+    publishers[f"~/front/{topic}"].listeners = 1
+    assert made.wanted() == ALL_TOPICS[topic][1]
+    made.publish(prediction(), Header())
+    assert {t for t, p in publishers.items() if p.messages} == {f"~/front/{topic}"}
+
+
+def test_every_message_of_a_frame_has_the_header_of_its_image() -> None:
+    made, publishers = outputs()
+    for publisher in publishers.values():
+        publisher.listeners = 1
+    header = Header(frame_id="front_optical_frame")
+    header.stamp.sec = 7
+    made.publish(prediction(), header)
+    for name in ALL_TOPICS:
+        (message,) = publishers[f"~/front/{name}"].messages
+        assert message.header == header
+        if name != "points":
+            assert (message.height, message.width) == (H, W)
+    encodings = {
+        name: publishers[f"~/front/{name}"].messages[0].encoding
+        for name, (message_type, _) in ALL_TOPICS.items()
+        if message_type == "Image"
+    }
+    assert encodings == {
+        "segmentation/image": "mono8",
+        "segmentation/color": "rgb8",
+        "segmentation/overlay": "rgb8",
+        "depth/image": "32FC1",
+        "normals/image": "32FC3",
+        "normals/color": "rgb8",
+    }
+
+
+def test_a_listener_who_comes_in_mid_frame_hurts_nobody() -> None:
+    made, publishers = outputs()
+    for publisher in publishers.values():
+        publisher.listeners = 1
+    whole = prediction()
+    made.publish(Prediction(whole.image, depth=whole.depth, camera=whole.camera), Header())
+    sent = {t.removeprefix("~/front/") for t, p in publishers.items() if p.messages}
+    assert sent == {
+        "depth/image",
+        "depth/camera_info",
+        "segmentation/camera_info",
+        "normals/camera_info",
+    }
+
+
+def test_without_a_lens_there_is_no_camera_info_and_no_cloud() -> None:
+    made, publishers = outputs()
+    for publisher in publishers.values():
+        publisher.listeners = 1
+    made.publish(prediction(camera=False), Header())
+    silent = {t.removeprefix("~/front/") for t, p in publishers.items() if not p.messages}
+    assert {n for n in silent if "label_info" not in n} == {
+        n for n in ALL_TOPICS if n.endswith("camera_info") or n == "points"
+    }
+
+
+def test_depth_in_millimetres_on_request_and_at_any_time() -> None:
+    made, publishers = outputs("depth")
+    publishers["~/front/depth/image"].listeners = 1
+    made.depth_encoding = "16UC1"
+    made.publish(prediction(), Header())
+    (message,) = publishers["~/front/depth/image"].messages
+    assert message.encoding == "16UC1"
+    data = np.frombuffer(message.data, np.uint16).reshape(H, W)
+    depth = prediction().depth
+    assert depth is not None
+    assert data[0, 0] == 0
+    assert np.abs(data[1:] / 1000.0 - depth[1:]).max() <= 0.0005001
+
+
+def test_the_clouds_stride() -> None:
+    made, publishers = outputs("points")
+    publishers["~/front/points"].listeners = 1
+    made.publish(prediction(), Header())
+    made.points_stride = 3
+    made.publish(prediction(), Header())
+    sizes = [(m.height, m.width) for m in publishers["~/front/points"].messages]
+    assert sizes == [(4, 5), (3, 4)]
+
+
+def test_the_legend_is_latched_with_names_and_colours() -> None:
+    made, publishers = outputs("segmentation")
+    made.publish_legends()
+    publisher = publishers["~/front/segmentation/label_info_json"]
+    assert publisher.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    legend = json.loads(publisher.messages[0].data)
+    assert legend["void_id"] == 255
+    assert [c["name"] for c in legend["classes"]] == list(tiny_card().class_names)
+    assert [tuple(c["color"]) for c in legend["classes"]] == list(tiny_card().palette)
+    assert [c["id"] for c in legend["classes"]] == list(range(5))
+
+
+def test_destroyed_means_gone() -> None:
+    made, publishers = outputs()
+    assert publishers
+    made.destroy()
+    assert made.wanted() is None

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator reads on /diagnostics: the state, the reason, the numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("diagnostic_msgs")
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from mtinet_ros.node.diagnostics import CameraReport, EngineReport, camera_status, engine_status
+from mtinet_ros.perception.statistics import StreamSummary
+
+pytestmark = pytest.mark.ros
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+RUNNING = CameraReport(
+    name="front",
+    topic="/front/image_raw",
+    active=True,
+    heard=True,
+    summary=StreamSummary(30.0, 12.5, 0.040, 0.091, 0.02, {"newer frame came": 17}),
+    silence_timeout=5.0,
+    why_silent="",
+    stamp_age=0.03,
+    troubles=(),
+)
+SILENT = StreamSummary(0.0, 0.0, math.nan, math.nan, 7.0)
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+@pytest.mark.parametrize(
+    ("report", "level", "state", "message"),
+    [
+        (RUNNING, OK, "running", "12.5 Hz, 40 ms"),
+        (replace(RUNNING, heard=False), OK, "idle", "nobody listens"),
+        (replace(RUNNING, active=False, summary=SILENT), OK, "inactive", "not active"),
+        (
+            replace(RUNNING, summary=SILENT, why_silent="nobody publishes it"),
+            ERROR,
+            "silent",
+            "no image on /front/image_raw: nobody publishes it",
+        ),
+        (replace(RUNNING, stamp_age=-0.2), WARN, "clock skew", "0.200 s in the future"),
+        (replace(RUNNING, troubles=["image: is broken"]), WARN, "running", "image: is broken"),
+        # Nobody listening is no reason to hide a camera that is silent.
+        (replace(RUNNING, heard=False, summary=SILENT), ERROR, "silent", "no image"),
+    ],
+)
+def test_a_cameras_state(report: CameraReport, level: bytes, state: str, message: str) -> None:
+    status = camera_status("perception", report)
+    assert status.level == level
+    assert status.name == "perception: front"
+    assert values(status)["state"] == state
+    assert message in status.message
+
+
+def test_a_cameras_numbers() -> None:
+    shown = values(camera_status("perception", RUNNING))
+    assert shown["input rate [Hz]"] == "30.00"
+    assert shown["output rate [Hz]"] == "12.50"
+    assert shown["latency p50 [ms]"] == "40.00"
+    assert shown["latency p99 [ms]"] == "91.00"
+    assert shown["dropped: newer frame came"] == "17"
+    assert values(camera_status("p", replace(RUNNING, summary=SILENT)))["latency p50 [ms]"] == ""
+
+
+def test_the_engines_state() -> None:
+    report = EngineReport("ready", "", "indoor", "openvino", "CPU", "bf16")
+    assert engine_status("p", report, untrained=False).level == OK
+    untrained = engine_status("p", report, untrained=True)
+    assert untrained.level == WARN
+    assert "random" in untrained.message
+    loading = engine_status("p", EngineReport("loading", "40 %"), untrained=False)
+    assert (loading.level, loading.message) == (WARN, "loading: 40 %")
+    failed = engine_status("p", EngineReport("failed", "no driver"), untrained=True)
+    assert (failed.level, failed.message) == (ERROR, "failed: no driver")
+    assert values(engine_status("p", report, False))["backend"] == "openvino"

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real furniture, where Debian's sweethome3d-furniture is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mtinet_ros.scenes.catalogue import DEFAULT_FOLDER, Catalogue
+from mtinet_ros.scenes.classes import NAMES
+from mtinet_ros.scenes.roles import ROLES, role_of_model
+from mtinet_ros.scenes.rooms import KINDS, build_room
+from mtinet_ros.scenes.stock import ModelCache
+
+pytestmark = pytest.mark.skipif(
+    not any(DEFAULT_FOLDER.glob("*.sh3f")), reason="sweethome3d-furniture is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue(DEFAULT_FOLDER)
+
+
+@pytest.fixture(scope="module")
+def cache(catalogue: Catalogue) -> ModelCache:
+    return ModelCache(catalogue)
+
+
+def test_every_listed_model_exists(catalogue: Catalogue) -> None:
+    found = {(m.library, m.name) for models in catalogue.roles.values() for m in models}
+    assert set(role_of_model()) == found
+
+
+def test_every_role_has_a_class() -> None:
+    assert {label for label, _ in ROLES.values()} <= set(NAMES)
+
+
+def test_models_have_the_size_their_catalogue_says(catalogue: Catalogue) -> None:
+    for role in ("chair", "tv", "desk"):
+        model = catalogue.roles[role][0]
+        low, high = catalogue.load(model).bounds()
+        np.testing.assert_allclose(high - low, model.size, rtol=1e-4)
+        np.testing.assert_allclose([low[2], (low + high)[0]], [0, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_room_is_furnished(
+    catalogue: Catalogue, cache: ModelCache, kind: str
+) -> None:
+    models = catalogue.split("val", 0)
+    scene, used = build_room(np.random.default_rng(5), models, cache, kind)
+    assert used
+    assert {"wall", "floor", "ceiling"} <= {NAMES[thing.label] for thing in scene.instances}
+    x, y, z = scene.size
+    for thing in scene.instances:
+        if NAMES[thing.label] in ("bed", "sofa", "table", "furniture"):
+            assert -0.1 < thing.low[0] < thing.high[0] < x + 0.1
+            assert -0.1 < thing.low[1] < thing.high[1] < y + 0.1
+            assert thing.high[2] < z + 0.01
