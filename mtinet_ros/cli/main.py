@@ -18,6 +18,8 @@ from mtinet_ros.errors import MtinetError
 # name -> (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
+    "inspect": ("mtinet_ros.cli.inspect", "show all that an exported model says of itself"),
+    "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
     "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),
