@@ -79,7 +79,7 @@ def main() -> None:
             clock[index].append(time.perf_counter() - start)
             cpu[index].append(time.process_time() - cpu_start)
     print(f"{height}x{width}, batch {arguments.batch}, {arguments.rounds} rounds")
-    print(f"{'':44} {'clock ms':>9} {'x faster':>9} {'CPU ms':>9} {'x less':>9}")
+    print(f"{'':44} {'clock ms':>9} {'x faster':>9} {'CPU ms':>9} {'x less':>9} {'least':>9}")
     for index, (name, _) in enumerate(contestants):
         columns = []
         for seconds in (clock, cpu):
@@ -87,7 +87,7 @@ def main() -> None:
                 a / b for a, b in zip(seconds[0], seconds[index], strict=True)
             )
             columns.append(f"{statistics.median(seconds[index]) * 1e3:9.1f} {ratio:9.2f}")
-        print(f"{name:44} {' '.join(columns)}")
+        print(f"{name:44} {' '.join(columns)} {min(cpu[index]) * 1e3:9.1f}")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def trace(network: DeployNetwork, input_size: tuple[int, int]) -> onnx.ModelProt
 
 
 def _fix_shapes(model: onnx.ModelProto) -> None:
-    """Give every Reshape a constant shape, with -1 for the batch: nothing else is dynamic.
+    """Give every Reshape a constant shape: only the batch is dynamic, which 0 copies.
 
     The tracer computes shapes in the graph instead; TensorRT would do so at every run.
     """
@@ -71,7 +71,7 @@ def _fix_shapes(model: onnx.ModelProto) -> None:
     one, two = (_evaluate(model, [node.input[1] for node in reshapes], n) for n in (1, 2))
     for node, shape, of_two in zip(reshapes, one, two, strict=True):
         name = f"{node.name}_shape"
-        constant = np.where(shape == of_two, shape, -1)
+        constant = np.where(shape == of_two, shape, 0)
         model.graph.initializer.append(onnx.numpy_helper.from_array(constant, name))
         node.input[1] = name
     remove_unused(model.graph)

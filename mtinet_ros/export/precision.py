@@ -15,7 +15,7 @@ from mtinet_ros.errors import ExportError
 from mtinet_ros.export.accuracy import describe_excess, excess, measure_accuracy
 from mtinet_ros.export.graph_parts import parts
 from mtinet_ros.export.narrow_floats import FP16_MAX, emulate, narrow, narrowable_nodes
-from mtinet_ros.export.quantization import quantizable_nodes, quantize, widen
+from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
 from mtinet_ros.export.verification import run_onnxruntime
 
 # Pictures unlike those measured may reach further: what comes nearer to the limit stays wide.
@@ -127,7 +127,7 @@ def _int8(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> _Candidate:
     quantized = quantize(model, pictures)
 
     def convert(chosen: Collection[str]) -> onnx.ModelProto:
-        return widen(quantized, model, nodes - set(chosen))
+        return keep_quantized(quantized, model, chosen)
 
     # Without optimisations, ONNX Runtime computes Q/DQ literally: the graph imitates itself.
     return _Candidate(frozenset(nodes), convert, convert)

@@ -114,7 +114,7 @@ PRESETS: dict[str, Preset] = {
         normals_axes=_NYU_AXES,
         metres_per_unit=1.0,
         depth_range=(0.5, 10.0),
-        focal_length=589.9,
+        focal_length=589.8,
         attribution=("NYU Depth Dataset V2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012)",),
     ),
     # Pictures from the web: no depth, no known lens.

@@ -71,10 +71,13 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelPro
         return onnx.load(target)
 
 
-def widen(
+def keep_quantized(
     quantized: onnx.ModelProto, model: onnx.ModelProto, nodes: Collection[str]
 ) -> onnx.ModelProto:
-    """A copy of the quantised graph in which these convolutions read float again.
+    """A copy of the quantised graph in which these convolutions read int8, and nothing else does.
+
+    The quantizer also hands rounded values to whatever else reads the same tensor, such as the
+    residual sums, where errors add up; those read float again.
 
     Args:
         quantized: From `quantize`.
@@ -83,16 +86,14 @@ def widen(
     """
     quantized = copy.deepcopy(quantized)
     originals = {node.name: node for node in model.graph.node}
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    present = {tensor.name for tensor in quantized.graph.initializer}
     for node in quantized.graph.node:
-        if node.name in nodes:
+        if node.name in originals and node.name not in nodes:
             del node.input[:]
             node.input.extend(originals[node.name].input)
-            for name in node.input:
-                if name in weights and name not in present:
-                    quantized.graph.initializer.append(weights[name])
-                    present.add(name)
+    present = {tensor.name for tensor in quantized.graph.initializer}
+    quantized.graph.initializer.extend(
+        tensor for tensor in model.graph.initializer if tensor.name not in present
+    )
     remove_unused(quantized.graph)
     return quantized
 
