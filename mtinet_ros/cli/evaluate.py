@@ -38,7 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.inference import load_backend
     from mtinet_ros.perception.perceiver import Perceiver
     from mtinet_ros.perception.picture_file import write_whole
-    from mtinet_ros.scenes.classes import NAMES
     from mtinet_ros.training.evaluation import CheckpointPredictor, Predictor, evaluate
     from mtinet_ros.training.sample import open_samples
 
@@ -53,14 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
         predict = CheckpointPredictor(arguments.model)
     try:
         with tqdm(total=count, unit="frame") as bar:
-            report = evaluate(predict, source, range(count), len(NAMES), bar.update)
+            report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
     finally:
         if backend is not None:
             backend.close()
     print(f"{report.frames} frames of {arguments.data}, split {arguments.split}")
     for name, value in report.metrics.items():
         print(f"  {name:20} {value:8.4f}")
-    for name, iou in zip(NAMES, report.class_iou, strict=True):
+    for name, iou in zip(source.class_names, report.class_iou, strict=True):
         print(f"  IoU {name:16} {iou:8.4f}")
     if arguments.json:
         write_whole(arguments.json, (json.dumps(asdict(report), indent=2) + "\n").encode())

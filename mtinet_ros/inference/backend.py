@@ -20,6 +20,9 @@ OUTPUT_LAYOUT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "confidence": (np.dtype(np.uint8), ()),
 }
 
+# Task -> the output it becomes; other tasks have none.
+TASK_OUTPUTS = {"semseg": "labels", "depth": "depth", "normals": "normals"}
+
 Outputs = Mapping[str, NDArray[Any]]
 
 
@@ -133,6 +136,12 @@ def check_graph(
             raise ModelError(
                 f"{path}: {name} is {dtype_name} {list(shape)}, the model contract asks for "
                 f"{want_dtype} {list(want_shape)} (None: any)"
+            )
+    for task, output in TASK_OUTPUTS.items():
+        if (task in card.tasks) != (output in outputs):
+            raise ModelError(
+                f"{path}: its card and its graph disagree: tasks are {', '.join(card.tasks)}, "
+                f"outputs are {', '.join(outputs)} ({task} is the output {output})"
             )
     if "labels" in outputs and not card.class_names:
         raise ModelError(f"{path} has labels, but its card names no classes")

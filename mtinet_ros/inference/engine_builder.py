@@ -247,11 +247,11 @@ def _add_batch_profile(
 ) -> None:
     """One profile: batch (1, optimal, max). A model of fixed batch needs none."""
     image = network.get_input(0)
-    batch, *rest = tuple(image.shape)
-    if batch != -1:
+    shape = tuple(image.shape)
+    if shape[0] != -1:
         return
     profile = builder.create_optimization_profile()
-    sizes = [(n, *rest) for n in (1, request.optimal_batch, request.max_batch)]
+    sizes = [(n, *shape[1:]) for n in (1, request.optimal_batch, request.max_batch)]
     profile.set_shape(image.name, *sizes)
     if config.add_optimization_profile(profile) < 0:
         raise _failure(edition, f"take the batch profile {[size[0] for size in sizes]}")

@@ -63,7 +63,7 @@ BACKENDS: dict[str, BackendSpec] = {
         "mtinet_ros.inference.tensorrt_backend",
         "TensorRtBackend",
         ("tensorrt_rtx", "pycuda"),
-        "pip install 'mtinet_ros[tensorrt_rtx]'",
+        "pip install 'mtinet_ros[tensorrt-rtx]'",
         is_tensorrt=True,
     ),
     "openvino": BackendSpec(

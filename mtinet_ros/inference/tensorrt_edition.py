@@ -25,7 +25,7 @@ _INSTALL = {
         "`pip install 'mtinet_ros[tensorrt]'` brings it; on a Jetson JetPack 6.1 or newer has it "
         "for the system's Python (make the environment with --system-site-packages)"
     ),
-    "tensorrt_rtx": "`pip install 'mtinet_ros[tensorrt_rtx]'` brings it",
+    "tensorrt_rtx": "`pip install 'mtinet_ros[tensorrt-rtx]'` brings it",
 }
 
 # TensorRT's severities (INTERNAL_ERROR 0 … VERBOSE 4). INFO is for developers at this volume:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home until Iron
 from rclpy.exceptions import ParameterAlreadyDeclaredException
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
@@ -56,7 +57,9 @@ class AdaptiveSubscription:
         self._forced = self._read_override()
         self._reliability = self._forced or self._fitting_reliability()
         self._subscription = self._subscribe()
-        self._timer = node.create_timer(_POLLING_PERIOD, self._adapt)
+        # The steady clock: simulated time may stand still.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(_POLLING_PERIOD, self._adapt, clock=clock)
 
     def publishers(self) -> list[Any]:
         """Who publishes on the topic now, as TopicEndpointInfo (whose module moved in Lyrical)."""
@@ -73,7 +76,11 @@ class AdaptiveSubscription:
             f"{p.qos_profile.reliability.name.lower()})"
             for p in publishers
         )
-        return f"published by {names}; this node asks for {mine}"
+        return (
+            f"published by {names}; this node asks for {mine}. If they do send, images above "
+            "0.5 MB get lost on the way: give the driver the Fast DDS profile too "
+            "(docs/installation.md)"
+        )
 
     def destroy(self) -> None:
         """Stop listening."""

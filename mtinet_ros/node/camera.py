@@ -92,7 +92,6 @@ class Camera:
         self.statistics = StreamStatistics()
         self.outputs = CameraOutputs(node, settings, card, node_settings.depth_encoding)
         self._node = node
-        self._card = card
         self._complaints = complaints
         self._on_frame = on_frame
         self.image_topic, self._info_topic = image_and_info_topics(settings)

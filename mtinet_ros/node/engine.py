@@ -131,10 +131,14 @@ class Engine:
                 continue
             try:
                 item = camera.decode(frame)
-                perceiver.plan_fit((item.image.shape[0], item.image.shape[1]))
+                fit = perceiver.plan_fit((item.image.shape[0], item.image.shape[1]))
             except InputError as error:
                 camera.reject(error)
                 continue
+            if fit.is_stretched:
+                self._complaints.once(
+                    f"{name}: fit", "stretches the image, so that metric depth is approximate"
+                )
             decoded[camera] = item
             wanted |= needs
         if not decoded:

@@ -102,6 +102,21 @@ def guard_parameters(
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(check)
+    # Humble has no such callback: there rclpy itself refuses an integer for a double.
+    if hasattr(node, "add_pre_set_parameters_callback"):
+        node.add_pre_set_parameters_callback(_as_meant)
+
+
+def _as_meant(parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
+    """Take `ros2 param set … max_rate 5` for 5.0."""
+    result = []
+    for parameter in parameters:
+        spec = parameter_spec(parameter.name)
+        is_double = spec is not None and isinstance(spec.default, float)
+        if is_double and type(parameter.value) is int:
+            parameter = Parameter(parameter.name, value=float(parameter.value))
+        result.append(parameter)
+    return result
 
 
 def _declare(node: Node, name: str, spec: ParameterSpec) -> None:

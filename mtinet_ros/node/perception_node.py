@@ -112,6 +112,15 @@ class PerceptionNode(LifecycleNode):
                 f"the weights of {card.name} are random: its outputs show that everything runs, "
                 "and mean nothing"
             )
+        if settings.fit != card.fit:
+            self.get_logger().warning(
+                f"{card.name} was trained on images fitted by {card.fit}, and fit is "
+                f"{settings.fit}: it will see worse"
+            )
+        if "depth" in card.tasks and (card.focal_length is None or card.depth_kind != "metric"):
+            self.get_logger().warning(
+                f"{card.name} knows no focal length: its depth is up to scale with any lens"
+            )
         self._settings, self._card, self._model = settings, card, model
         try:
             for camera in settings.cameras:
@@ -164,10 +173,19 @@ class PerceptionNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
+    def configure_to_build(self) -> None:
+        """Configure without being asked, and finish once the model is loaded (`build_only`)."""
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            self._finish(1)
+
     def close(self) -> bool:
         """Give everything back before the process ends; returns whether the worker has ended."""
         self._stop_listening()
         return self._stop_engine(_EXIT_TIMEOUT)
+
+    def _finish(self, exit_status: int) -> None:
+        self.exit_status = exit_status
+        self.finished.set_result(None)
 
     def _start_engine(self) -> None:
         settings, card, model = self._settings, self._card, self._model
@@ -224,8 +242,7 @@ class PerceptionNode(LifecycleNode):
                 if self._is_active:
                     self.trigger_deactivate()
             if self._settings is not None and self._settings.build_only:
-                self.exit_status = 0 if error is None else 1
-                self.finished.set_result(None)
+                self._finish(0 if error is None else 1)
 
     def _report(self) -> None:
         """Publish diagnostics, and log a camera's silence once."""

@@ -74,12 +74,18 @@ def run(argv: Sequence[str]) -> int:
         room_logger.addHandler(_RosLogHandler(node.get_logger()))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        if node.get_parameter("build_only").value:
+            node.configure_to_build()
         executor.spin_until_future_complete(node.finished)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except MtinetError as error:
         get_logger("perception").fatal(str(error))
         return 1
+    except Exception:
+        if rclpy.ok():
+            raise
+        # A signal took the middleware away in the middle of a callback.
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -102,8 +102,8 @@ NODE_PARAMETERS: dict[str, ParameterSpec] = {
     ),
     "build_only": ParameterSpec(
         False,
-        "Load the model on configuration, building its engine if need be, and end the process "
-        "with status 0, or 1 if that failed",
+        "Load the model at once, building its engine if need be, and end the process with status "
+        "0, or 1 if that failed",
     ),
     "fit": ParameterSpec(
         "letterbox",

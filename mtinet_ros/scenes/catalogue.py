@@ -90,6 +90,7 @@ class Catalogue:
     def __init__(self, folder: Path, licences: Iterable[str] = LICENCES) -> None:
         """Read the catalogues, not yet the models."""
         self.folder = folder
+        self._archives: dict[str, zipfile.ZipFile] = {}
         allowed = set(licences)
         self.roles: dict[str, list[Model]] = {role: [] for role in ROLES}
         roles = role_of_model()
@@ -135,8 +136,10 @@ class Catalogue:
             DataError: The model is damaged or too detailed to be worth it.
         """
         try:
-            with zipfile.ZipFile(self.folder / f"{model.library}.sh3f") as archive:
-                mesh = read_obj(archive, model.path)
+            if model.library not in self._archives:  # kept open: their directories are long
+                path = self.folder / f"{model.library}.sh3f"
+                self._archives[model.library] = zipfile.ZipFile(path)
+            mesh = read_obj(self._archives[model.library], model.path)
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"furniture library {model.library} cannot be read: {error}"

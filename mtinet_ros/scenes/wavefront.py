@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 import zipfile
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -20,6 +20,19 @@ SMOOTH = np.cos(np.radians(40.0))
 """A vertex normal further than 40° from its triangle bends a flat surface and is not believed."""
 
 
+@dataclass
+class _Statements:
+    """The statements of an OBJ, sorted by keyword, before any number is read."""
+
+    vertices: list[str] = field(default_factory=list)
+    texels: list[str] = field(default_factory=list)
+    normals: list[str] = field(default_factory=list)
+    faces: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)  # material of every face
+    counts: list[tuple[int, int, int]] = field(default_factory=list)  # known before every face
+    libraries: list[str] = field(default_factory=list)
+
+
 def read_obj(archive: zipfile.ZipFile, path: str) -> Mesh:
     """Read one model.
 
@@ -31,77 +44,125 @@ def read_obj(archive: zipfile.ZipFile, path: str) -> Mesh:
         The mesh in the units and axes of the file; polygons are cut into triangles.
 
     Raises:
-        DataError: The file is missing or no valid OBJ, with the offending line.
+        DataError: The file is missing or no valid OBJ, with the offending statement.
     """
-    corners, texels, normals = [], [], []
-    faces: list[tuple[str, list[list[int]]]] = []
-    materials: dict[str, Material] = {}
-    current = ""
-    for number, line in enumerate(_lines(archive, path), start=1):
-        word, _, rest = line.strip().partition(" ")
-        try:
-            if word == "v":
-                corners.append([float(value) for value in rest.split()[:3]])
-            elif word == "vt":
-                texels.append([float(value) for value in rest.split()[:2]])
-            elif word == "vn":
-                normals.append([float(value) for value in rest.split()[:3]])
-            elif word == "f":
-                counts = (len(corners), len(texels), len(normals))
-                faces.append((current, [_corner(text, counts) for text in rest.split()]))
-            elif word == "usemtl":
-                current = rest.strip()
-            elif word == "mtllib":
-                library = posixpath.join(posixpath.dirname(path), rest.strip())
-                materials.update(read_mtl(archive, library))
-        except (ValueError, IndexError) as error:
-            raise DataError(
-                f"model {path}, line {number}: '{line.strip()}' is no OBJ ({error})"
-            ) from error
-    if not faces:
+    found = _sorted_statements(_lines(archive, path))
+    if not found.faces:
         raise DataError(f"model {path} holds no face: the file is empty or damaged")
-    names = sorted({name for name, _ in faces})
-    triangles, owner = [], []
-    for name, polygon in faces:
-        material = names.index(name)
-        for second, third in itertools.pairwise(polygon[1:]):
-            triangles.append((polygon[0], second, third))
-            owner.append(material)
-    if not triangles:
-        raise DataError(f"model {path} holds only points and lines, no surface")
-    index = np.array(triangles)
+    materials: dict[str, Material] = {}
+    for library in found.libraries:
+        materials.update(read_mtl(archive, posixpath.join(posixpath.dirname(path), library)))
+    names = sorted(set(found.owners))
+    owner = np.searchsorted(names, found.owners)
     try:
+        corners = _numbers(found.vertices, 3)
+        texels, normals = _numbers(found.texels, 2), _numbers(found.normals, 3)
+        index, face = _triangles(found)
         return _mesh(
-            index, corners, texels, normals, owner, [materials.get(n, Material()) for n in names]
+            index,
+            corners,
+            texels,
+            normals,
+            owner[face],
+            [materials.get(n, Material()) for n in names],
         )
     except (ValueError, IndexError) as error:
-        raise DataError(f"model {path} is damaged: {error}") from error
+        raise DataError(f"model {path} is no valid OBJ: {error}") from error
 
 
-def _corner(text: str, counts: tuple[int, int, int]) -> list[int]:
-    """Zero-based vertex, texel, normal of 'v/vt/vn'; −1 where absent; negative ones count back."""
-    found = [-1, -1, -1]
-    for place, value in enumerate(text.split("/")[:3]):
-        if value:
-            index = int(value)
-            index = index - 1 if index > 0 else counts[place] + index
-            if not 0 <= index < counts[place]:
-                raise IndexError(f"index {value} of {counts[place]}")
-            found[place] = index
-    if found[0] < 0:
-        raise ValueError("a corner without a vertex")
+def _sorted_statements(lines: list[str]) -> _Statements:
+    found, material = _Statements(), ""
+    plain = {"v ": found.vertices, "vt": found.texels, "vn": found.normals}
+    for line in map(str.strip, lines):
+        numbers = plain.get(line[:2])
+        if numbers is not None:
+            numbers.append(line[2:])
+            continue
+        word, _, rest = line.partition(" ")
+        if word == "f":
+            found.faces.append(rest)
+            found.owners.append(material)
+            found.counts.append((len(found.vertices), len(found.texels), len(found.normals)))
+        elif word == "usemtl":
+            material = rest.strip()
+        elif word == "mtllib":
+            found.libraries.append(rest.strip())
     return found
+
+
+def _numbers(statements: list[str], count: int) -> NDArray[np.float32]:
+    """The first `count` numbers of every statement, [S, count]."""
+    rows = [statement.split()[:count] for statement in statements]
+    try:
+        return np.array(rows, np.float64).reshape(len(rows), count).astype(np.float32)
+    except ValueError:
+        for statement, row in zip(statements, rows, strict=True):
+            if len(row) != count or not all(_is_number(word) for word in row):
+                raise ValueError(f"'{statement.strip()}' is not {count} numbers") from None
+        raise
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _triangles(found: _Statements) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Fans of all polygons.
+
+    Returns:
+        Zero-based vertex, texel and normal (−1 where absent) of every corner, [T, 3, 3]; the face
+        that each triangle belongs to, [T].
+    """
+    polygons = [statement.split() for statement in found.faces]
+    sides = np.array([len(polygon) for polygon in polygons])
+    text = " ".join(found.faces).replace("//", "/0/")
+    slashes, even = text.count("/"), "/ " not in f"{text} "
+    try:
+        if slashes == 0:
+            index = np.zeros((len(text.split()), 3), np.int64)
+            index[:, 0] = text.split()
+        elif slashes == 2 * sides.sum() and even:
+            index = np.array(text.replace("/", " ").split(), np.int64).reshape(-1, 3)
+        else:
+            words = [_padded(word) for polygon in polygons for word in polygon]
+            index = np.array("/".join(words).split("/"), np.int64).reshape(-1, 3)
+    except ValueError as error:
+        raise ValueError(f"a face names something that is no corner ({error})") from error
+    known = np.array(found.counts[-1:])
+    if "-" in text:  # counted back from what was known at that line
+        known = np.repeat(np.array(found.counts), sides, axis=0)
+    index = np.where(index > 0, index - 1, np.where(index < 0, known + index, -1))
+    if (index >= known).any() or (index < -1).any() or (index[:, 0] < 0).any():
+        raise IndexError("a face names a corner that does not exist")
+    fans = np.maximum(sides - 2, 0)
+    if not fans.sum():
+        raise ValueError("only points and lines, no surface")
+    face = np.repeat(np.arange(len(polygons)), fans)
+    step = np.arange(len(face)) - np.repeat(np.cumsum(fans) - fans, fans)
+    first = (np.cumsum(sides) - sides)[face]
+    corners = np.stack([first, first + step + 1, first + step + 2], axis=1)
+    return index[corners], face
+
+
+def _padded(word: str) -> str:
+    """'v', 'v/vt', 'v//vn' or 'v/vt/vn' with 0 for what is absent."""
+    parts = word.split("/")
+    return "/".join([part or "0" for part in parts] + ["0"] * (3 - len(parts)))
 
 
 def _mesh(
     index: NDArray[np.int64],
-    corners: list[list[float]],
-    texels: list[list[float]],
-    normals: list[list[float]],
-    owner: list[int],
+    corners: NDArray[np.float32],
+    texels: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    owner: NDArray[np.int64],
     materials: list[Material],
 ) -> Mesh:
-    points = np.array(corners, np.float32)[index[..., 0]]
+    points = corners[index[..., 0]]
     if not np.isfinite(points).all():
         raise ValueError("a vertex is not finite")
     flat = face_normals(points)
@@ -109,33 +170,33 @@ def _mesh(
     if not keep.any():
         raise ValueError("every triangle is degenerate")
     shading = np.repeat(flat[:, None], 3, axis=1)
-    if normals:
-        given = np.array(normals, np.float32)[index[..., 2]]
+    if len(normals):
+        given = normals[index[..., 2]]
         given /= np.maximum(np.linalg.norm(given, axis=-1, keepdims=True), 1e-12)
         believed = (np.abs((given * shading).sum(-1)) > SMOOTH) & (index[..., 2] >= 0)
         given *= np.sign((given * shading).sum(-1, keepdims=True))
         shading = np.where(believed[..., None], given, shading)
     uv = np.zeros((*index.shape[:2], 2), np.float32)
-    if texels:
-        uv = np.array(texels, np.float32)[index[..., 1]] * np.array([1, -1], np.float32)
+    if len(texels):
+        uv = texels[index[..., 1]] * np.array([1, -1], np.float32)
         uv[index[..., 1] < 0] = 0
     return Mesh(
         points[keep],
         uv[keep].astype(np.float32),
         shading[keep].astype(np.float32),
-        np.array(owner, np.int32)[keep],
+        owner.astype(np.int32)[keep],
         tuple(materials),
     )
 
 
 def read_mtl(archive: zipfile.ZipFile, path: str) -> dict[str, Material]:
     """Materials of an MTL file by name; a missing library gives none, as viewers do."""
-    if path not in archive.namelist():
+    if path not in archive.NameToInfo:
         return {}
     records: dict[str, dict[str, str]] = {}
     record: dict[str, str] = {}
-    for line in _lines(archive, path):
-        word, _, rest = line.strip().partition(" ")
+    for line in map(str.strip, _lines(archive, path)):
+        word, _, rest = line.partition(" ")
         if word == "newmtl":
             record = records.setdefault(rest.strip(), {})
         elif word:
@@ -168,7 +229,7 @@ def _material(archive: zipfile.ZipFile, folder: str, record: dict[str, str]) -> 
 
 def _texture(archive: zipfile.ZipFile, path: str) -> NDArray[np.uint8] | None:
     """Texture as sRGB, or None if the archive lacks it or OpenCV cannot read it."""
-    if path not in archive.namelist():
+    if path not in archive.NameToInfo:
         return None
     data = np.frombuffer(archive.read(path), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR)

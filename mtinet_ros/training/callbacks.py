@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from mtinet_ros.errors import DataError
@@ -58,17 +60,46 @@ class AveragedWeights(WeightAveraging):
         return network
 
 
+class Pause(Callback):
+    """Ends a run between two steps so that it can be continued: by the clock, or on SIGTERM."""
+
+    def __init__(self, last: Path, minutes: float) -> None:
+        """Save the state to `last`; stop after so many minutes (0: no limit)."""
+        self.last = last
+        self.seconds = minutes * 60 or float("inf")
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Stop if it is time."""
+        if time.monotonic() - self.started >= self.seconds:
+            trainer.should_stop = True
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save when Lightning stops for a SIGTERM: it does so between steps.
+
+        Not while validating, when averaged weights stand in for those in training.
+        """
+        if isinstance(exception, SIGTERMException) and not trainer.evaluating:
+            trainer.save_checkpoint(self.last, weights_only=False)
+
+
 class DeployableCheckpoints(Callback):
     """Writes the averaged network to `latest.safetensors` every few minutes and at the end."""
 
     def __init__(
-        self, folder: Path, minutes: float, averaged: AveragedWeights, metadata: dict[str, str]
+        self,
+        folder: Path,
+        minutes: float,
+        averaged: AveragedWeights,
+        describe: Callable[[int], dict[str, str]],
     ) -> None:
-        """`metadata` goes into the file's header, with the step."""
+        """`describe` gives the entries of the file's header for a number of steps."""
         self.path = folder / "latest.safetensors"
         self.seconds = minutes * 60
         self.averaged = averaged
-        self.metadata = metadata
+        self.describe = describe
         self.written = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -83,8 +114,8 @@ class DeployableCheckpoints(Callback):
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         self.written = time.monotonic()
         if trainer.is_global_zero:
-            step = {"training_steps": str(trainer.global_step)}
-            save_checkpoint(self.path, self.averaged.network(module), **self.metadata, **step)
+            header = self.describe(trainer.global_step)
+            save_checkpoint(self.path, self.averaged.network(module), **header)
 
 
 class Pictures(Callback):
@@ -113,6 +144,11 @@ class Pictures(Callback):
             read_photograph(path, samples.data.height, samples.data.width) for path in photographs
         ]
         self.drawn = float("-inf")
+        self.draw: dict[str, Callable[[Any], Picture]] = {
+            "semseg": partial(draw_labels, palette=samples.source.palette),
+            "depth": draw_depth,
+            "normals": draw_normals,
+        }
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Draw if it is time."""
@@ -132,7 +168,7 @@ class Pictures(Callback):
         for place in range(len(self.samples)):
             batch = self.samples[place]
             predicted, truth = self._predict(network, batch["image"]), []
-            for task, draw in _DRAW.items():
+            for task, draw in self.draw.items():
                 if task in batch:
                     truth.append(draw(_channels_last(batch[task])))
             image = self._photograph_of(place)
@@ -163,16 +199,9 @@ class Pictures(Callback):
         decoded = decode(raw, self.depth_encoding)
         return [
             draw(_channels_last(decoded[task][0].cpu()))
-            for task, draw in _DRAW.items()
+            for task, draw in self.draw.items()
             if task in decoded
         ]
-
-
-_DRAW: dict[str, Callable[[Any], Picture]] = {
-    "semseg": draw_labels,
-    "depth": draw_depth,
-    "normals": draw_normals,
-}
 
 
 def read_photograph(path: str, height: int, width: int) -> Picture:

@@ -164,6 +164,23 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class CardConfig:
+    """What the model card says that neither the data nor the network know.
+
+    Attributes:
+        name: Of the model.
+        license: SPDX expression for the weights.
+        attribution: Whom to credit besides the makers of the data.
+        depth_range: [min, max] in metres within which depth is meaningful.
+    """
+
+    name: str = "mtinet"
+    license: str = "NOASSERTION"
+    attribution: tuple[str, ...] = ()
+    depth_range: tuple[float, float] = (0.1, 10.0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run."""
 
@@ -172,6 +189,7 @@ class TrainConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    card: CardConfig = field(default_factory=CardConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
 

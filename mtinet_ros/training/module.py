@@ -83,7 +83,12 @@ class TrainingModule(LightningModule):
         """Log the metrics and start anew."""
         for task, metric in self.metrics.items():
             for name, value in metric.compute().items():  # type: ignore[operator]
-                self.log(f"val/{task}_{name}", value, prog_bar=name in ("miou", "delta1", "mean"))
+                self.log(
+                    f"val/{task}_{name}",
+                    value,
+                    prog_bar=name in ("miou", "delta1", "mean"),
+                    rank_zero_only=True,
+                )
             metric.reset()  # type: ignore[operator]
 
     def configure_optimizers(self) -> Any:

@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.classes import PALETTE
-
 Picture = NDArray[np.uint8]
 
 
@@ -23,10 +21,10 @@ def montage(rows: Sequence[Sequence[Picture]]) -> Picture:
     )
 
 
-def draw_labels(labels: NDArray[np.integer]) -> Picture:
+def draw_labels(labels: NDArray[np.integer], palette: Sequence[Sequence[int]]) -> Picture:
     """Class ids [H, W] in colours; ids beyond the palette (void) black."""
     table = np.zeros((256, 3), np.uint8)
-    table[: len(PALETTE)] = PALETTE
+    table[: len(palette)] = palette
     return table[labels.astype(np.uint8)]
 
 

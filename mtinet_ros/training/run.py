@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict
+import warnings
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,7 +20,8 @@ from torch.utils.data import DataLoader
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
-from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pictures
+from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pause, Pictures
+from mtinet_ros.training.card import describe
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
 from mtinet_ros.training.decode import DEPTH_ENCODINGS
 from mtinet_ros.training.loader import (
@@ -40,8 +42,8 @@ _PICTURED_FRAMES = 6
 _COUNTED_FRAMES = 500
 
 
-def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> Path:
-    """Train until `optimiser.max_steps`; pause after `max_minutes` or `max_steps` (0: no limit).
+def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
+    """Train until `optimiser.max_steps`; pause after `max_minutes` (0: no limit).
 
     Returns:
         The folder of the run; `latest.safetensors` in it is the averaged network, `last.ckpt` the
@@ -58,39 +60,44 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
     if run.threads:
         torch.set_num_threads(run.threads)
     seed_everything(run.seed, verbose=False)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
 
     network = build_network(config.network)
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_encoding)
     data = TrainingData(config)
+    check_data(network, data.training)
     class_weights = None
     if "semseg" in network.tasks:
         counts = count_classes(data.training, network.tasks["semseg"])
-        report_classes(counts)
+        report_classes(counts, data.training.class_names)
         if config.losses.class_balance:
             class_weights = balanced_class_weights(counts, config.losses.class_balance)
     module = TrainingModule(network, config, class_weights)
 
+    header = partial(describe, config, network, data.training)
     averaged = AveragedWeights(config.optimiser.average)
+    last = folder / "last.ckpt"
     callbacks: list[Callback] = [
         averaged,
+        Pause(last, max_minutes),
         ModelCheckpoint(
             folder, "last", train_time_interval=timedelta(minutes=run.save_minutes),
             save_top_k=1, enable_version_counter=False,
         ),
-        DeployableCheckpoints(folder, run.save_minutes, averaged, describe(config)),
+        DeployableCheckpoints(folder, run.save_minutes, averaged, header),
         Pictures(
             folder / "pictures", run.picture_minutes, averaged, data.pictured(), run.watch,
             config.network.depth_encoding,
         ),
     ]  # fmt: skip
-    if max_minutes:
-        callbacks.append(Timer(timedelta(minutes=max_minutes), verbose=False))
     trainer = Trainer(
         accelerator=run.accelerator,
         devices=run.devices or "auto",
         num_nodes=run.nodes,
         precision=choose_precision(run.precision),  # type: ignore[arg-type]
-        max_steps=min(max_steps or config.optimiser.max_steps, config.optimiser.max_steps),
+        max_steps=config.optimiser.max_steps,
         max_epochs=-1,
         gradient_clip_val=config.optimiser.clip or None,
         val_check_interval=run.validate_steps,
@@ -105,9 +112,8 @@ def train(config: TrainConfig, max_minutes: float = 0.0, max_steps: int = 0) -> 
         ],
         enable_model_summary=False,
     )
-    last = folder / "last.ckpt"
     trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
-    trainer.save_checkpoint(last)
+    trainer.save_checkpoint(last, weights_only=False)
     return folder
 
 
@@ -136,8 +142,11 @@ class TrainingData(LightningDataModule):
         return training_loader(samples, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Evenly spaced frames of the validation split."""
-        return validation_loader(self._fixed(self.config.data.validation_frames))
+        """Evenly spaced frames of the validation split, shared among the processes of a run."""
+        assert self.trainer is not None
+        fixed = self._fixed(self.config.data.validation_frames)
+        fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
+        return validation_loader(fixed)
 
     def pictured(self) -> FixedSamples:
         """The few validation frames that pictures show."""
@@ -180,6 +189,22 @@ def build_network(config: NetworkConfig) -> MTINet:
     return network
 
 
+def check_data(network: MTINet, source: SampleSource) -> None:
+    """Raise `ConfigurationError` unless the data have the ground truth the network needs."""
+    known = source[0].targets
+    for task in network.auxiliary_tasks:
+        if task not in known:
+            raise ConfigurationError(
+                f"network: the data have no ground truth for {task}; they have {', '.join(known)}."
+            )
+    classes = network.tasks.get("semseg", len(source.class_names))
+    if classes != len(source.class_names):
+        raise ConfigurationError(
+            f"network: semseg has {classes} channels, the data have {len(source.class_names)} "
+            "classes; the two must be equal."
+        )
+
+
 def choose_precision(precision: str) -> str:
     """Resolve "auto": bf16-mixed where the hardware multiplies bfloat16, else 32-true.
 
@@ -206,22 +231,13 @@ def count_classes(source: SampleSource, classes: int) -> Tensor:
     return counts
 
 
-def report_classes(counts: Tensor) -> None:
+def report_classes(counts: Tensor, names: Sequence[str]) -> None:
     """Log the class histogram: a class that never occurs is a mistake in the data."""
     shares = (100 * counts / counts.sum().clamp(min=1)).tolist()
-    _log.info("Pixels by class: %s", ", ".join(f"{i}: {s:.2f} %" for i, s in enumerate(shares)))
-    absent = [str(i) for i, s in enumerate(shares) if s == 0]
+    _log.info(
+        "Pixels by class: %s",
+        ", ".join(f"{n} {s:.2f} %" for n, s in zip(names, shares, strict=True)),
+    )
+    absent = [n for n, s in zip(names, shares, strict=True) if s == 0]
     if absent:
         _log.warning("No pixel of class %s in the training frames.", ", ".join(absent))
-
-
-def describe(config: TrainConfig) -> dict[str, str]:
-    """What a checkpoint's header says about the training, besides the architecture."""
-    data = config.data
-    return {
-        "depth_encoding": config.network.depth_encoding,
-        "focal_length": str(data.focal_length),
-        "height": str(data.height),
-        "width": str(data.width),
-        "training": json.dumps(asdict(config), sort_keys=True),
-    }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -72,7 +73,20 @@ class Sample:
 
 
 class SampleSource(Protocol):
-    """A data set: a length, and a sample for every index below it."""
+    """A data set: a length, and a sample for every index below it.
+
+    Attributes:
+        class_names: Of the semseg classes, by id.
+        palette: Their RGB colours.
+        attribution: Whom to credit for the data.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]: ...  # noqa: D102
+    @property
+    def attribution(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -96,9 +110,13 @@ class RoomSamples:
         Raises:
             DataError: The folder holds no such rooms.
         """
+        from mtinet_ros.scenes.classes import NAMES, PALETTE
         from mtinet_ros.scenes.dataset import SceneDataset
 
         self.rooms = SceneDataset(root, split)
+        self.class_names = NAMES
+        self.palette = PALETTE
+        self.attribution = _credits(Path(root) / "CREDITS.md")
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -118,6 +136,21 @@ class RoomSamples:
     def videos(self) -> list[list[int]]:
         """Camera paths."""
         return self.rooms.videos()
+
+
+def _credits(table: Path) -> tuple[str, ...]:
+    """One sentence per licence that asks for credit, from rows `| model | creator | licence |`."""
+    creators: dict[str, set[str]] = {}
+    if table.exists():
+        for row in table.read_text().splitlines()[1:]:
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            if len(cells) == 3 and cells[2].startswith("CC-"):
+                creators.setdefault(cells[2], set()).add(cells[1])
+    return tuple(
+        f"Furniture in rendered rooms: Sweet Home 3D libraries, by {', '.join(sorted(names))} "
+        f"({licence})"
+        for licence, names in sorted(creators.items())
+    )
 
 
 def open_samples(kind: str, root: str, split: str) -> SampleSource:

@@ -7,6 +7,7 @@ through casts, a dynamic batch, argmax, unit normals) and takes a millisecond to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from mtinet_ros.inference.backend import TASK_OUTPUTS
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 
 HEIGHT, WIDTH, CLASSES, CHANNELS = 32, 64, 5, 8
@@ -92,7 +94,9 @@ def write_tiny_model(
         depth_rank: 3 as the contract says, or 4 to leave the channel axis in.
         card_json: Text to store in place of the card's own; empty: no card at all.
     """
-    card = card or tiny_card()
+    if card is None:
+        tasks = tuple(task for task in tiny_card().tasks if TASK_OUTPUTS[task] in outputs)
+        card = replace(tiny_card(), tasks=tasks)
     half = card.precision == "fp16"
     int8 = card.precision == "int8"
     graph = _Graph(TensorProto.FLOAT16 if half else TensorProto.FLOAT)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from reference_weights import fill
+from network.reference_weights import fill
 from safetensors.torch import save_file
 from torch import Tensor
 

@@ -126,7 +126,7 @@ class Robot(Node):
         self._cameras: dict[str, Any] = {}
         self.listen("/diagnostics", DiagnosticArray)
 
-    def spin_until(self, done: Callable[[], bool], timeout: float = 20.0) -> bool:
+    def spin_until(self, done: Callable[[], bool], timeout: float = 60.0) -> bool:
         deadline = time.monotonic() + timeout
         while not done():
             if time.monotonic() > deadline:
@@ -141,7 +141,7 @@ class Robot(Node):
         return self.create_subscription(message_type, topic, self.messages[topic].append, qos)
 
     def call(
-        self, service_type: type[Any], service: str, request: Any, timeout: float = 30.0
+        self, service_type: type[Any], service: str, request: Any, timeout: float = 60.0
     ) -> Any:
         client: Any = self.create_client(service_type, service)
         try:
@@ -178,7 +178,7 @@ class Robot(Node):
                     return status
         return None
 
-    def reports(self, name: str, key: str, text: str, timeout: float = 20.0) -> bool:
+    def reports(self, name: str, key: str, text: str, timeout: float = 60.0) -> bool:
         """Wait until a status' value (or, with key `message`, its message) contains the text."""
 
         def seen() -> bool:
@@ -219,7 +219,7 @@ class Robot(Node):
         return header
 
     def show_until(
-        self, topic: str, show: Callable[[], Header], timeout: float = 30.0
+        self, topic: str, show: Callable[[], Header], timeout: float = 60.0
     ) -> tuple[Header, Any]:
         """Show pictures until one is answered on `topic`; returns its header and the answer."""
         shown: list[Header] = []

@@ -90,11 +90,21 @@ def test_a_model_that_cannot_run_deactivates_the_node_with_the_reason(
         assert robot.change_state("cleanup")
 
 
+def test_build_only_ends_with_the_result(
+    ros_domain: int, tiny_model: Path, tmp_path: Path
+) -> None:
+    wrong = write_tiny_model(tmp_path / "wrong.onnx", labels_type=TensorProto.INT64)
+    for model, status in ((tiny_model, 0), (wrong, 1), (tmp_path / "none.onnx", 1)):
+        with NodeProcess(f"model:={model}", "backend:=onnxruntime", "build_only:=true") as node:
+            assert node.wait(60.0) == status, node.text()
+            assert "Traceback" not in node.text()
+
+
 def test_a_missing_backend_is_refused_with_the_command_that_brings_it(
     robot: Robot, tiny_model: Path
 ) -> None:
     with NodeProcess(f"model:={tiny_model}", "backend:=tensorflow") as node:
-        assert node.wait(20.0) == 1
+        assert node.wait(60.0) == 1
         assert "choose from auto, " in node.text()
         assert "Traceback" not in node.text()
 
@@ -127,7 +137,7 @@ def test_parameters_are_refused_at_start_with_a_sentence(
         ("max_batch:=0", "from 1 to 64"),
     ):
         with NodeProcess(f"model:={tiny_model}", parameter) as node:
-            assert node.wait(20.0) == 1, parameter
+            assert node.wait(60.0) == 1, parameter
             assert sentence in node.text(), node.text()
             assert "Traceback" not in node.text()
 
@@ -152,3 +162,7 @@ def test_parameters_that_cannot_change_now_are_refused_with_what_to_do(
         ok, reason = robot.set_parameter("cameras", ["front"])
         assert not ok
         assert robot.set_parameter("camera.max_rate", 5.0) == (True, "")
+        assert robot.set_parameter("camera.max_rate", 5) == (True, ""), "5 is meant as 5.0"
+        ok, reason = robot.set_parameter("camera.max_rate", -5)
+        assert not ok
+        assert "Min: 0.0, Max: 1000.0" in reason

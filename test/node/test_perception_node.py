@@ -14,9 +14,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from builtin_interfaces.msg import Time
 from node.harness import BEST_EFFORT, NodeProcess, Robot, compressed
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
@@ -301,6 +303,24 @@ def test_max_rate_holds_from_the_next_frame(robot: Robot, tiny_model: Path) -> N
             robot.spin_for(0.05)
         answered = len(robot.messages[OUT + "segmentation/image"]) - answered
         assert 2 <= answered <= 7  # two seconds and a little at 2 Hz
+
+
+def test_simulated_time_may_stand_still(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "depth/image", Image)
+    clock = robot.create_publisher(Clock, "/clock", 10)
+    robot._stamp = 900
+
+    def show() -> Any:
+        clock.publish(Clock(clock=Time(sec=1_000)))
+        return robot.show(picture(), CAMERA, qos=BEST_EFFORT)
+
+    with started(robot, tiny_model, "use_sim_time:=true"):
+        robot.show_until(OUT + "depth/image", show)
+        assert robot.reports("camera", "age of last stamp [s]", "."), "measured in simulated time"
+        status = robot.status("camera")
+        assert status is not None
+        age = {v.key: v.value for v in status.values}["age of last stamp [s]"]
+        assert 0.0 < float(age) < 100.0
 
 
 def test_a_bag_that_loops_starts_afresh(robot: Robot, tiny_model: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from box_furniture import BOXES, write_library
+from scenes.box_furniture import BOXES, write_library
 
 from mtinet_ros.scenes.production import Settings, prepare, produce
 

@@ -4,35 +4,49 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import load_checkpoint
 from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.config import TrainConfig, load_config
 from mtinet_ros.training.loader import StepSampler
 from mtinet_ros.training.run import build_network, choose_precision, train
 
+ROOT = Path(__file__).parents[2]
 ROWS, COLUMNS = 48, 64
 
 
 def write_rooms(root: Path) -> None:
     """Rooms in the layout of `mtinet scenes`: a coloured wall at a random distance."""
     (root / "index.json").write_text(json.dumps({"format": "mtinet_ros.scenes"}))
+    rows = ["a | Bob | CC-BY-3.0", "b | Ann | CC-BY-3.0", "c | Cy | CC0-1.0"]
+    (root / "CREDITS.md").write_text("# Furniture\n" + "".join(f"| {row} |\n" for row in rows))
     random = np.random.default_rng(0)
     for split, frames in (("train", 6), ("val", 3)):
         folder = root / split / "scene_00000"
         folder.mkdir(parents=True)
+        # Validation frames are alike: a camera that stands still.
         labels = (
             random.integers(0, 13, (frames, 2, 2)).repeat(24, 1).repeat(32, 2).astype(np.uint8)
         )
+        if split == "val":
+            labels[:] = labels[0]
         image = np.stack([labels * 19, 255 - labels * 17, labels * 7], -1)
         normals = np.zeros((frames, ROWS, COLUMNS, 3), np.int8)
         normals[..., 2] = -127
@@ -60,8 +74,10 @@ def rooms(tmp_path_factory) -> Path:
     return root
 
 
-def configuration(rooms: Path, output: Path, steps: int) -> TrainConfig:
-    shipped = Path(__file__).parents[2] / "config" / "train" / "rooms.yaml"
+def configuration(
+    rooms: Path, output: Path, steps: int, overrides: Sequence[str] = ()
+) -> TrainConfig:
+    shipped = ROOT / "config" / "train" / "rooms.yaml"
     return load_config(
         shipped,
         [
@@ -79,21 +95,66 @@ def configuration(rooms: Path, output: Path, steps: int) -> TrainConfig:
             "run.log_steps=1",
             "run.accelerator=cpu",
             "run.precision=32-true",
+            *overrides,
         ],
     )
 
 
-def test_a_run_cut_off_and_resumed_equals_one_that_was_not(rooms, tmp_path):
-    whole = train(configuration(rooms, tmp_path / "whole", 3))
-    cut = configuration(rooms, tmp_path / "cut", 3)
-    # As if the process had ended after step 2: same configuration, stopped by a limit on steps.
-    train(cut, max_steps=2)
-    resumed = train(cut)
-    one, two = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, resumed))
-    assert one["global_step"] == two["global_step"] == 3
-    for part in ("state_dict", "current_model_state"):
-        for key, value in one[part].items():
-            assert torch.equal(value, two[part][key]), (part, key)
+def same_state(one: Path, two: Path) -> bool:
+    """Weights, averaged weights and optimiser of two runs agree bit by bit."""
+    states = [torch.load(folder / "last.ckpt", weights_only=True) for folder in (one, two)]
+    weights = [
+        {**s["state_dict"], **{f"current.{k}": v for k, v in s["current_model_state"].items()}}
+        for s in states
+    ]
+    moments = [s["optimizer_states"][0]["state"] for s in states]
+    return (
+        states[0]["global_step"] == states[1]["global_step"]
+        and all(torch.equal(v, weights[1][k]) for k, v in weights[0].items())
+        and all(
+            torch.equal(v, moments[1][parameter][k])
+            for parameter, values in moments[0].items()
+            for k, v in values.items()
+        )
+    )
+
+
+def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
+    whole = train(configuration(rooms, tmp_path / "whole", 2))
+    paused = configuration(rooms, tmp_path / "paused", 2)
+    folder = train(paused, max_minutes=1e-6)
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 1
+    assert not same_state(whole, folder)
+    train(paused)
+    assert same_state(whole, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_continues_as_if_it_had_not_been(how, rooms, tmp_path):
+    whole = train(configuration(rooms, tmp_path / "whole", 6))
+    config = configuration(rooms, tmp_path / "killed", 6)
+    description = tmp_path / "killed.yaml"
+    entries = dataclasses.asdict(config)
+    # Saved after every step if it is to be killed outright, else only for the signal.
+    entries["run"]["save_minutes"] = 1e-6 if how == signal.SIGKILL else 60
+    description.write_text(yaml.safe_dump(json.loads(json.dumps(entries))))
+    log = (tmp_path / "log").open("w")
+    command = [sys.executable, "-m", "mtinet_ros.cli.main", "train", str(description)]
+    folder = tmp_path / "killed"
+    with subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT) as process:
+        # The first picture is drawn after the first step.
+        while process.poll() is None and not list((folder / "pictures").glob("*.png")):
+            time.sleep(0.05)
+        while how == signal.SIGKILL and process.poll() is None:
+            if (folder / "last.ckpt").exists():
+                break
+            time.sleep(0.05)
+        process.send_signal(how)
+    step = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
+    assert 1 <= step < 6
+    train(config)
+    assert same_state(whole, folder)
 
 
 def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
@@ -101,7 +162,13 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     network = load_checkpoint(folder / "latest.safetensors")
     assert network.tasks == {"semseg": 13, "normals": 3, "depth": 1}
     header = read_metadata(folder / "latest.safetensors")
-    assert header["training_steps"] == "2"
+    card = ModelCard.from_json(header[METADATA_KEY])
+    assert (card.name, card.input_size, card.focal_length) == ("mtinet_indoor", (32, 64), 210)
+    assert card.class_names[:2] == ("wall", "floor")
+    assert card.training["steps"] == 2
+    assert any("by Ann, Bob (CC-BY-3.0)" in credit for credit in card.attribution)
+    assert str(tmp_path) not in header[METADATA_KEY]
+    assert str(rooms) not in header[METADATA_KEY]
     assert (header["depth_encoding"], header["focal_length"]) == ("log_metres", "210.0")
     assert list((folder / "pictures").glob("*.png"))
     assert list((folder / "tensorboard").glob("events*"))
@@ -136,6 +203,21 @@ def test_missing_data_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "fragment"),
+    [
+        (["network.tasks={semseg: 40}"], "40 channels, the data have 13"),
+        (
+            ["network.tasks={sal: 1}", "losses.terms={sal: {balanced_bce: 1}}"],
+            "no ground truth for sal; they have semseg, depth, normals",
+        ),
+    ],
+)
+def test_tasks_that_the_data_do_not_have_are_refused(overrides, fragment, rooms, tmp_path):
+    with pytest.raises(ConfigurationError, match=fragment):
+        train(configuration(rooms, tmp_path, 1, overrides))
+
+
+@pytest.mark.parametrize(
     ("override", "fragment"),
     [
         ("network.depth_encoding=inverse", "one of metres, log_metres"),
@@ -143,7 +225,7 @@ def test_missing_data_are_named(tmp_path):
     ],
 )
 def test_impossible_starts_are_refused(override, fragment):
-    shipped = Path(__file__).parents[2] / "config" / "train" / "rooms.yaml"
+    shipped = ROOT / "config" / "train" / "rooms.yaml"
     with pytest.raises(ConfigurationError, match=fragment):
         build_network(load_config(shipped, [override]).network)
 

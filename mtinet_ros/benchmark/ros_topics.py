@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ROS ends of a frame's way, for timing: real messages, real publishers, no network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ENCODINGS = {"labels": "mono8", "depth": "32FC1", "normals": "32FC3", "confidence": "mono8"}
+
+
+class RosTopics:
+    """Real messages and publishers, without listeners, on no network."""
+
+    def __init__(self, publish: dict[str, Callable[[Any], None]]) -> None:
+        """Use these publishers, by output."""
+        from mtinet_ros.node.image_message import decode_image
+
+        self.decode = decode_image
+        self._publish = publish
+
+    def camera_message(self, frame: NDArray[np.uint8]) -> Any:
+        """A bgr8 Image, what most camera drivers send."""
+        return self._message(frame, "bgr8")
+
+    def publish(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Make a message of each output and publish it."""
+        for name, array in arrays.items():
+            self._publish[name](self._message(array, _ENCODINGS[name]))
+
+    def _message(self, array: NDArray[Any], encoding: str) -> Any:
+        from std_msgs.msg import Header
+
+        from mtinet_ros.node.image_message import encode_image
+
+        return encode_image(array, encoding, Header())
+
+
+@contextmanager
+def open_ros_topics(outputs: tuple[str, ...]) -> Iterator[RosTopics | None]:
+    """Publishers in a ROS context of their own; None where there is no ROS."""
+    # Nothing of this shall be seen by, or wait for, anybody else.
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
+    try:
+        import rclpy
+        from sensor_msgs.msg import Image
+    except ImportError:
+        yield None
+        return
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    try:
+        node = rclpy.create_node("mtinet_benchmark", context=context)
+        yield RosTopics(
+            {name: node.create_publisher(Image, f"~/{name}", 1).publish for name in outputs}
+        )
+        node.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One backend, timed: `python -m mtinet_ros.benchmark.stages REQUEST` prints a result, both JSON.
+
+A process per backend, so that its memory is its own and no runtime's threads disturb another's.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.benchmark.ros_topics import RosTopics, open_ros_topics
+from mtinet_ros.errors import MtinetError
+from mtinet_ros.inference import Backend, EngineSettings, load_backend
+from mtinet_ros.perception.depth import valid_depth
+from mtinet_ros.perception.perceiver import Perceiver
+
+if TYPE_CHECKING:
+    from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
+
+STAGES = ("decode", "fit", "h2d", "compute", "d2h", "un-fit", "publish")
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to time.
+
+    Attributes:
+        model: ONNX file.
+        backend: Name of a backend, not `auto`.
+        batch: Images per run.
+        frames: Runs to time.
+        camera_size: (height, width) of the camera images.
+        device_id: CUDA device.
+        engine_cache_dir: As for `EngineSettings`.
+    """
+
+    model: str
+    backend: str
+    batch: int
+    frames: int
+    camera_size: tuple[int, int]
+    device_id: int
+    engine_cache_dir: str
+
+
+class Stopwatch:
+    """Collects seconds by stage."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.seconds: dict[str, list[float]] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        begun = time.perf_counter()
+        yield
+        self.add(name, time.perf_counter() - begun)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Note a time that was taken elsewhere."""
+        self.seconds.setdefault(name, []).append(seconds)
+
+
+def measure(request: Request) -> dict[str, Any]:
+    """Time one backend along a frame's way, in this process.
+
+    Returns:
+        `backend`, `device`, `stages` (name -> p50, p90, p99 in milliseconds per batch),
+        `images_per_second`, `peak_rss_mb`, and `device_memory_mb` where there is a GPU.
+
+    Raises:
+        MtinetError: The model or the backend cannot be used.
+    """
+    height, width = request.camera_size
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    with ExitStack() as stack:
+        backend = load_backend(
+            request.model,
+            request.backend,
+            request.batch,
+            device_id=request.device_id,
+            engine=EngineSettings(cache_dir=request.engine_cache_dir),
+        )
+        stack.callback(backend.close)
+        ros = stack.enter_context(open_ros_topics(backend.output_names))
+        perceiver = Perceiver(backend)
+        watch = Stopwatch()
+        for index in range(_WARM_UP + request.frames):
+            if index == _WARM_UP:
+                watch.seconds.clear()
+            _time_one(watch, backend, perceiver, frame, min(request.batch, backend.max_batch), ros)
+        images = [frame] * min(request.batch, backend.max_batch)
+        begun = time.perf_counter()
+        for _ in range(request.frames):
+            perceiver.perceive(images, [None] * len(images))
+        rate = request.frames * len(images) / (time.perf_counter() - begun)
+        result = {
+            "backend": backend.name,
+            "device": backend.device,
+            "batch": len(images),
+            "stages": {name: _percentiles(times) for name, times in watch.seconds.items()},
+            "images_per_second": round(rate, 2),
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        }
+        if _is_on_gpu(backend):
+            result["device_memory_mb"] = round(backend.device_memory_used() / 2**20, 1)
+    return result
+
+
+def _time_one(
+    watch: Stopwatch,
+    backend: Backend,
+    perceiver: Perceiver,
+    frame: NDArray[np.uint8],
+    batch: int,
+    ros: RosTopics | None,
+) -> None:
+    """The node's work for one batch, as `Perceiver.perceive` and the node do it."""
+    height, width = backend.card.input_size
+    network_images = np.empty((batch, height, width, 3), np.uint8)
+    images = [frame] * batch
+    if ros is not None:
+        message = ros.camera_message(frame)
+        with watch.stage("decode"):
+            images = [ros.decode(message) for _ in range(batch)]
+    with watch.stage("fit"):
+        for slot, image in enumerate(images):
+            fit = perceiver.plan_fit((image.shape[0], image.shape[1]))
+            fit.apply(image, network_images[slot], backend.card.pad_color)
+    if _is_on_gpu(backend):
+        for name, seconds in backend.measure_stages(network_images).items():
+            watch.add(name, seconds)
+        outputs = backend.infer(network_images, backend.output_names)
+    else:
+        with watch.stage("compute"):
+            outputs = backend.infer(network_images, backend.output_names)
+    predictions: list[dict[str, NDArray[Any]]] = []
+    with watch.stage("un-fit"):
+        for slot in range(batch):
+            arrays = {name: fit.crop(array[slot]) for name, array in outputs.items()}
+            if "depth" in arrays:
+                arrays["depth"] = valid_depth(arrays["depth"], None, backend.card.depth_range)
+            predictions.append(arrays)
+    if ros is not None:
+        with watch.stage("publish"):
+            for arrays in predictions:
+                ros.publish(arrays)
+
+
+def _is_on_gpu(backend: Backend) -> TypeGuard[TensorRtBackend]:
+    return backend.name.startswith("tensorrt")
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    values = np.percentile(seconds, (50, 90, 99)) * 1e3
+    return dict(zip(("p50", "p90", "p99"), (round(float(v), 3) for v in values), strict=True))
+
+
+def main() -> int:
+    """Serve the one request on the command line."""
+    record = json.loads(sys.argv[1])
+    record["camera_size"] = tuple(record["camera_size"])
+    try:
+        print(json.dumps(measure(Request(**record))))
+    except MtinetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

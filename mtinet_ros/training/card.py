@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint says of itself: how to read its outputs, and its model card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.network import MTINet
+from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.sample import SampleSource
+
+_EXPORTED_TASKS = ("semseg", "normals", "depth")
+
+
+def describe(
+    config: TrainConfig, network: MTINet, source: SampleSource, steps: int
+) -> dict[str, str]:
+    """Header of a checkpoint.
+
+    Args:
+        config: The run.
+        network: What was trained.
+        source: What it was trained on.
+        steps: How long.
+
+    Returns:
+        Text by key: the size, focal length and encoding of depth it was trained with, and its
+        model card. Nothing in it tells of the machine or its folders.
+    """
+    data = config.data
+    settings = {key: value for key, value in asdict(config).items() if key not in ("run", "card")}
+    settings["data"].pop("root")
+    settings["network"].pop("initial")
+    has_classes = "semseg" in network.tasks
+    card = ModelCard(
+        name=config.card.name,
+        tasks=tuple(task for task in network.tasks if task in _EXPORTED_TASKS),
+        input_size=(data.height, data.width),
+        class_names=source.class_names if has_classes else (),
+        palette=source.palette if has_classes else (),
+        depth_range=config.card.depth_range if "depth" in network.tasks else None,
+        focal_length=data.focal_length if "depth" in network.tasks else None,
+        training={"steps": steps, "frames": len(source), "settings": settings},
+        license=config.card.license,
+        attribution=(*source.attribution, *config.card.attribution),
+    )
+    return {
+        "depth_encoding": config.network.depth_encoding,
+        "focal_length": str(data.focal_length),
+        "height": str(data.height),
+        "width": str(data.width),
+        METADATA_KEY: card.to_json(),
+    }

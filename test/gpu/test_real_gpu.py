@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What only a real GPU can show. Runs with `make verify-gpu`; skipped elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtinet_ros.errors import BackendError
+from mtinet_ros.inference import load_backend
+
+MODEL = Path(os.environ.get("MTINET_GPU_MODEL", ""))
+MEBIBYTE = 2**20
+
+pytestmark = pytest.mark.skipif(
+    not MODEL.name, reason="needs an NVIDIA GPU: `make verify-gpu` sets MTINET_GPU_MODEL"
+)
+
+
+@pytest.fixture(params=["tensorrt", "tensorrt_rtx"])
+def name(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    pytest.importorskip(value)
+    return value
+
+
+@pytest.fixture
+def backend(name: str) -> Iterator[Any]:
+    loaded = load_backend(MODEL, name)
+    yield loaded
+    loaded.close()
+
+
+def images(backend: Any, batch: int) -> np.ndarray:
+    height, width = backend.card.input_size
+    return np.random.default_rng(1).integers(0, 256, (batch, height, width, 3), np.uint8)
+
+
+def test_answers_as_onnx_runtime_does(backend: Any) -> None:
+    batch = images(backend, min(2, backend.max_batch))
+    yardstick = load_backend(MODEL, "onnxruntime")
+    expected = yardstick.infer(batch, yardstick.output_names)
+    outputs = backend.infer(batch, backend.output_names)
+    # TensorRT computes fp32 in TF32 where the GPU has it: 10 bits of mantissa.
+    if "labels" in outputs:
+        assert np.mean(outputs["labels"] == expected["labels"]) > 0.98
+    if "depth" in outputs:
+        error = np.abs(outputs["depth"] - expected["depth"]) / np.abs(expected["depth"])
+        assert np.median(error) < 0.01
+    if "normals" in outputs:
+        cosine = np.sum(outputs["normals"] * expected["normals"], axis=-1).clip(-1, 1)
+        assert np.degrees(np.median(np.arccos(cosine))) < 1.0
+
+
+def test_a_thousand_frames_take_no_more_gpu_memory(backend: Any) -> None:
+    batch = images(backend, 1)
+    for _ in range(10):
+        backend.infer(batch, backend.output_names)
+    before = backend.device_memory_used()
+    for _ in range(1000):
+        backend.infer(batch, backend.output_names)
+    assert abs(backend.device_memory_used() - before) < MEBIBYTE
+
+
+def test_loading_and_closing_gives_all_memory_back(name: str) -> None:
+    used = []
+    for _ in range(6):
+        backend: Any = load_backend(MODEL, name)
+        used.append(backend.device_memory_used())
+        backend.close()
+    assert used[-1] - used[1] < 8 * MEBIBYTE
+
+
+def test_the_thread_sleeps_while_the_gpu_works(backend: Any) -> None:
+    batch = images(backend, backend.max_batch)
+    backend.infer(batch, backend.output_names)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(50):
+        backend.infer(batch, backend.output_names)
+    assert time.process_time() - cpu < 0.8 * (time.perf_counter() - wall)
+
+
+def test_torch_beside_it_goes_on_working(backend: Any) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    ones = torch.ones(1000, device="cuda")
+    backend.infer(images(backend, 1), backend.output_names)
+    assert float(ones.sum()) == 1000.0
+    backend.close()
+    assert float((ones * 2).sum()) == 2000.0
+
+
+def test_a_full_gpu_is_a_sentence_and_the_next_try_works(name: str) -> None:
+    from pycuda import driver
+
+    load_backend(MODEL, name).close()  # so that its engine is there
+    driver.init()
+    context = driver.Device(0).retain_primary_context()
+    context.push()
+    free, _ = driver.mem_get_info()
+    hog = driver.mem_alloc(free - 16 * MEBIBYTE)
+    try:
+        with pytest.raises(BackendError, match="out of memory"):
+            load_backend(MODEL, name)
+    finally:
+        hog.free()
+        context.detach()
+    load_backend(MODEL, name).close()
