@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times models side by side in one run, one after the other in turn, so that a busy machine is fair.
+"""Times models side by side in one run, taking turns, so that a busy machine is fair to all.
 
     python benchmarks/compare_models.py plain.onnx rewritten.onnx --backends openvino onnxruntime
     python benchmarks/compare_models.py model.onnx --pytorch weights.safetensors
 
-The first contestant is the yardstick. Reported are the median time of each, and the median over
-all rounds of the ratio to the yardstick in the same round: the ratio holds on a busy machine where
-the time does not.
+The first contestant is the yardstick. Reported are medians of the time on the clock and of the CPU
+time of all threads, and the medians over all rounds of their ratios to the yardstick in the same
+round. On a busy machine the clock says little, the ratio of CPU times most.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ Contestant = tuple[str, Callable[[], object]]
 
 
 def onnx_contestant(path: Path, backend_name: str, images: np.ndarray) -> Contestant:
+    """An exported model with all its outputs."""
     backend = load_backend(path, backend_name, max_batch=len(images))
     return f"{path.name} {backend_name}", lambda: backend.infer(images, backend.output_names)
 
@@ -50,6 +51,7 @@ def pytorch_contestant(weights: Path, images: np.ndarray) -> Contestant:
 
 
 def main() -> None:
+    """Parse, take turns, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--backends", nargs="+", default=["openvino", "onnxruntime"])
@@ -68,20 +70,24 @@ def main() -> None:
         contestants += [onnx_contestant(path, backend, images) for path in arguments.models]
     for _, run in contestants:
         run()
-    seconds: list[list[float]] = [[] for _ in contestants]
+    clock: list[list[float]] = [[] for _ in contestants]
+    cpu: list[list[float]] = [[] for _ in contestants]
     for _ in range(arguments.rounds):
-        for (_, run), times in zip(contestants, seconds, strict=True):
-            start = time.perf_counter()
+        for index, (_, run) in enumerate(contestants):
+            start, cpu_start = time.perf_counter(), time.process_time()
             run()
-            times.append(time.perf_counter() - start)
+            clock[index].append(time.perf_counter() - start)
+            cpu[index].append(time.process_time() - cpu_start)
     print(f"{height}x{width}, batch {arguments.batch}, {arguments.rounds} rounds")
-    print(f"{'':44} {'median ms':>9} {'least ms':>9} {'x faster':>9}")
-    for (name, _), times in zip(contestants, seconds, strict=True):
-        speedup = statistics.median(a / b for a, b in zip(seconds[0], times, strict=True))
-        print(
-            f"{name:44} {statistics.median(times) * 1e3:9.1f} {min(times) * 1e3:9.1f} "
-            f"{speedup:9.2f}"
-        )
+    print(f"{'':44} {'clock ms':>9} {'x faster':>9} {'CPU ms':>9} {'x less':>9} {'least':>9}")
+    for index, (name, _) in enumerate(contestants):
+        columns = []
+        for seconds in (clock, cpu):
+            ratio = statistics.median(
+                a / b for a, b in zip(seconds[0], seconds[index], strict=True)
+            )
+            columns.append(f"{statistics.median(seconds[index]) * 1e3:9.1f} {ratio:9.2f}")
+        print(f"{name:44} {' '.join(columns)} {min(cpu[index]) * 1e3:9.1f}")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,28 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.model_card import PRECISIONS
+
+if TYPE_CHECKING:
+    from mtinet_ros.export.checkpoint_card import DescribedNetwork
+    from mtinet_ros.export.presets import Preset
+
+# `rooms` is what `mtinet train` learns from; the others are in mtinet_ros.export.presets.
+_PRESETS = ("nyud", "pascal", "rooms")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("checkpoint", nargs="?", type=Path, help="weights (.safetensors)")
+    source.add_argument(
+        "checkpoint",
+        nargs="?",
+        type=Path,
+        help="weights of MTI-Net: .safetensors of `mtinet train`, .pth.tar of the paper's authors",
+    )
     source.add_argument(
         "--untrained",
         action="store_true",
@@ -21,54 +35,170 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="ONNX file to write")
     parser.add_argument(
-        "--backbone", help="with --untrained: hrnet_w18 (default), hrnet_w32, hrnet_w48, ..."
-    )
-    parser.add_argument(
         "--input-size",
         type=_size,
         metavar="HxW",
         help="network input in pixels, multiples of 32 (default: the checkpoint's, or 480x640)",
     )
     parser.add_argument("--max-batch", type=int, help="largest batch to check (default 8)")
-    parser.add_argument("--name", help="short name for the model card")
+    parser.add_argument("--name", help="short name for the model card (default: the file's)")
     parser.add_argument(
         "--confidence", action="store_true", help="add the segmentation's confidence as an output"
     )
-    parser.add_argument("--seed", type=int, default=0, help="with --untrained: random seed")
+
+    said = parser.add_argument_group("what weights do not say about themselves")
+    said.add_argument(
+        "--preset", choices=_PRESETS, help="the data set they were trained on says it all"
+    )
+    said.add_argument("--class-names", type=Path, metavar="FILE", help="a name per line")
+    said.add_argument(
+        "--normals-axes",
+        metavar="X,Y,Z",
+        help="which component points right, down and forward, e.g. --normals-axes=x,y,-z",
+    )
+    said.add_argument(
+        "--depth-unit", type=float, metavar="METRES", help="metres in a unit of depth, e.g. 0.001"
+    )
+    said.add_argument(
+        "--focal-length", type=float, metavar="PIXELS", help="of the training pictures (f0)"
+    )
+    said.add_argument("--license", help="SPDX expression for the weights")
+
+    numbers = parser.add_argument_group("precision")
+    numbers.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    numbers.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="SOURCE",
+        help="folder of pictures, picture or video like what the robot sees: calibrates int8, and "
+        "accuracy is measured on it (default for the others: bundled pictures)",
+    )
+    numbers.add_argument(
+        "--force", action="store_true", help="write it even if it costs too much accuracy"
+    )
+
+    untrained = parser.add_argument_group("with --untrained")
+    untrained.add_argument("--backbone", help="hrnet_w18 (default), hrnet_w32, hrnet_w48, ...")
+    untrained.add_argument("--seed", type=int, default=0, help="random seed")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export and print how far the graph is from the network."""
-    from mtinet_ros.export.checkpoint_card import load_with_card
-    from mtinet_ros.export.exporter import export_network
-    from mtinet_ros.export.untrained import untrained_network
+    """Export, and print how far the graph is from the network."""
+    from mtinet_ros.cli.calibration_pictures import load_pictures
+    from mtinet_ros.export.exporter import ExportOptions, export_network
 
-    if arguments.untrained:
-        size = arguments.input_size or (480, 640)
-        network, card = untrained_network(
-            arguments.backbone or "hrnet_w18", size, seed=arguments.seed
-        )
-    else:
-        if arguments.backbone:
-            raise ConfigurationError(
-                f"--backbone {arguments.backbone} goes with --untrained only: "
-                f"{arguments.checkpoint} decides its own"
-            )
-        network, card = load_with_card(arguments.checkpoint, arguments.input_size)
+    described = _untrained(arguments) if arguments.untrained else _checkpoint(arguments)
+    card = described.card
     if arguments.max_batch is not None:
         card = replace(card, max_batch=arguments.max_batch)
     if arguments.name is not None:
         card = replace(card, name=arguments.name)
-    export = export_network(network, card, arguments.output, confidence=arguments.confidence)
+    for gap in _gaps(described, arguments):
+        print(f"note: {gap}")
+    has_pictures = arguments.calibration is not None or arguments.precision in ("fp16", "bf16")
+    options = ExportOptions(
+        confidence=arguments.confidence,
+        precision=arguments.precision,
+        pictures=load_pictures(arguments.calibration, card) if has_pictures else None,
+        force=arguments.force,
+        encoding=described.encoding,
+        report=print,
+    )
+    export = export_network(described.network, card, arguments.output, options)
     height, width = export.card.input_size
     size_mb = export.path.stat().st_size / 1e6
     print(f"{export.path}: {size_mb:.1f} MB, input {height}x{width}, {export.card.precision}")
-    print(f"  against PyTorch, batches of 1 and {export.card.max_batch}:")
-    for name, value in export.differences.items():
-        print(f"  {name:<17} {value:.6g}")
+    _print_measures(
+        f"float32 graph against PyTorch, batches of 1 and {card.max_batch}", export.differences
+    )
+    if export.card.precision != "fp32":
+        _print_measures(f"{export.card.precision} against float32", export.card.accuracy)
     if export.card.untrained:
-        print("  The weights are random: what this model answers means nothing.")
+        print("The weights are random: what this model answers means nothing.")
     return 0
+
+
+def _untrained(arguments: argparse.Namespace) -> DescribedNetwork:
+    from mtinet_ros.export.checkpoint_card import DEFAULT_INPUT_SIZE, DescribedNetwork
+    from mtinet_ros.export.deploy_network import OutputEncoding
+    from mtinet_ros.export.untrained import untrained_network
+
+    network, card = untrained_network(
+        arguments.backbone or "hrnet_w18",
+        arguments.input_size or DEFAULT_INPUT_SIZE,
+        seed=arguments.seed,
+    )
+    return DescribedNetwork(network, card, OutputEncoding())
+
+
+def _checkpoint(arguments: argparse.Namespace) -> DescribedNetwork:
+    from mtinet_ros.export.checkpoint_card import load_described
+
+    if arguments.backbone:
+        raise ConfigurationError(
+            f"--backbone {arguments.backbone} goes with --untrained only: "
+            f"{arguments.checkpoint} decides its own"
+        )
+    return load_described(arguments.checkpoint, _preset(arguments), arguments.input_size)
+
+
+def _preset(arguments: argparse.Namespace) -> Preset:
+    from mtinet_ros.export.presets import PRESETS, Preset
+    from mtinet_ros.scenes import classes
+
+    if arguments.preset == "rooms":
+        preset = Preset(class_names=classes.NAMES, palette=classes.PALETTE)
+    else:
+        preset = PRESETS.get(arguments.preset, Preset())
+    if arguments.class_names is not None:
+        preset = replace(preset, class_names=_read_names(arguments.class_names), palette=None)
+    if arguments.normals_axes is not None:
+        axes = tuple(axis.strip() for axis in arguments.normals_axes.split(","))
+        preset = replace(preset, normals_axes=axes)
+    for option, field in (
+        ("depth_unit", "metres_per_unit"),
+        ("focal_length", "focal_length"),
+        ("license", "license"),
+    ):
+        if getattr(arguments, option) is not None:
+            preset = replace(preset, **{field: getattr(arguments, option)})
+    return preset
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read class names from {path}: {error}") from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _gaps(described: DescribedNetwork, arguments: argparse.Namespace) -> list[str]:
+    """What nobody said about the model, for whom it matters."""
+    from mtinet_ros.export.deploy_network import TASK_OUTPUTS
+
+    card, tasks = described.card, described.network.tasks
+    gaps = []
+    dropped = [task for task in tasks if task not in TASK_OUTPUTS]
+    if dropped:
+        gaps.append(f"{', '.join(dropped)} have no output in an exported model and are left out")
+    if "semseg" in tasks and card.class_names[:1] == ("class 0",):
+        gaps.append("classes are named by number; --preset or --class-names names them")
+    if "normals" in tasks and card.normals_axes == "as_trained":
+        gaps.append("normals stay as trained; --preset or --normals-axes says how they point")
+    if "depth" in tasks and card.depth_kind == "as_trained":
+        gaps.append("depth stays as trained; --preset or --depth-unit makes it metres")
+    elif "depth" in tasks and card.focal_length is None:
+        gaps.append("depth cannot be scaled for the lens; --focal-length says what it was")
+    return gaps
+
+
+def _print_measures(title: str, measures: object) -> None:
+    assert isinstance(measures, dict)
+    print(f"{title}:")
+    for name, value in measures.items():
+        text = f"{value:.6g}" if isinstance(value, float) else value
+        print(f"  {name:<20} {text}")
 
 
 def _size(text: str) -> tuple[int, int]:

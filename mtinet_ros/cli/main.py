@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
     "build": ("mtinet_ros.cli.build", "compile a model into a TensorRT engine"),
     "benchmark": ("mtinet_ros.cli.benchmark", "time a model stage by stage, as the node runs it"),
+    "inspect": ("mtinet_ros.cli.inspect", "show all that an exported model says of itself"),
+    "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
     "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),

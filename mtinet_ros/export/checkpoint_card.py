@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model card that belongs to a checkpoint."""
+"""A checkpoint with all that is known about it: its own words, a preset's, the user's."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mtinet_ros.export.deploy_network import TASK_OUTPUTS
-from mtinet_ros.export.presets import voc_palette
+from mtinet_ros.errors import ConfigurationError, ModelError
+from mtinet_ros.export.deploy_network import DEPTH_ENCODINGS, TASK_OUTPUTS, OutputEncoding
+from mtinet_ros.export.presets import Preset, voc_palette
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.checkpoint import read_metadata
@@ -15,36 +16,112 @@ from mtinet_ros.network.checkpoint import read_metadata
 DEFAULT_INPUT_SIZE = (480, 640)
 
 
-def load_with_card(
-    path: Path, input_size: tuple[int, int] | None = None
-) -> tuple[MTINet, ModelCard]:
-    """Read a checkpoint and the card it carries.
+@dataclass(frozen=True)
+class DescribedNetwork:
+    """A network ready for export.
+
+    Attributes:
+        network: With its weights, in evaluation mode.
+        card: What is known of it.
+        encoding: What its raw outputs are.
+    """
+
+    network: MTINet
+    card: ModelCard
+    encoding: OutputEncoding
+
+
+def load_described(
+    path: Path, preset: Preset | None = None, input_size: tuple[int, int] | None = None
+) -> DescribedNetwork:
+    """Read a checkpoint and describe it.
 
     Args:
-        path: A checkpoint file.
-        input_size: (height, width) to export for; None: the card's own.
+        path: A checkpoint of `mtinet train`, of the paper's authors, or of other tools.
+        preset: What is stated about it; this wins over the checkpoint's own words.
+        input_size: (height, width) to export for; None: the checkpoint's own, or 480x640.
 
     Returns:
-        The network, and its card. A checkpoint without one gets classes named by number, and
-        depth and normals `as_trained`.
+        The network with a card. Whatever nobody said stays open there: classes are named by
+        number, depth and normals are `as_trained`.
 
     Raises:
-        ModelError: The checkpoint or its card cannot be read, or the input size is not allowed.
+        ModelError: The checkpoint cannot be read, or the input size is not allowed.
+        ConfigurationError: The preset does not fit the network.
     """
+    preset = preset or Preset()
     network = load_checkpoint(path)
-    text = read_metadata(path).get(METADATA_KEY)
-    if text is not None:
-        card = ModelCard.from_json(text)
-    else:
-        classes = network.tasks.get("semseg", 0)
-        card = ModelCard(
-            name=path.name.partition(".")[0],
-            tasks=tuple(task for task in network.tasks if task in TASK_OUTPUTS),
-            input_size=input_size or DEFAULT_INPUT_SIZE,
-            class_names=tuple(f"class {number}" for number in range(classes)),
-            palette=voc_palette(classes),
-            depth_kind="as_trained",
-            normals_axes="as_trained",
-            license="NOASSERTION",
+    header = read_metadata(path)
+    base, encoding = _own_words(path, network, header)
+    changes: dict[str, object] = {"input_size": input_size or base.input_size}
+    if "semseg" in network.tasks and (preset.class_names is not None or not base.class_names):
+        changes |= _classes(path, network.tasks["semseg"], preset)
+    if preset.normals_axes is not None and "normals" in network.tasks:
+        changes["normals_axes"] = "camera_optical"
+        encoding = replace(encoding, normals_axes=preset.normals_axes)
+    if preset.metres_per_unit is not None and "depth" in network.tasks:
+        changes["depth_kind"] = "metric"
+        encoding = replace(encoding, metres_per_unit=preset.metres_per_unit)
+    for field in ("depth_range", "focal_length", "license"):
+        if getattr(preset, field) is not None:
+            changes[field] = getattr(preset, field)
+    changes["attribution"] = (*base.attribution, *preset.attribution)
+    return DescribedNetwork(network, replace(base, **changes), encoding)  # type: ignore[arg-type]
+
+
+def _own_words(
+    path: Path, network: MTINet, header: dict[str, str]
+) -> tuple[ModelCard, OutputEncoding]:
+    """The card a checkpoint carries, or one of what its header says; both may say little."""
+    depth_encoding = header.get("depth_encoding", "metres")
+    if depth_encoding not in DEPTH_ENCODINGS:
+        raise ModelError(
+            f"{path} encodes depth as {depth_encoding!r}; this version exports "
+            f"{', '.join(DEPTH_ENCODINGS)}"
         )
-    return network, replace(card, input_size=input_size or card.input_size)
+    encoding = OutputEncoding(depth=depth_encoding)
+    if METADATA_KEY in header:
+        return ModelCard.from_json(header[METADATA_KEY]), encoding
+    tasks = tuple(task for task in network.tasks if task in TASK_OUTPUTS)
+    if not tasks:
+        raise ModelError(
+            f"{path} answers {', '.join(network.tasks)}; none of these has an output in an "
+            f"exported model (these have: {', '.join(TASK_OUTPUTS)})"
+        )
+    card = ModelCard(
+        name=path.name.partition(".")[0],
+        tasks=tasks,
+        input_size=DEFAULT_INPUT_SIZE,
+        depth_kind="as_trained",
+        normals_axes="as_trained",
+        license="NOASSERTION",
+    )
+    if "depth_encoding" not in header:
+        return card, encoding
+    # `mtinet train` trains in metres for one focal length, and normals in the optical frame.
+    try:
+        size = (int(header["height"]), int(header["width"]))
+        focal_length = float(header["focal_length"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"the header of {path} is incomplete: {error}") from error
+    card = replace(
+        card,
+        input_size=size,
+        focal_length=focal_length,
+        depth_kind="metric",
+        normals_axes="camera_optical",
+        training={"configuration": header.get("training", "")},
+    )
+    return card, encoding
+
+
+def _classes(path: Path, count: int, preset: Preset) -> dict[str, object]:
+    names = preset.class_names
+    if names is None:
+        names = tuple(f"class {number}" for number in range(count))
+    if len(names) != count:
+        raise ConfigurationError(
+            f"{len(names)} class names are given ({names[0]}, ... {names[-1]}), but {path} tells "
+            f"{count} classes apart: choose another preset, or give {count} names"
+        )
+    return {"class_names": names, "palette": preset.palette or voc_palette(count)}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,23 @@ from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
 # Task -> output of the model contract. Other tasks (edges, saliency, ...) help inside the network
 # and have no output of their own.
 TASK_OUTPUTS = {"semseg": "labels", "normals": "normals", "depth": "depth"}
+
+DEPTH_ENCODINGS = ("metres", "log_metres")
+
+
+@dataclass(frozen=True)
+class OutputEncoding:
+    """What the network's raw outputs are, so that the graph can turn them into the contract's.
+
+    Attributes:
+        depth: One of `DEPTH_ENCODINGS`: depth itself, or its natural logarithm.
+        metres_per_unit: Metres in one unit of depth.
+        normals_axes: Network component, with its sign, for x, y and z of the camera optical frame.
+    """
+
+    depth: str = "metres"
+    metres_per_unit: float = 1.0
+    normals_axes: tuple[str, str, str] = ("x", "y", "z")
 
 
 class DeployNetwork(nn.Module):
@@ -26,7 +45,11 @@ class DeployNetwork(nn.Module):
     _reciprocal_std: Tensor
 
     def __init__(
-        self, network: MTINet, tasks: tuple[str, ...] | None = None, confidence: bool = False
+        self,
+        network: MTINet,
+        tasks: tuple[str, ...] | None = None,
+        confidence: bool = False,
+        encoding: OutputEncoding | None = None,
     ) -> None:
         """Wrap a network, which is switched to evaluation.
 
@@ -34,6 +57,7 @@ class DeployNetwork(nn.Module):
             network: With its weights.
             tasks: Which of its tasks to answer, in any order; None: all that have an output.
             confidence: Also answer how sure the segmentation is.
+            encoding: What the network's depth and normals are; None: as the contract has them.
 
         Raises:
             ExportError: The network has none of the tasks, or not the one asked for.
@@ -54,6 +78,7 @@ class DeployNetwork(nn.Module):
         self.network = network
         self.tasks = wanted
         self.confidence = confidence
+        self.encoding = encoding or OutputEncoding()
         self.output_names = tuple(
             name for task, name in TASK_OUTPUTS.items() if task in wanted
         ) + (("confidence",) if confidence else ())
@@ -79,13 +104,31 @@ class DeployNetwork(nn.Module):
         if "semseg" in self.tasks:
             answers["labels"] = _to_uint8(predictions["semseg"].argmax(dim=1))
         if "normals" in self.tasks:
-            answers["normals"] = _unit_length(predictions["normals"]).permute(0, 2, 3, 1)
+            answers["normals"] = self._normals(predictions["normals"])
         if "depth" in self.tasks:
-            answers["depth"] = predictions["depth"].squeeze(1)
+            answers["depth"] = self._depth(predictions["depth"])
         if self.confidence:
             certainty = predictions["semseg"].softmax(dim=1).amax(dim=1)
             answers["confidence"] = _to_uint8(torch.floor(certainty * 255.0 + 0.5))
         return tuple(answers[name] for name in self.output_names)
+
+    def _normals(self, raw: Tensor) -> Tensor:
+        axes = self.encoding.normals_axes
+        components = ["xyz".index(axis[-1]) for axis in axes]
+        if components != [0, 1, 2]:
+            raw = raw[:, components]
+        signs = [-1.0 if axis.startswith("-") else 1.0 for axis in axes]
+        if signs != [1.0, 1.0, 1.0]:
+            raw = raw * torch.tensor(signs)[:, None, None]
+        return _unit_length(raw).permute(0, 2, 3, 1)
+
+    def _depth(self, raw: Tensor) -> Tensor:
+        depth = raw.squeeze(1)
+        if self.encoding.depth == "log_metres":
+            depth = depth.exp()
+        if self.encoding.metres_per_unit != 1.0:
+            depth = depth * self.encoding.metres_per_unit
+        return depth
 
 
 def _to_uint8(values: Tensor) -> Tensor:

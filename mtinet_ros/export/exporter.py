@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
-from mtinet_ros.export.deploy_network import DeployNetwork
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.export.deploy_network import DeployNetwork, OutputEncoding
 from mtinet_ros.export.onnx_graph import attach_card, trace, write_model
+from mtinet_ros.export.precision import convert_precision, refuse_unless_forced
+from mtinet_ros.export.rewrites import rewrite_for_speed
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.verification import (
     check_exactness,
@@ -17,8 +24,30 @@ from mtinet_ros.export.verification import (
     run_onnxruntime,
     run_pytorch,
 )
-from mtinet_ros.model_card import ModelCard
+from mtinet_ros.model_card import PRECISIONS, ModelCard
 from mtinet_ros.network import MTINet
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        confidence: Also give the output `confidence`.
+        precision: One of `model_card.PRECISIONS`.
+        pictures: uint8 [N,H,W,3], real ones, at the card's input size: they calibrate int8, and
+            accuracy is measured on them. None: synthetic ones, not enough for int8.
+        force: Write a model even if its precision costs too much accuracy.
+        encoding: What the network's raw outputs are; None: as the contract has them.
+        report: Told what is going on, line by line.
+    """
+
+    confidence: bool = False
+    precision: str = "fp32"
+    pictures: NDArray[np.uint8] | None = None
+    force: bool = False
+    encoding: OutputEncoding | None = None
+    report: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)
@@ -28,7 +57,7 @@ class Export:
     Attributes:
         path: The ONNX file.
         card: The card inside it.
-        differences: The graph in ONNX Runtime against PyTorch, see `verification.compare`.
+        differences: The float32 graph in ONNX Runtime against PyTorch, see `verification.compare`.
     """
 
     path: Path
@@ -37,31 +66,96 @@ class Export:
 
 
 def export_network(
-    network: MTINet, card: ModelCard, path: Path, confidence: bool = False
+    network: MTINet, card: ModelCard, path: Path, options: ExportOptions | None = None
 ) -> Export:
-    """Export, verify at every batch size that matters, and write.
+    """Export, verify against the network as it was trained, and write.
 
     Args:
-        network: With its weights; switched to evaluation.
+        network: With its weights, left as they are; switched to evaluation.
         card: What the weights do not say; decides input size, tasks and largest batch.
         path: Where to write; replaced in one step.
-        confidence: Also give the output `confidence`.
+        options: How; None: float32 and no extras.
 
     Raises:
-        ExportError: The graph does not answer as the network does, or cannot be written.
+        ConfigurationError: The precision is unknown, or int8 is asked for without pictures.
+        ExportError: The graph does not answer as the network does, its precision costs too much,
+            or it cannot be written.
     """
-    deploy = DeployNetwork(network, card.tasks, confidence)
-    model = trace(deploy, card.input_size)
-    pictures = synthetic_images(min(2, card.max_batch), card.input_size)
+    options = options or ExportOptions()
+    _check_precision(options)
+    pictures = options.pictures
+    if pictures is None:
+        pictures = synthetic_images(2, card.input_size)
+    deploy = DeployNetwork(network, card.tasks, options.confidence, options.encoding)
+    fast = DeployNetwork(
+        rewrite_for_speed(network), card.tasks, options.confidence, options.encoding
+    )
+    options.report("tracing and checking the float32 graph against PyTorch")
+    model = trace(fast, card.input_size)
+    differences = _check_against(deploy, model, pictures[:2], card.max_batch)
+    accuracy: Mapping[str, Any] = {"reference": "PyTorch, float32", **differences}
+    if options.precision != "fp32":
+        model, accuracy = _converted(model, pictures, options)
+        _check_runs(model, card, options.precision)
+    pictures_used = "synthetic" if options.pictures is None else "real"
+    card = replace(
+        card,
+        tasks=deploy.tasks,
+        precision=options.precision,
+        accuracy={**accuracy, "pictures": pictures_used},
+    )
+    attach_card(model, card)
+    write_model(model, path)
+    return Export(path, card, differences)
+
+
+def _check_precision(options: ExportOptions) -> None:
+    if options.precision not in PRECISIONS:
+        raise ConfigurationError(
+            f"precision {options.precision!r} is unknown; allowed: {', '.join(PRECISIONS)}"
+        )
+    if options.precision == "int8" and options.pictures is None:
+        raise ConfigurationError(
+            "int8 needs real pictures of the kind the robot will see, to learn how large values "
+            "get: give --calibration a folder of 20 or more, or a video"
+        )
+
+
+def _check_against(
+    deploy: DeployNetwork, model: onnx.ModelProto, pictures: NDArray[np.uint8], max_batch: int
+) -> dict[str, float]:
+    """One picture, and the largest batch of alternating ones: items must not leak into another."""
     expected = run_pytorch(deploy, pictures)
-    # The largest batch, of alternating pictures: batch items must not leak into one another.
-    turns = np.arange(card.max_batch) % len(pictures)
+    turns = np.arange(max_batch) % len(pictures)
     batch = run_onnxruntime(model, pictures[turns])
     single = run_onnxruntime(model, pictures[:1])
     differences = compare({name: array[turns] for name, array in expected.items()}, batch)
     check_exactness(differences)
     check_exactness(compare({name: array[:1] for name, array in expected.items()}, single))
-    card = replace(card, tasks=deploy.tasks)
-    attach_card(model, card)
-    write_model(model, path)
-    return Export(path, card, differences)
+    return differences
+
+
+def _converted(
+    model: onnx.ModelProto, pictures: NDArray[np.uint8], options: ExportOptions
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    options.report(f"converting to {options.precision}, measured on {len(pictures)} pictures")
+    conversion = convert_precision(model, options.precision, pictures, options.report)
+    refuse_unless_forced(conversion, options.precision, options.force)
+    accuracy: dict[str, Any] = {
+        "reference": "the same graph in float32",
+        **conversion.measures,
+        "wide_parts": list(conversion.wide_parts),
+    }
+    if conversion.max_activation is not None:
+        accuracy["max_fp16_activation"] = conversion.max_activation
+    if conversion.complaint:
+        accuracy["forced_beyond"] = conversion.complaint
+    return conversion.model, accuracy
+
+
+def _check_runs(model: onnx.ModelProto, card: ModelCard, precision: str) -> None:
+    """The file itself must load and take the largest batch, wherever this machine can run it."""
+    if precision == "bf16":
+        onnx.checker.check_model(model, full_check=True)  # no CPU here computes bf16 from ONNX
+        return
+    run_onnxruntime(model, synthetic_images(card.max_batch, card.input_size))

@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import onnxslim
 import torch
+from numpy.typing import NDArray
 from torch.jit._trace import TracerWarning
 
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
+from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 
 OPSET = 17
@@ -48,7 +53,46 @@ def trace(network: DeployNetwork, input_size: tuple[int, int]) -> onnx.ModelProt
             dynamic_axes={name: {0: "N"} for name in ("image", *names)},
         )
     model: onnx.ModelProto = onnxslim.slim(onnx.load_from_string(buffer.getvalue()))
+    _fix_shapes(model)
     return model
+
+
+def _fix_shapes(model: onnx.ModelProto) -> None:
+    """Give every Reshape a constant shape: only the batch is dynamic, which 0 copies.
+
+    The tracer computes shapes in the graph instead; TensorRT would do so at every run.
+    """
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    reshapes = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Reshape" and node.input[1] not in initializers
+    ]
+    one, two = (_evaluate(model, [node.input[1] for node in reshapes], n) for n in (1, 2))
+    for node, shape, of_two in zip(reshapes, one, two, strict=True):
+        name = f"{node.name}_shape"
+        constant = np.where(shape == of_two, shape, 0)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(constant, name))
+        node.input[1] = name
+    remove_unused(model.graph)
+
+
+def _evaluate(model: onnx.ModelProto, names: list[str], batch: int) -> list[NDArray[np.int64]]:
+    """Integer tensors inside the graph, for a batch of that size."""
+    probe = copy.deepcopy(model)
+    del probe.graph.output[:]
+    for name in names:
+        probe.graph.output.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None)
+        )
+    session = onnxruntime.InferenceSession(
+        probe.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    _, *size = session.get_inputs()[0].shape
+    values: list[NDArray[np.int64]] = session.run(
+        names, {"image": np.zeros((batch, *size), np.uint8)}
+    )
+    return values
 
 
 def attach_card(model: onnx.ModelProto, card: ModelCard) -> None:

@@ -1,9 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What weights do not say about themselves, for public data sets: names and colours."""
+"""What weights do not say about themselves, as it is for models trained on public data sets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_card import RGB
+
+Axes = tuple[str, str, str]
+
+_AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Statements about weights; None: nothing is known.
+
+    Attributes:
+        class_names: Of the segmentation; index = class id.
+        palette: A colour for each; None: colours are made up.
+        normals_axes: Which of the network's components, with which sign, is x (right), y (down)
+            and z (forward) of the camera optical frame (REP 103), e.g. ("x", "y", "-z").
+        metres_per_unit: Metres in one unit of the network's depth.
+        depth_range: [min, max] in metres of depth in the training data.
+        focal_length: f0 in pixels at the size of training.
+        license: SPDX expression for the weights.
+        attribution: Whom to credit.
+    """
+
+    class_names: tuple[str, ...] | None = None
+    palette: tuple[RGB, ...] | None = None
+    normals_axes: Axes | None = None
+    metres_per_unit: float | None = None
+    depth_range: tuple[float, float] | None = None
+    focal_length: float | None = None
+    license: str | None = None
+    attribution: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the axes and the unit.
+
+        Raises:
+            ConfigurationError: Naming the value and what is allowed.
+        """
+        if self.normals_axes is not None:
+            letters = sorted(axis.removeprefix("-") for axis in self.normals_axes)
+            if letters != list(_AXES):
+                raise ConfigurationError(
+                    f"normals' axes {','.join(self.normals_axes)} must name each of x, y and z "
+                    "once, each with or without a minus, e.g. x,y,-z"
+                )
+        if self.metres_per_unit is not None and not 0.0 < self.metres_per_unit < 1e6:
+            raise ConfigurationError(
+                f"depth unit {self.metres_per_unit} must be a positive number of metres: 1 for "
+                "metres, 0.001 for millimetres"
+            )
+
 
 # NYU Depth v2, the 40 classes of Gupta et al. (CVPR 2013), ids 0..39 in their order.
 NYUD_CLASSES = (
@@ -45,3 +98,30 @@ def _voc_color(number: int) -> RGB:
         blue |= (number >> 2 & 1) << bit
         number >>= 3
     return red, green, blue
+
+
+# Both data sets' normals are coloured in the NYU toolbox's way: x to the right, y down, z towards
+# the camera (so described at github.com/alexsax/2D-3D-Semantics/issues/13), hence optical z = -z.
+_NYU_AXES: Axes = ("x", "y", "-z")
+
+PRESETS: dict[str, Preset] = {
+    # The multi-task edition of NYU Depth v2 that the authors trained on: 560x425 pixels cropped
+    # from the Kinect's 640x480, stretched to 640x480 in training. The toolbox gives fx 518.858
+    # and fy 519.470 for the colour camera; f0 is the geometric mean of 518.858*640/560 and
+    # 519.470*480/425. The Kinect measures 0.5 to 10 m.
+    "nyud": Preset(
+        class_names=NYUD_CLASSES,
+        normals_axes=_NYU_AXES,
+        metres_per_unit=1.0,
+        depth_range=(0.5, 10.0),
+        focal_length=589.8,
+        attribution=("NYU Depth Dataset V2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012)",),
+    ),
+    # Pictures from the web: no depth, no known lens.
+    "pascal": Preset(
+        class_names=PASCAL_CLASSES,
+        palette=((0, 0, 0), *voc_palette(len(PASCAL_CLASSES) - 1)),
+        normals_axes=_NYU_AXES,
+        attribution=("PASCAL VOC and PASCAL-Context (Everingham et al.; Mottaghi et al.)",),
+    ),
+}

@@ -187,13 +187,13 @@ def _choose(backend: str, device_id: int) -> str:
             f"backend {backend!r} is unknown; allowed: {', '.join(BACKEND_CHOICES)}"
         )
     if backend != "auto":
-        refusal = _why_not(backend, device_id)
+        refusal = why_not(backend, device_id)
         if refusal:
             raise BackendError(f"backend {backend}: {refusal}")
         return backend
     refused: list[str] = []
     for name in BACKENDS:
-        refusal = _why_not(name, device_id)
+        refusal = why_not(name, device_id)
         if refusal is None:
             why = f" (not {'; not '.join(refused)})" if refused else ""
             logger.info("backend auto chose %s%s", name, why)
@@ -202,7 +202,7 @@ def _choose(backend: str, device_id: int) -> str:
     raise BackendError(f"no backend can run here: {'; '.join(refused)}")
 
 
-def _why_not(name: str, device_id: int) -> str | None:
+def why_not(name: str, device_id: int) -> str | None:
     """Why a backend cannot run here, as a sentence, or None."""
     spec = BACKENDS[name]
     missing = spec.missing()

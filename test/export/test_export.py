@@ -14,33 +14,16 @@ import torch
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
-from mtinet_ros.export.exporter import Export, export_network
+from mtinet_ros.export.exporter import export_network
 from mtinet_ros.export.onnx_graph import write_model
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.untrained import untrained_network
 from mtinet_ros.export.verification import check_exactness, compare
 from mtinet_ros.inference import load_backend
-from mtinet_ros.model_card import ModelCard, read_model_card
+from mtinet_ros.model_card import read_model_card
 from mtinet_ros.network import MTINet, save_checkpoint
 
 SIZE = (64, 96)
-
-
-@pytest.fixture(scope="session")
-def untrained() -> tuple[MTINet, ModelCard]:
-    return untrained_network("hrnet_w18", SIZE)
-
-
-@pytest.fixture(scope="session")
-def exported(untrained, tmp_path_factory) -> Export:
-    network, card = untrained
-    path = tmp_path_factory.mktemp("export") / "untrained.onnx"
-    return export_network(network, replace(card, max_batch=3), path, confidence=True)
-
-
-@pytest.fixture(scope="session")
-def graph(exported) -> onnx.ModelProto:
-    return onnx.load(exported.path)
 
 
 def test_the_file_answers_as_pytorch_does(exported):
@@ -90,6 +73,10 @@ def test_batch_norm_is_folded_and_deep_supervision_gone(graph, untrained):
     assert "BatchNormalization" not in operators
     assert not [w.name for w in graph.graph.initializer if "decoders" in w.name]
     assert graph.opset_import[0].version == 17
+
+
+def test_no_shape_is_computed_while_the_model_runs(graph):
+    assert not {"Shape", "Gather", "Slice"} & {node.op_type for node in graph.graph.node}
 
 
 def test_only_the_batch_is_dynamic(graph):
@@ -193,12 +180,25 @@ def test_the_command_exports_a_checkpoint_and_says_how_exact_it_is(untrained, tm
         (["--untrained", "--input-size", "100x96", "-o", "x.onnx"], "multiples of 32"),
         (["--untrained", "--backbone", "resnet", "-o", "x.onnx"], "choose one of"),
         (["missing.safetensors", "--backbone", "hrnet_w18", "-o", "x.onnx"], "--untrained"),
+        (["--untrained", "--precision", "int8", "-o", "x.onnx"], "--calibration"),
+        (["--untrained", "--calibration", "nowhere", "-o", "x.onnx"], "nowhere does not exist"),
+        (["--untrained", "--calibration", "{tmp}", "-o", "x.onnx"], "holds no pictures"),
+        (["--untrained", "--calibration", "{tmp}/a.jpg", "-o", "x.onnx"], "a.jpg"),
+        (["--untrained", "--calibration", "{tmp}/a.mp4", "-o", "x.onnx"], "a.mp4"),
     ],
 )
 def test_bad_requests_get_one_sentence(arguments, fragment, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["export", *arguments]) == 1
+    work, pictures = tmp_path / "work", tmp_path / "pictures"
+    work.mkdir()
+    pictures.mkdir()
+    monkeypatch.chdir(work)
+    for name in ("a.jpg", "a.mp4"):
+        if any(name in argument for argument in arguments):
+            (pictures / name).write_bytes(b"neither picture nor video")
+    if "--input-size" not in arguments:
+        arguments = [*arguments, "--input-size", "64x96"]
+    assert main(["export", *(a.replace("{tmp}", str(pictures)) for a in arguments)]) == 1
     error = capsys.readouterr().err
     assert fragment in error
     assert "Traceback" not in error
-    assert list(tmp_path.iterdir()) == []
+    assert list(work.iterdir()) == []

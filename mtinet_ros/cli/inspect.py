@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtinet inspect`: all that an exported file says of itself, on one page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mtinet_ros.export.inspection import Inspection
+    from mtinet_ros.model_card import ModelCard
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", type=Path, help="ONNX file made by `mtinet export`")
+    parser.add_argument("--json", action="store_true", help="for programs: all of it as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the page."""
+    from mtinet_ros.export.inspection import inspect_model
+
+    inspection = inspect_model(arguments.model)
+    if arguments.json:
+        print(json.dumps(asdict(inspection), ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(_page(inspection)))
+    return 0
+
+
+def _page(inspection: Inspection) -> list[str]:
+    lines = [
+        f"{inspection.path}: {inspection.size_bytes / 1e6:.1f} MB, "
+        f"{inspection.parameters / 1e6:.2f} M parameters, "
+        f"{inspection.macs / 1e9:.2f} GMAC per picture",
+        "",
+        *_card_lines(inspection.card),
+        "",
+        f"graph        opset {inspection.opset}, {inspection.nodes} nodes",
+    ]
+    names = [f"{name} {count}" for name, count in inspection.operators.items()]
+    lines += [f"             {', '.join(names[i : i + 6])}" for i in range(0, len(names), 6)]
+    lines += ["", f"{'part':<24} {'MMAC':>8} {'k param.':>9}  precision"]
+    for part in inspection.parts:
+        total = sum(part.macs.values())
+        shares = ", ".join(
+            name if count == total else f"{name} {count / total:.0%}"
+            for name, count in sorted(part.macs.items())
+        )
+        lines.append(f"{part.name:<24} {total / 1e6:8.1f} {part.parameters / 1e3:9.1f}  {shares}")
+    lines += ["", "accuracy of the graph"]
+    if not inspection.card.accuracy:
+        lines.append("  was not recorded")
+    for name, value in inspection.card.accuracy.items():
+        text = f"{value:.6g}" if isinstance(value, float) else _joined(value)
+        lines.append(f"  {name:<20} {text}")
+    return lines
+
+
+def _card_lines(card: ModelCard) -> list[str]:
+    height, width = card.input_size
+    depth = card.depth_kind
+    if card.depth_range is not None:
+        depth += f", {card.depth_range[0]:g} to {card.depth_range[1]:g} m"
+    if card.focal_length is not None:
+        depth += f", at a focal length of {card.focal_length:g} pixels"
+    entries = {
+        "name": card.name + ("  (UNTRAINED: its answers mean nothing)" if card.untrained else ""),
+        "tasks": ", ".join(card.tasks),
+        "input": f"{height}x{width} RGB, {card.fit}, batches of 1 to {card.max_batch}",
+        "precision": card.precision,
+        "license": card.license,
+        "attribution": "; ".join(card.attribution) or "none",
+    }
+    if "semseg" in card.tasks:
+        entries["classes"] = f"{len(card.class_names)}: {', '.join(card.class_names)}"
+    if "depth" in card.tasks:
+        entries["depth"] = depth
+    if "normals" in card.tasks:
+        entries["normals"] = card.normals_axes
+    return [f"{name:<12} {text}" for name, text in entries.items()]
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

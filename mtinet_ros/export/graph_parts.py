@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds one's way in an exported graph: element types, neighbours, and which part a node is of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import onnx
+
+from mtinet_ros.export.deploy_network import TASK_OUTPUTS
+
+# What lies before the first and after the last module of the network.
+INPUT_PART, OUTPUT_PART = "input", "outputs"
+
+
+def part_of(node_name: str) -> str:
+    """The part of MTI-Net that a node comes from, told from the name the tracer gave it.
+
+    Example:
+        >>> part_of("/network/scale_2/depth/depth.0/conv1/Conv")
+        'scale_2'
+        >>> part_of("/network/semseg/predict/Conv")
+        'head semseg'
+        >>> part_of("/network/backbone/stage4/stage4.1/relu/Relu")
+        'backbone stage4'
+    """
+    _, network, *path = node_name.split("/")
+    if network != "network" or len(path) < 2:
+        return OUTPUT_PART
+    if path[0] in TASK_OUTPUTS:
+        return f"head {path[0]}"
+    if path[0] != "backbone":
+        return path[0]
+    stage = path[1].partition(".")[0].lstrip("_")
+    is_stem = not stage.startswith(("stage", "transition", "blocks", "reductions"))
+    return f"backbone {'stem' if is_stem else stage}"
+
+
+def parts(graph: onnx.GraphProto) -> dict[str, str]:
+    """Part by node name; nodes without a convolution before them are `INPUT_PART`."""
+    seen_convolution: set[str] = set()
+    result = {}
+    for node in graph.node:
+        follows = node.op_type == "Conv" or any(name in seen_convolution for name in node.input)
+        if follows:
+            seen_convolution.update(node.output)
+        result[node.name] = part_of(node.name) if follows else INPUT_PART
+    return result
+
+
+def float_tensors(model: onnx.ModelProto) -> set[str]:
+    """Names of all float32 tensors: inferred, initializers, and constants."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    names = {
+        value.name
+        for value in (*graph.value_info, *graph.input, *graph.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    names |= {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    return names
+
+
+def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Nodes that read each tensor."""
+    result: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            result[name].append(node)
+    return result
+
+
+def remove_unused(graph: onnx.GraphProto) -> None:
+    """Drop nodes and initializers from which no output is reached."""
+    needed = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    _replace(graph.node, reversed(kept))
+    _replace(graph.initializer, [t for t in graph.initializer if t.name in needed])
+
+
+def _replace(field: object, items: Iterable[object]) -> None:
+    """Give a repeated protobuf field new content."""
+    content = list(items)
+    del field[:]  # type: ignore[attr-defined]
+    field.extend(content)  # type: ignore[attr-defined]

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtinet doctor` names what is there and what is not, and always says what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mtinet_ros.cli import doctor
+from mtinet_ros.cli.main import main
+from mtinet_ros.inference import selection
+
+
+def findings(capsys) -> dict[str, dict[str, str]]:
+    main(["doctor", "--json"])
+    return {finding["topic"]: finding for finding in json.loads(capsys.readouterr().out)}
+
+
+def test_every_backend_is_named_with_its_state(capsys):
+    found = findings(capsys)
+    for name in selection.BACKENDS:
+        finding = found[f"backend {name}"]
+        assert finding["status"] in ("ok", "missing")
+        if finding["status"] == "missing":
+            assert "cannot run here" in finding["text"]
+    assert found["backend onnxruntime"]["status"] == "ok"
+
+
+def test_every_topic_of_a_robot_is_covered(capsys):
+    topics = set(findings(capsys))
+    assert {
+        "system", "NVIDIA GPU", "engine cache", "ROS 2", "shared memory", "transport profile",
+        "bundled model", "package numpy",
+    } <= topics  # fmt: skip
+
+
+def test_a_machine_that_can_run_nothing_ends_with_an_error(capsys, monkeypatch):
+    monkeypatch.setattr(selection, "why_not", lambda name, device: "it is gone; bring it back")
+    assert main(["doctor"]) == 1
+    assert "-> bring it back" in capsys.readouterr().out
+
+
+def test_a_cache_that_cannot_be_written_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    finding = doctor._engine_cache()
+    assert finding.status == "warning"
+    assert "builds the TensorRT engine anew" in finding.text
+
+
+def test_too_little_shared_memory_is_said(monkeypatch, tmp_path):
+    usage = type("usage", (), {"total": 64e6, "free": 60e6})()
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    finding = doctor._shared_memory(tmp_path)
+    assert finding.status == "warning"
+    assert "--shm-size=1g" in finding.advice
+    assert doctor._shared_memory(tmp_path / "none").status == "warning"
+
+
+@pytest.mark.parametrize("variable", ["FASTDDS_DEFAULT_PROFILES_FILE"])
+def test_the_transport_profile_in_force_is_named(variable, monkeypatch, tmp_path):
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.delenv(variable, raising=False)
+    unset = doctor._transport_profile()
+    assert unset.status == "warning"
+    assert f"export {variable}=" in unset.advice
+    profile = tmp_path / "mine.xml"
+    monkeypatch.setenv(variable, str(profile))
+    assert doctor._transport_profile().status == "missing"
+    profile.write_text("<profiles/>")
+    assert doctor._transport_profile() == doctor.Finding(
+        "transport profile", "ok", f"{variable} is {profile}"
+    )

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What weights do not say comes from a preset or the user, into the card and into the graph."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mtinet_ros.errors import ConfigurationError, ModelError
+from mtinet_ros.export.checkpoint_card import load_described
+from mtinet_ros.export.deploy_network import DeployNetwork, OutputEncoding
+from mtinet_ros.export.presets import PRESETS, Preset, voc_palette
+from mtinet_ros.export.synthetic_images import synthetic_images
+from mtinet_ros.network import MTINet, save_checkpoint
+
+BACKBONE = "efficientnet_lite0"
+NYUD = {"semseg": 40, "normals": 3, "depth": 1}
+
+
+@pytest.fixture(scope="module")
+def network() -> MTINet:
+    torch.manual_seed(0)
+    return MTINet(BACKBONE, NYUD).eval()
+
+
+@pytest.fixture
+def checkpoint(network, tmp_path):
+    path = tmp_path / "weights.pth.tar"
+    torch.save({"model": network.state_dict()}, path)
+    return path
+
+
+def test_without_a_preset_nothing_is_claimed(checkpoint):
+    card = load_described(checkpoint).card
+    assert (card.name, card.input_size) == ("weights", (480, 640))
+    assert (card.depth_kind, card.normals_axes) == ("as_trained", "as_trained")
+    assert (card.focal_length, card.license) == (None, "NOASSERTION")
+    assert card.class_names[:2] == ("class 0", "class 1")
+
+
+def test_a_preset_says_what_the_weights_do_not(checkpoint):
+    described = load_described(checkpoint, PRESETS["nyud"], (96, 128))
+    card = described.card
+    assert card.class_names[:2] == ("wall", "floor")
+    assert (card.depth_kind, card.normals_axes) == ("metric", "camera_optical")
+    # f0 belongs to what was learnt, in pixels: exporting for another size does not change it.
+    fx, fy = 518.858 * 640 / 560, 519.470 * 480 / 425
+    assert card.focal_length == pytest.approx((fx * fy) ** 0.5, abs=0.05)
+    assert described.encoding.normals_axes == ("x", "y", "-z")
+    assert "NYU" in card.attribution[0]
+
+
+def test_a_preset_for_other_classes_is_refused(checkpoint):
+    with pytest.raises(ConfigurationError, match="21 class names"):
+        load_described(checkpoint, PRESETS["pascal"])
+
+
+def test_a_checkpoint_of_the_trainer_describes_itself(network, tmp_path):
+    path = tmp_path / "latest.safetensors"
+    header = {"height": "192", "width": "256", "focal_length": "210.0"}
+    save_checkpoint(path, network, depth_encoding="log_metres", **header)
+    described = load_described(path)
+    assert described.card.input_size == (192, 256)
+    assert described.card.focal_length == 210.0
+    assert (described.card.depth_kind, described.encoding.depth) == ("metric", "log_metres")
+    save_checkpoint(path, network, depth_encoding="feet", **header)
+    with pytest.raises(ModelError, match="'feet'"):
+        load_described(path)
+
+
+def test_axes_and_units_reach_the_outputs(network):
+    image = torch.from_numpy(synthetic_images(1, (64, 64)))
+    encoding = OutputEncoding("log_metres", 0.001, ("y", "-x", "-z"))
+    with torch.inference_mode():
+        _, normals, depth = DeployNetwork(network)(image)
+        _, turned, scaled = DeployNetwork(network, encoding=encoding)(image)
+    expected = torch.stack([normals[..., 1], -normals[..., 0], -normals[..., 2]], dim=-1)
+    torch.testing.assert_close(turned, expected)
+    torch.testing.assert_close(scaled, depth.exp() * 0.001)
+
+
+@pytest.mark.parametrize(
+    "axes", [("x", "x", "z"), ("x", "y"), ("x", "y", "+z"), ("x", "--y", "z")]
+)
+def test_impossible_axes_are_refused(axes):
+    with pytest.raises(ConfigurationError, match="must name each of x, y and z"):
+        Preset(normals_axes=axes)
+
+
+def test_an_impossible_depth_unit_is_refused():
+    with pytest.raises(ConfigurationError, match="depth unit -1"):
+        Preset(metres_per_unit=-1.0)
+
+
+def test_class_colours_differ_and_none_is_black():
+    palette = voc_palette(40)
+    assert len(set(palette)) == 40
+    assert (0, 0, 0) not in palette

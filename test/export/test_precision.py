@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A narrower precision is in the graph itself, is measured, and is refused where it costs much."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mtinet_ros.cli.main import main
+from mtinet_ros.errors import ExportError
+from mtinet_ros.export import accuracy
+from mtinet_ros.export.exporter import ExportOptions, export_network
+from mtinet_ros.export.narrow_floats import emulate, narrow, narrowable_nodes
+from mtinet_ros.export.precision import convert_precision, max_magnitudes
+from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
+from mtinet_ros.export.synthetic_images import synthetic_images
+from mtinet_ros.export.verification import compare, run_onnxruntime
+from mtinet_ros.model_card import read_model_card
+
+SIZE = (64, 96)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return synthetic_images(2, SIZE, seed=11)
+
+
+@pytest.fixture(scope="module")
+def quantized(graph, pictures) -> onnx.ModelProto:
+    return quantize(graph, pictures)
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def types(model: onnx.ModelProto) -> Counter[int]:
+    weights = {name for node in model.graph.node if node.op_type == "Conv" for name in node.input}
+    return Counter(t.data_type for t in model.graph.initializer if t.name in weights)
+
+
+@pytest.mark.parametrize(
+    ("precision", "element_type", "opset"),
+    [("fp16", TensorProto.FLOAT16, 17), ("bf16", TensorProto.BFLOAT16, 22)],
+)
+def test_sixteen_bits_are_in_the_graph_and_outputs_keep_the_contract(
+    graph, precision, element_type, opset
+):
+    model = narrow(graph, precision, narrowable_nodes(graph))
+    onnx.checker.check_model(model, full_check=True)
+    assert set(types(model)) == {element_type}
+    assert model.opset_import[0].version == opset
+    assert [o.type.tensor_type.elem_type for o in model.graph.output] == [
+        o.type.tensor_type.elem_type for o in graph.graph.output
+    ]
+    assert len(model.SerializeToString()) < 0.55 * len(graph.SerializeToString())
+    assert [node.op_type for node in model.graph.node if "image" in node.input] == ["Cast"]
+
+
+def test_softmax_and_the_length_of_normals_stay_wide(graph):
+    model = onnx.shape_inference.infer_shapes(narrow(graph, "fp16", narrowable_nodes(graph)))
+    element = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
+    for node in model.graph.node:
+        if node.op_type in ("Softmax", "Sqrt"):
+            assert element[node.output[0]] == TensorProto.FLOAT
+
+
+def test_the_emulation_rounds_and_overflows_as_sixteen_bits_do():
+    weight = numpy_helper.from_array(np.full((1, 3, 1, 1), 1.0, np.float32), "weight")
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=1),
+        helper.make_node("Transpose", ["float"], ["pixels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["pixels", "weight"], ["sum"], name="/network/a/b/Conv"),
+        helper.make_node("Mul", ["sum", "factor"], ["depth"], name="/network/a/b/Mul"),
+    ]
+    shape = [1, 1, 1, 1]
+    graph = helper.make_graph(
+        nodes,
+        "two operators",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 1, 1, 3])],
+        [helper.make_tensor_value_info("depth", TensorProto.FLOAT, shape)],
+        [weight, numpy_helper.from_array(np.float32([1.0 + 2.0**-12]), "factor")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    image = np.full((1, 1, 1, 3), 100, np.uint8)
+    chosen = {"/network/a/b/Conv", "/network/a/b/Mul"}
+    assert run_onnxruntime(model, image)["depth"] != 300.0
+    rounded = run_onnxruntime(emulate(model, "fp16", chosen), image, optimize=False)
+    assert rounded["depth"] == 300.0
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.float32([1e4]), "factor"))
+    overflown = run_onnxruntime(emulate(model, "fp16", chosen), image, optimize=False)
+    assert np.isinf(overflown["depth"])
+
+
+def test_what_comes_near_the_largest_fp16_stays_wide(graph, pictures):
+    names = narrowable_nodes(graph)
+    magnitudes = max_magnitudes(graph, names, pictures[:1])
+    assert set(magnitudes) == names
+    loud = max(magnitudes, key=lambda name: magnitudes[name])
+    scaled = onnx.ModelProto()
+    scaled.CopyFrom(graph)
+    convolution = next(n for n in scaled.graph.node if n.op_type == "Conv" and n.name in names)
+    for tensor in scaled.graph.initializer:
+        if tensor.name in convolution.input[1:]:
+            values = numpy_helper.to_array(tensor) * np.float32(1e6)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    assert magnitudes[loud] < 65504
+    conversion = convert_precision(scaled, "fp16", pictures[:1])
+    wide = next(n for n in conversion.model.graph.node if n.name == convolution.name)
+    stored = {t.name: t.data_type for t in conversion.model.graph.initializer}
+    assert stored[wide.input[1]] == TensorProto.FLOAT
+
+
+def test_int8_keeps_the_rules_of_tensorrt(quantized, graph):
+    model = keep_quantized(quantized, graph, quantizable_nodes(graph))
+    stored = {t.name: t for t in model.graph.initializer}
+    producers = {output: node for node in model.graph.node for output in node.output}
+    readers = {name: node for node in model.graph.node for name in node.input}
+    scales = 0
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero_point = stored[node.input[2]]
+            assert zero_point.data_type == TensorProto.INT8
+            assert not numpy_helper.to_array(zero_point).any(), "int8 must be symmetric"
+        if node.op_type == "DequantizeLinear":
+            assert readers[node.output[0]].op_type == "Conv"
+            scales += numpy_helper.to_array(stored[node.input[1]]).size > 1
+    assert scales == len(quantizable_nodes(graph)), "weights have a scale per channel"
+    for node in model.graph.node:
+        if node.op_type == "Conv" and len(node.input) > 2:
+            assert node.input[2] in stored, "no Q/DQ on biases"
+            assert stored[node.input[2]].data_type == TensorProto.FLOAT
+        if node.op_type == "Softmax":
+            assert producers[node.input[0]].op_type != "DequantizeLinear"
+
+
+def test_a_part_that_stays_wide_is_as_it_was(quantized, graph, pictures):
+    restored = keep_quantized(quantized, graph, [])
+    assert operators(restored) == operators(graph)
+    differences = compare(run_onnxruntime(graph, pictures), run_onnxruntime(restored, pictures))
+    assert differences["depth_max"] == 0.0
+
+
+def test_parts_that_suffer_stay_wide_until_the_limits_hold(graph, pictures, monkeypatch):
+    everything = convert_precision(graph, "bf16", pictures)
+    monkeypatch.setattr(accuracy, "LIMITS", {**accuracy.LIMITS, "depth_abs_rel": 1e-9})
+    strict = convert_precision(graph, "bf16", pictures[:1])
+    assert len(strict.wide_parts) > len(everything.wide_parts)
+    assert "depth_abs_rel" in strict.complaint
+
+
+def test_measures_against_themselves_are_perfect(graph, pictures):
+    outputs = run_onnxruntime(graph, pictures)
+    measures = accuracy.measure_accuracy(outputs, outputs)
+    assert measures == {
+        "label_agreement": 1.0,
+        "miou": 1.0,
+        "depth_abs_rel": 0.0,
+        "normals_mean_deg": 0.0,
+    }
+    assert accuracy.excess(measures) == 0.0
+    broken = {**outputs, "depth": outputs["depth"] * np.nan}
+    assert accuracy.excess(accuracy.measure_accuracy(outputs, broken)) == float("inf")
+    assert "depth_abs_rel is nan" in accuracy.describe_excess(
+        accuracy.measure_accuracy(outputs, broken)
+    )
+
+
+def test_a_precision_that_costs_too_much_is_refused_unless_forced(
+    untrained, pictures, tmp_path, monkeypatch
+):
+    network, card = untrained
+    card = replace(card, max_batch=1)
+    monkeypatch.setattr(accuracy, "LIMITS", {**accuracy.LIMITS, "label_agreement": 0.999999})
+    monkeypatch.setattr("mtinet_ros.export.precision._MAX_WIDE_SHARE", 0.0)
+    options = ExportOptions(precision="fp16", pictures=pictures[:1])
+    with pytest.raises(ExportError, match=r"fp16 costs too much.*label_agreement.*--force"):
+        export_network(network, card, tmp_path / "x.onnx", options)
+    assert list(tmp_path.iterdir()) == []
+    export_network(network, card, tmp_path / "x.onnx", replace(options, force=True))
+    stored = read_model_card(tmp_path / "x.onnx")
+    assert stored.precision == "fp16"
+    assert "label_agreement" in stored.accuracy["forced_beyond"]
+    assert stored.accuracy["pictures"] == "real"
+
+
+def test_the_command_writes_int8_and_inspect_shows_it(tmp_path, capsys):
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, image in enumerate(synthetic_images(3, (80, 80))):
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+    output = tmp_path / "model.onnx"
+    arguments = ["export", "--untrained", "--input-size", "64x96", "--max-batch", "1"]
+    arguments += ["--precision", "int8", "--calibration", str(folder), "--force"]
+    assert main([*arguments, "-o", str(output)]) == 0
+    assert "int8 against float32" in capsys.readouterr().out
+    assert main(["inspect", str(output), "--json"]) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert page["card"]["precision"] == "int8"
+    precisions = {name for part in page["parts"] for name in part["macs"]}
+    assert precisions == {"int8", "fp32"}
