@@ -90,6 +90,35 @@ def test_a_model_that_cannot_run_deactivates_the_node_with_the_reason(
         assert robot.change_state("cleanup")
 
 
+IMAGES = "qos_overrides./camera/image_raw.subscription."
+NORMALS = "qos_overrides./perception/camera/normals/color.publisher."
+
+
+@pytest.mark.parametrize(
+    ("override", "transition", "left"),
+    [
+        (IMAGES + "reliability:=foo", "activate", "inactive"),
+        (IMAGES + "reliability:=7", "activate", "inactive"),
+        (IMAGES + "depth:=foo", "activate", "inactive"),
+        (IMAGES + "history:=foo", "activate", "inactive"),
+        (NORMALS + "reliability:=foo", "configure", "unconfigured"),
+    ],
+)
+def test_a_bad_qos_override_is_explained_and_leaves_nothing_behind(
+    robot: Robot, tiny_model: Path, override: str, transition: str, left: str
+) -> None:
+    with NodeProcess(f"model:={tiny_model}", "backend:=onnxruntime", override) as node:
+        assert robot.change_state("configure") == (transition != "configure")
+        if transition == "activate":
+            assert not robot.change_state("activate")
+        assert robot.state() == left
+        assert node.says(override.partition(".subscription")[0].partition(".publisher")[0])
+        assert "Traceback" not in node.text()
+        assert not robot.get_subscriptions_info_by_topic("/camera/camera_info")
+        if left == "unconfigured":
+            assert robot.spin_until(lambda: not topics(robot), 5.0), "half of it is advertised"
+
+
 def test_build_only_ends_with_the_result(
     ros_domain: int, tiny_model: Path, tmp_path: Path
 ) -> None:
