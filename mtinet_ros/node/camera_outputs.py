@@ -28,10 +28,6 @@ from mtinet_ros.perception.depth import millimetres
 from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud
 from mtinet_ros.perception.prediction import Prediction
 
-# Reliable on purpose: a best-effort depth topic gives depth_image_proc's subscriber nothing.
-OUTPUT_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
 LATCHED_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
@@ -39,7 +35,18 @@ LATCHED_QOS = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+
 Encode = Callable[[Prediction, Header], Any]
+
+
+def _output_qos() -> QoSProfile:
+    """A new profile each time: rclpy writes a topic's overrides into the one it is given.
+
+    Reliable on purpose: a best-effort depth topic gives depth_image_proc's subscriber nothing.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class CameraOutputs:
                 publisher = self._node.create_lifecycle_publisher(
                     topic.message_type,
                     name,
-                    OUTPUT_QOS,
+                    _output_qos(),
                     qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 )
             self._publishers.append((topic, publisher))

@@ -13,6 +13,7 @@ from inference.tiny_model import write_tiny_model
 from node.harness import NodeProcess, Robot
 from node.test_perception_node import CAMERA, OUT, picture, started
 from onnx import TensorProto
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 pytestmark = pytest.mark.ros
@@ -117,6 +118,21 @@ def test_a_bad_qos_override_is_explained_and_leaves_nothing_behind(
         assert not robot.get_subscriptions_info_by_topic("/camera/camera_info")
         if left == "unconfigured":
             assert robot.spin_until(lambda: not topics(robot), 5.0), "half of it is advertised"
+
+
+def test_a_qos_override_concerns_its_own_topic_alone(robot: Robot, tiny_model: Path) -> None:
+    override = f"qos_overrides.{OUT}depth/image.publisher.reliability:=best_effort"
+    with NodeProcess(f"model:={tiny_model}", "backend:=onnxruntime", override):
+        assert robot.change_state("configure")
+
+        def offered(topic: str) -> list[ReliabilityPolicy]:
+            publishers = robot.get_publishers_info_by_topic(OUT + topic)
+            return [publisher.qos_profile.reliability for publisher in publishers]
+
+        assert robot.spin_until(lambda: bool(offered("normals/color")), 5.0)
+        assert offered("depth/image") == [ReliabilityPolicy.BEST_EFFORT]
+        for topic in ("segmentation/image", "depth/camera_info", "normals/color"):
+            assert offered(topic) == [ReliabilityPolicy.RELIABLE]
 
 
 def test_build_only_ends_with_the_result(
