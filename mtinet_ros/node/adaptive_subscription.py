@@ -20,6 +20,7 @@ from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolic
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.node.parameters import explained_overrides
 
 _POLLING_PERIOD = 0.5  # seconds
 _FORCED = {
@@ -48,15 +49,16 @@ class AdaptiveSubscription:
             callback: Called with every message.
 
         Raises:
-            ConfigurationError: The override has another value.
+            ConfigurationError: An override of the topic's quality of service is not allowed.
         """
         self._node = node
         self._message_type = message_type
         self._callback = callback
         self.topic = node.resolve_topic_name(topic)
-        self._forced = self._read_override()
-        self._reliability = self._forced or self._fitting_reliability()
-        self._subscription = self._subscribe()
+        with explained_overrides(self.topic):
+            self._forced = self._read_override()
+            self._reliability = self._forced or self._fitting_reliability()
+            self._subscription = self._subscribe()
         # The steady clock: simulated time may stand still.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(_POLLING_PERIOD, self._adapt, clock=clock)

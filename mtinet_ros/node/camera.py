@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -110,7 +109,11 @@ class Camera:
         self.outputs.points_stride = settings.points_stride
 
     def _reset(self) -> None:
-        """Forget the stream: before it begins, and when time jumped backwards."""
+        """Forget the stream, before it begins.
+
+        Time that jumps backwards does not ask for it: the lens stays what it was, and a latched
+        calibration would not be sent again.
+        """
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
         self._last_accepted = -math.inf
@@ -123,10 +126,12 @@ class Camera:
         self._first_received = math.inf
         self.statistics.listening_began(time.monotonic())
         message_type = CompressedImage if self._compressed else Image
-        self._subscriptions = [
-            AdaptiveSubscription(self._node, CameraInfo, self._info_topic, self._on_info),
-            AdaptiveSubscription(self._node, message_type, self.image_topic, self._on_image),
-        ]
+        # One by one, so that the first is given back if the second is refused.
+        for kind, topic, callback in (
+            (CameraInfo, self._info_topic, self._on_info),
+            (message_type, self.image_topic, self._on_image),
+        ):
+            self._subscriptions.append(AdaptiveSubscription(self._node, kind, topic, callback))
 
     def stop_listening(self) -> None:
         """Unsubscribe."""
@@ -197,18 +202,24 @@ class Camera:
             )
         else:
             self._complaints.settle(f"{self.name}: frame_id")
-        stamp = Time.from_msg(header.stamp).nanoseconds
-        if stamp == 0:
-            self._complaints.once(f"{self.name}: stamp", "is zero; the driver does not set it")
+        # Not rclpy's Time: it raises on the negative seconds that the message's int32 allows.
+        stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+        if stamp <= 0:
+            self._complaints.once(
+                f"{self.name}: stamp",
+                f"is {'zero' if stamp == 0 else 'before 1970'}; the driver does not set it",
+            )
+            self._stamp_age = math.nan
             return
         self._complaints.settle(f"{self.name}: stamp")
         self._stamp_age = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
         if stamp < self._last_stamp - _TIME_JUMP:
-            self._node.get_logger().info(
-                f"{self.name}: time jumped back by {(self._last_stamp - stamp) * 1e-9:.1f} s "
-                "(a bag looping?); starting afresh"
+            self._complaints.warn(
+                f"{self.name}: time",
+                f"jumped back by {(self._last_stamp - stamp) * 1e-9:.1f} s (a bag looping?)",
             )
-            self._reset()
+        else:
+            self._complaints.settle(f"{self.name}: time")
         self._last_stamp = stamp
 
     def decode(self, frame: Frame) -> DecodedFrame:

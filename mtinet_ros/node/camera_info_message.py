@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.perception.camera_model import CameraModel
+
+# Far beyond every lens, and far below where scaling a calibration would overflow.
+_LARGEST = 1e12
 
 
 def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
@@ -21,7 +26,8 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
         image_size: (height, width) of the image.
 
     Raises:
-        InputError: The camera is not calibrated, or the calibration is for another image size.
+        InputError: The camera is not calibrated, the calibration is for another image size, or
+            holds numbers that no lens has.
 
     An all-zero R, which some drivers send, is taken for none.
     """
@@ -34,6 +40,12 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
         raise InputError(
             f"its CameraInfo is for {width}x{height} pixels, the image has "
             f"{image_size[1]}x{image_size[0]}"
+        )
+    largest = max(abs(x) for x in (*info.k, *info.d, *info.r, *info.p))
+    if _LARGEST < largest < math.inf:
+        raise InputError(
+            f"its CameraInfo holds a number of size {largest:g}, more than any lens has "
+            f"({_LARGEST:g}); calibrate the camera"
         )
     full = CameraModel(
         width=info.width,

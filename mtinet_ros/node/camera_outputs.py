@@ -21,16 +21,13 @@ from std_msgs.msg import Header, String
 from mtinet_ros.model_card import VOID_ID, ModelCard
 from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.parameters import explained_overrides
 from mtinet_ros.node.settings import CameraSettings
 from mtinet_ros.perception.colors import LabelColors, colorize_normals
 from mtinet_ros.perception.depth import millimetres
 from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud
 from mtinet_ros.perception.prediction import Prediction
 
-# Reliable on purpose: a best-effort depth topic gives depth_image_proc's subscriber nothing.
-OUTPUT_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
 LATCHED_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
@@ -38,7 +35,18 @@ LATCHED_QOS = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+
 Encode = Callable[[Prediction, Header], Any]
+
+
+def _output_qos() -> QoSProfile:
+    """A new profile each time: rclpy writes a topic's overrides into the one it is given.
+
+    Reliable on purpose: a best-effort depth topic gives depth_image_proc's subscriber nothing.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+    )
 
 
 @dataclass(frozen=True)
@@ -71,29 +79,39 @@ class CameraOutputs:
             camera: Which camera, with the outputs to advertise.
             card: Card of the model: tasks, class names, palette.
             depth_encoding: `32FC1` or `16UC1`.
+
+        Raises:
+            ConfigurationError: An override of a topic's quality of service is not allowed.
         """
         self._node = node
         self._card = card
         self.depth_encoding = depth_encoding
         self.points_stride = camera.points_stride
         self._colors = LabelColors(card.palette)
-        prefix = f"~/{camera.name}/"
-        self._publishers = [
-            (
-                topic,
-                node.create_lifecycle_publisher(
+        self._publishers: list[tuple[OutputTopic, Any]] = []
+        self._legends: list[tuple[Any, Any]] = []
+        try:
+            self._advertise(f"~/{camera.name}/", camera)
+        except Exception:
+            self.destroy()
+            raise
+
+    def _advertise(self, prefix: str, camera: CameraSettings) -> None:
+        for topic in self._topics(camera):
+            name = prefix + topic.name
+            with explained_overrides(self._node.resolve_topic_name(name)):
+                publisher = self._node.create_lifecycle_publisher(
                     topic.message_type,
-                    prefix + topic.name,
-                    OUTPUT_QOS,
+                    name,
+                    _output_qos(),
                     qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                ),
+                )
+            self._publishers.append((topic, publisher))
+        for name, legend in self._legend_messages(camera):
+            publisher = self._node.create_lifecycle_publisher(
+                type(legend), prefix + name, LATCHED_QOS
             )
-            for topic in self._topics(camera)
-        ]
-        self._legends = [
-            (legend, node.create_lifecycle_publisher(type(legend), prefix + name, LATCHED_QOS))
-            for name, legend in self._legend_messages(camera)
-        ]
+            self._legends.append((legend, publisher))
 
     def publish_legends(self) -> None:
         """Latch the class legend; call it when the node has become active."""

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -41,12 +43,13 @@ def declare_parameters(node: Node) -> None:
     """
     for name, spec in NODE_PARAMETERS.items():
         _declare(node, name, spec)
-    cameras = list(node.get_parameter("cameras").value)
+    cameras = _camera_names(node)
     check_camera_names(cameras)
     for camera in cameras:
         for key in CAMERA_PARAMETERS:
             _declare(node, f"{camera}.{key}", camera_parameter_spec(camera, key))
     read_settings(node)
+    _tell_unused(node, cameras)
 
 
 def read_settings(node: Node) -> NodeSettings:
@@ -58,15 +61,52 @@ def read_settings(node: Node) -> NodeSettings:
     return make_settings(_values(node))
 
 
+def _camera_names(node: Node) -> list[str]:
+    return list(node.get_parameter_or("cameras").value or [])
+
+
 def _values(node: Node) -> dict[str, Any]:
-    cameras = list(node.get_parameter("cameras").value)
-    names = [*NODE_PARAMETERS, *(f"{c}.{key}" for c in cameras for key in CAMERA_PARAMETERS)]
-    values = {name: node.get_parameter(name).value for name in names}
-    # An empty list given at start arrives without a type, as None.
-    return {
-        name: [] if value is None and name.endswith(("cameras", ".outputs")) else value
-        for name, value in values.items()
-    }
+    keys = [f"{camera}.{key}" for camera in _camera_names(node) for key in CAMERA_PARAMETERS]
+    # Not get_parameter: an empty list given at start arrives without a type, and that raises.
+    values = {name: node.get_parameter_or(name).value for name in [*NODE_PARAMETERS, *keys]}
+    return {name: [] if value is None else value for name, value in values.items()}
+
+
+def _tell_unused(node: Node, cameras: list[str]) -> None:
+    """Say what was given at start and is no parameter: misspelt, or for another camera."""
+    # rclpy has no public way to ask; the name is the same in all distributions.
+    given: Iterable[str] = getattr(node, "_parameter_overrides", {})
+    unused = [n for n in given if not node.has_parameter(n) and not n.startswith("qos_overrides.")]
+    others = {n for n in unused if n not in NODE_PARAMETERS and parameter_spec(n) is not None}
+    if others:
+        names = ", ".join(sorted({name.partition(".")[0] for name in others}))
+        node.get_logger().info(
+            f"parameters of {names} are not used: cameras are {', '.join(cameras)}"
+        )
+    known = [*NODE_PARAMETERS, *(f"{c}.{key}" for c in cameras for key in CAMERA_PARAMETERS)]
+    for name in unused:
+        if name not in others:
+            of_camera = [other for other in known if other.endswith(f".{name}")]
+            similar = of_camera or get_close_matches(name, known, n=1)
+            hint = f"; did you mean {similar[0]}?" if similar else ""
+            node.get_logger().warning(f"{name}: is no parameter of this node{hint}")
+
+
+@contextmanager
+def explained_overrides(topic: str) -> Iterator[None]:
+    """Say in plain words which `qos_overrides` rclpy refused for a topic.
+
+    Raises:
+        ConfigurationError: In place of what rclpy raises, which would be a defect's traceback.
+    """
+    try:
+        yield
+    except InvalidParameterTypeException as error:
+        raise ConfigurationError(str(error)) from error
+    except RuntimeError as error:
+        if "QoS override" not in str(error):
+            raise
+        raise ConfigurationError(f"qos_overrides.{topic}: {error}") from error
 
 
 def guard_parameters(

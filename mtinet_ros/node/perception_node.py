@@ -138,10 +138,16 @@ class PerceptionNode(LifecycleNode):
         """Listen to the cameras; what comes before the model is ready is dropped and counted."""
         if self._engine is None or not self._engine.is_alive:
             self._start_engine()
+        try:
+            for camera in self._cameras.values():
+                camera.listen()
+        except Exception:
+            self._stop_listening()
+            self._stop_engine(_STOP_TIMEOUT)
+            raise
         result = super().on_activate(state)
         for camera in self._cameras.values():
             camera.outputs.publish_legends()
-            camera.listen()
         self._is_active = True
         return result
 

@@ -103,3 +103,10 @@ def test_what_is_published_describes_the_published_picture() -> None:
 def test_there_and_back() -> None:
     message = camera_info_message(camera_model(info(), (480, 640)), Header())
     assert message == info()
+
+
+def test_numbers_that_would_overflow_when_scaled_are_refused() -> None:
+    """They would fail in the middle of a batch, and take the other cameras' frames with them."""
+    huge = [1e308, 0, 310, 0, 0, 1e308, 250, 0, 0, 0, 1, 0]
+    with pytest.raises(InputError, match="more than any lens has"):
+        camera_model(info(p=huge), (480, 640))

@@ -13,6 +13,7 @@ from inference.tiny_model import write_tiny_model
 from node.harness import NodeProcess, Robot
 from node.test_perception_node import CAMERA, OUT, picture, started
 from onnx import TensorProto
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 pytestmark = pytest.mark.ros
@@ -88,6 +89,50 @@ def test_a_model_that_cannot_run_deactivates_the_node_with_the_reason(
         assert robot.spin_until(lambda: robot.state() == "inactive")
         assert node.says("the model cannot run")
         assert robot.change_state("cleanup")
+
+
+IMAGES = "qos_overrides./camera/image_raw.subscription."
+NORMALS = "qos_overrides./perception/camera/normals/color.publisher."
+
+
+@pytest.mark.parametrize(
+    ("override", "transition", "left"),
+    [
+        (IMAGES + "reliability:=foo", "activate", "inactive"),
+        (IMAGES + "reliability:=7", "activate", "inactive"),
+        (IMAGES + "depth:=foo", "activate", "inactive"),
+        (IMAGES + "history:=foo", "activate", "inactive"),
+        (NORMALS + "reliability:=foo", "configure", "unconfigured"),
+    ],
+)
+def test_a_bad_qos_override_is_explained_and_leaves_nothing_behind(
+    robot: Robot, tiny_model: Path, override: str, transition: str, left: str
+) -> None:
+    with NodeProcess(f"model:={tiny_model}", "backend:=onnxruntime", override) as node:
+        assert robot.change_state("configure") == (transition != "configure")
+        if transition == "activate":
+            assert not robot.change_state("activate")
+        assert robot.state() == left
+        assert node.says(override.partition(".subscription")[0].partition(".publisher")[0])
+        assert "Traceback" not in node.text()
+        assert not robot.get_subscriptions_info_by_topic("/camera/camera_info")
+        if left == "unconfigured":
+            assert robot.spin_until(lambda: not topics(robot), 5.0), "half of it is advertised"
+
+
+def test_a_qos_override_concerns_its_own_topic_alone(robot: Robot, tiny_model: Path) -> None:
+    override = f"qos_overrides.{OUT}depth/image.publisher.reliability:=best_effort"
+    with NodeProcess(f"model:={tiny_model}", "backend:=onnxruntime", override):
+        assert robot.change_state("configure")
+
+        def offered(topic: str) -> list[ReliabilityPolicy]:
+            publishers = robot.get_publishers_info_by_topic(OUT + topic)
+            return [publisher.qos_profile.reliability for publisher in publishers]
+
+        assert robot.spin_until(lambda: bool(offered("normals/color")), 5.0)
+        assert offered("depth/image") == [ReliabilityPolicy.BEST_EFFORT]
+        for topic in ("segmentation/image", "depth/camera_info", "normals/color"):
+            assert offered(topic) == [ReliabilityPolicy.RELIABLE]
 
 
 def test_build_only_ends_with_the_result(

@@ -323,13 +323,55 @@ def test_simulated_time_may_stand_still(robot: Robot, tiny_model: Path) -> None:
         assert 0.0 < float(age) < 100.0
 
 
-def test_a_bag_that_loops_starts_afresh(robot: Robot, tiny_model: Path) -> None:
+def test_a_bag_that_loops_keeps_its_calibration(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "depth/image", Image)
+    infos = robot.messages[OUT + "depth/camera_info"]
+    robot.listen(OUT + "depth/camera_info", CameraInfo)
+    with started(robot, tiny_model) as node:
+        robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
+        robot._stamp = 10
+        header, _ = robot.show_until(OUT + "depth/image", lambda: robot.show(picture()))
+        assert robot.spin_until(lambda: any(i.header.stamp == header.stamp for i in infos), 5.0), (
+            "the first image after the jump was taken for an uncalibrated camera's"
+        )
+        assert node.says("jumped back by")
+
+
+def test_a_stamp_before_1970_is_told_and_survived(robot: Robot, tiny_model: Path) -> None:
     robot.listen(OUT + "segmentation/image", Image)
     with started(robot, tiny_model) as node:
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
-        robot._stamp = 10
+        robot._stamp = -100
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
-        assert "time jumped back" in node.text()
+        assert node.says("stamp: is before 1970")
+        assert "Traceback" not in node.text()
+
+
+def test_what_is_no_parameter_is_told_at_start(robot: Robot, tiny_model: Path) -> None:
+    """A misspelt parameter would leave its default in force unnoticed."""
+    with NodeProcess(
+        f"model:={tiny_model}", "max_rate:=10", "output_siz:=camera", "rear.max_rate:=2.0"
+    ) as node:
+        assert robot.state() == "unconfigured"
+        assert node.says("max_rate: is no parameter of this node; did you mean camera.max_rate?")
+        assert node.says("did you mean output_size?")
+        assert node.says("parameters of rear are not used: cameras are camera")
+        assert node.text().count("is no parameter") == 2
+
+
+@pytest.mark.parametrize(
+    ("empty", "status"), [("cameras", 1), ("camera.outputs", None)], ids=["cameras", "outputs"]
+)
+def test_an_empty_list_at_start_is_a_list(
+    robot: Robot, tiny_model: Path, empty: str, status: int | None
+) -> None:
+    with NodeProcess(f"model:={tiny_model}", "backend:=onnxruntime", f"{empty}:=[]") as node:
+        if status is None:
+            assert robot.change_state("configure")
+        else:
+            assert node.wait(60.0) == status
+            assert "0 names given" in node.text()
+        assert "Traceback" not in node.text()
 
 
 def test_images_from_the_future_are_a_clock_skew(robot: Robot, tiny_model: Path) -> None:
