@@ -18,7 +18,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-numpy1 check colcon model model-smoke clean
+.PHONY: demo test test-numpy1 check colcon model model-smoke verify-gpu clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
@@ -62,6 +62,12 @@ model-smoke: $(VENV)/.dev
 	    --set optimiser.max_steps=8 --set run.validate_steps=4
 	$(BIN)/mtinet export $(SMOKE)/train/latest.safetensors -o $(SMOKE)/model.onnx
 	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20
+
+# All of docs/verification.md that needs a GPU; writes build/gpu/report.md.
+verify-gpu: $(VENV)/.dev $(MODEL)
+	$(PIP) '.[tensorrt-rtx]'
+	$(PIP) '.[tensorrt]' || echo 'no tensorrt here: only TensorRT for RTX is verified'
+	$(BIN)/python test/gpu/verify.py $(MODEL) build/gpu
 
 $(UNTRAINED): | $(VENV)/.export
 	$(BIN)/mtinet export --untrained --input-size 288x384 -o $@

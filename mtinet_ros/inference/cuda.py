@@ -21,6 +21,9 @@ from numpy.typing import DTypeLike, NDArray
 from mtinet_ros.errors import BackendError
 
 _INSTALL = "pip install 'mtinet_ros[tensorrt]'"
+# CU_STREAM_NON_BLOCKING of cuda.h, which PyCUDA has no name for: work on the default stream, which
+# other libraries use, does not wait for ours, nor ours for it.
+_NON_BLOCKING = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class DeviceContext:
 
 
 class Stream:
-    """A non-default stream with one event to wait on without spinning."""
+    """A stream of its own with one event to wait on without spinning."""
 
     def __init__(self) -> None:
         """Make both in the current context."""
@@ -144,7 +147,7 @@ class Stream:
         with cuda_errors("make a stream"):
             # The event first: should the stream fail, nothing is left behind but this object.
             self._done: Any = self._driver.Event(flags)
-            self._stream: Any = self._driver.Stream()
+            self._stream: Any = self._driver.Stream(_NON_BLOCKING)
         self.handle: int = self._stream.handle
 
     def wait(self) -> None:

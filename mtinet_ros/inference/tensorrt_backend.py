@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendLostError
 from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.inference.compiled_kernels import CompiledKernels
 from mtinet_ros.inference.cuda import (
     Buffer,
     DeviceContext,
@@ -117,7 +118,7 @@ class TensorRtBackend:
         self._closed = False
         # Undone in reverse: buffers, stream, execution context, engine, runtime; then the device.
         self._freeing = ExitStack()
-        self._keep_kernels: Callable[[], None] | None = None
+        self._kernels: CompiledKernels | None = None
         self._device = DeviceContext(device_id)
         self.device = self._device.description
         try:
@@ -209,17 +210,11 @@ class TensorRtBackend:
     ) -> tensorrt.IExecutionContext | None:
         if not self._edition.is_rtx:
             return engine.create_execution_context()
-        # RTX compiles kernels for this GPU when they are first run; the runtime cache keeps them.
-        # The stubs describe `tensorrt`, which has no such thing.
-        config: Any = engine.create_runtime_config()
-        kernels: Any = config.create_runtime_cache()
-        known = cache.runtime_cache
-        if known.exists() and not kernels.deserialize(known.read_bytes()):
-            logger.info("the runtime cache does not fit this GPU or driver; it is made anew")
-        config.set_runtime_cache(kernels)
-        self._keep_kernels = lambda: cache.store_runtime_cache(bytes(kernels.serialize()))
-        self._freeing.callback(self._drop, "_keep_kernels")
-        context: tensorrt.IExecutionContext | None = engine.create_execution_context(config)
+        self._kernels = CompiledKernels(engine, cache)
+        self._freeing.callback(self._drop, "_kernels")
+        # The stubs describe `tensorrt`, which takes no such thing in all its versions.
+        create: Any = engine.create_execution_context
+        context: tensorrt.IExecutionContext | None = create(self._kernels.config)
         return context
 
     def _read_tensors(
@@ -241,8 +236,8 @@ class TensorRtBackend:
         images = self._buffers["image"].host[0]
         images[...] = 0
         self._run(images, self.output_names)
-        if self._keep_kernels:
-            self._keep_kernels()
+        if self._kernels:
+            self._kernels.store()
 
     def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
         """See `Backend.infer`. The arrays are views of pinned memory, which `close` frees.
@@ -381,8 +376,8 @@ class TensorRtBackend:
             with self._warned():
                 current.enter_context(self._device)
             with self._warned():
-                if self._keep_kernels and not self._lost:
-                    self._keep_kernels()
+                if self._kernels and not self._lost:
+                    self._kernels.store()
                 self._freeing.close()
         with self._warned():
             self._device.release()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mtinet_ros.errors import BackendError, InputError, MtinetError
+from mtinet_ros.errors import BackendError, BackendLostError, InputError, MtinetError
 from mtinet_ros.inference import Backend, Progress
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera import Camera, DecodedFrame, Frame
@@ -45,7 +45,8 @@ class Engine:
             fit: How images are fitted, or empty for the card's way.
             cameras: By name; filled before `start`.
             complaints: Where troubles are logged.
-            on_loaded: Told in the worker's thread how loading ended: None, or why it failed.
+            on_loaded: Told in the worker's thread how loading ended: None, or why it failed; and
+                later, why a backend was lost for good.
             middleware_is_up: False once a signal has shut the middleware down.
         """
         self._fit = fit
@@ -149,6 +150,11 @@ class Engine:
                 [item.camera for item in decoded.values()],
                 wanted,
             )
+        except BackendLostError as error:
+            self.report = replace(self.report, state="failed", detail=str(error))
+            self._perceiver = None
+            self._tell_loaded(error)
+            return
         except BackendError as error:
             self._complaints.warn("engine", str(error))
             for camera in decoded:

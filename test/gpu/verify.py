@@ -23,14 +23,16 @@ def steps(model: Path, folder: Path) -> dict[str, list[str]]:
     """Title, as in the document -> command."""
     cache = ["--engine-cache-dir", str(folder / "engines")]
     build = [*MTINET, "build", str(model), *cache]
-    benchmark = [*MTINET, "benchmark", str(model), "--compare", "-o", str(folder), *cache]
+    benchmark = [*MTINET, "benchmark", str(model), "--frames", "200", *cache]
     return {
         "The GPU and its driver": ["nvidia-smi"],
         "An engine of TensorRT": [*build, "--backend", "tensorrt"],
         "An engine of TensorRT for RTX": [*build, "--backend", "tensorrt_rtx"],
         "The conformance suite on the GPU": [*PYTEST, "test/inference/test_conformance.py"],
         "Memory, threads, neighbours": [*PYTEST, "test/gpu"],
-        "Speed, stage by stage": [*benchmark, "--batch", "1", "--frames", "200"],
+        "Speed of TensorRT": [*benchmark, "--backend", "tensorrt"],
+        "Speed of TensorRT for RTX": [*benchmark, "--backend", "tensorrt_rtx"],
+        "Speed side by side": [*benchmark, "--compare", "-o", str(folder)],
     }
 
 

@@ -21,7 +21,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "mtinet_ros" / "inference" / name
-    for name in ("engine_builder.py", "tensorrt_backend.py", "tensorrt_edition.py")
+    for name in (
+        "compiled_kernels.py",
+        "engine_builder.py",
+        "tensorrt_backend.py",
+        "tensorrt_edition.py",
+    )
 ]
 DATA = ROOT / "test" / "data"
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A double of `pycuda.driver` that is stricter than the real one and needs no GPU.
 
-It knows only what the product uses, and these rules. "Driver" is NVIDIA's CUDA Driver API manual,
-"Guide" its CUDA C++ Programming Guide, "PyCUDA" documen.tician.de/pycuda/driver.html and the
-source it describes (2026.1, src/cpp/cuda.hpp).
+Its rules: "Driver" is NVIDIA's CUDA Driver API manual, "Guide" its CUDA C++ Programming Guide,
+"PyCUDA" documen.tician.de/pycuda/driver.html and the source it describes (2026.1, cuda.hpp).
 
 1. `init` comes first (Driver, cuInit: CUDA_ERROR_NOT_INITIALIZED).
 2. Most calls need a context that is current in the calling thread (Driver, Context Management:
@@ -20,11 +19,13 @@ source it describes (2026.1, src/cpp/cuda.hpp).
    context_dependent: "out-of-thread context could not be cleaned up"). Else it is recorded.
 8. A primary context is detached while current, once nothing of it is left (PyCUDA,
    context::detach), and a thread must not end with one pushed (PyCUDA, ~context_stack aborts).
-9. Waiting lets others run only on an event made with BLOCKING_SYNC (Driver, cuEventCreate).
+9. Waiting sleeps only on an event made with BLOCKING_SYNC (Driver, cuEventCreate), and a stream is
+   independent of others' default stream only if NON_BLOCKING, 1 (Driver, cuStreamCreate).
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections import Counter, defaultdict
@@ -38,7 +39,6 @@ import numpy as np
 class Error(Exception): ...
 
 
-# PyCUDA's own names.
 MemoryError, LogicError, LaunchError = (
     type(name, (Error,), {}) for name in ("MemoryError", "LogicError", "LaunchError")
 )
@@ -66,7 +66,8 @@ class Machine:
         self.violations: list[str] = []
         self.faults: dict[str, tuple[Exception | None, int, bool]] = {}
         self.broken = ""
-        self.engine_folder = "."  # where the double of TensorRT finds sidecars
+        # Where the double of TensorRT finds sidecars: the default cache.
+        self.engine_folder = f"{os.environ.get('XDG_CACHE_HOME')}/mtinet_ros"
 
     def fail(self, call: str, error: Exception | None, nth: int = 1, lose: bool = False) -> None:
         """Let the nth next call of a function raise (or, without an error, answer no).
@@ -174,6 +175,7 @@ class Context:
 class Stream:
     def __init__(self, flags: int = 0) -> None:
         machine.enter("Stream")
+        machine.violations += [] if flags == 1 else ["a stream that waits for the default stream"]
         self.handle = 0x5000 + machine.calls["Stream"]
         self.queue: list[Callable[[], None]] = []
         machine.streams[self.handle] = self
