@@ -39,7 +39,7 @@ def pytorch_contestant(weights: Path, images: np.ndarray) -> Contestant:
     from mtinet_ros.export.deploy_network import DeployNetwork
     from mtinet_ros.network import load_checkpoint
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = DeployNetwork(load_checkpoint(weights))
     pixels = torch.from_numpy(images)
 
