@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
-from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.inference.backend import OUTPUT_LAYOUT, Outputs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
 
 # The runtime would choose bf16 by itself on CPUs that have it; a model's precision is the card's
@@ -41,12 +41,12 @@ class OpenVinoBackend:
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self._request: Any = compiled.create_infer_request()
-        self.output_names = tuple(output.get_any_name() for output in compiled.outputs)
+        self.output_names = tuple(_name(output) for output in compiled.outputs)
         check_graph(
             model,
             self.card,
-            {i.get_any_name(): _describe(i) for i in compiled.inputs},
-            {o.get_any_name(): _describe(o) for o in compiled.outputs},
+            {_name(i): _describe(i) for i in compiled.inputs},
+            {_name(o): _describe(o) for o in compiled.outputs},
         )
 
     def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
@@ -67,6 +67,12 @@ class OpenVinoBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         self._request = None
+
+
+def _name(port: Any) -> str:
+    """A port's name in the model contract: OpenVINO may know it by names of inner tensors too."""
+    names = port.get_names()
+    return next((name for name in ("image", *OUTPUT_LAYOUT) if name in names), min(names))
 
 
 def _describe(port: Any) -> tuple[str, tuple[int | None, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from inference.gpu_double import gpu_double
@@ -253,3 +254,17 @@ def test_a_model_cut_short_fails_at_load_with_its_name(
     model.write_bytes(models["fp32"].read_bytes()[:-500])
     with pytest.raises(ModelError, match=r"short\.onnx"):
         load_backend(model, name)
+
+
+def test_an_output_that_is_also_an_inner_tensor_keeps_its_name(name: str, tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.output[:] = ["/inner" if o == "depth" else o for o in node.output]
+    model.graph.node.append(onnx.helper.make_node("Identity", ["/inner"], ["depth"]))
+    onnx.save(model, path)
+    backend = load_backend(path, name, max_batch=1)
+    try:
+        assert backend.infer(random_images(1), ["depth"])["depth"].shape == (1, HEIGHT, WIDTH)
+    finally:
+        backend.close()
