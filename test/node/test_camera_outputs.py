@@ -48,6 +48,9 @@ class Node:
     def __init__(self) -> None:
         self.publishers: dict[str, Publisher] = {}
 
+    def resolve_topic_name(self, topic: str) -> str:
+        return topic
+
     def create_lifecycle_publisher(
         self, message_type: type[Any], topic: str, qos: Any, **_: Any
     ) -> Publisher:
