@@ -85,8 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
     from mtinet_ros.cli.calibration_pictures import load_pictures
-    from mtinet_ros.export.exporter import ExportOptions, export_network
+    from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
+    check_precision(arguments.precision, arguments.calibration is not None)
     described = _untrained(arguments) if arguments.untrained else _checkpoint(arguments)
     card = described.card
     if arguments.max_batch is not None:

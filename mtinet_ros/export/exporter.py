@@ -82,7 +82,7 @@ def export_network(
             or it cannot be written.
     """
     options = options or ExportOptions()
-    _check_precision(options)
+    check_precision(options.precision, options.pictures is not None)
     pictures = options.pictures
     if pictures is None:
         pictures = synthetic_images(2, card.input_size)
@@ -109,12 +109,17 @@ def export_network(
     return Export(path, card, differences)
 
 
-def _check_precision(options: ExportOptions) -> None:
-    if options.precision not in PRECISIONS:
+def check_precision(precision: str, has_pictures: bool) -> None:
+    """Refuse what cannot be asked for, before any work is done.
+
+    Raises:
+        ConfigurationError: The precision is unknown, or int8 is asked for without pictures.
+    """
+    if precision not in PRECISIONS:
         raise ConfigurationError(
-            f"precision {options.precision!r} is unknown; allowed: {', '.join(PRECISIONS)}"
+            f"precision {precision!r} is unknown; allowed: {', '.join(PRECISIONS)}"
         )
-    if options.precision == "int8" and options.pictures is None:
+    if precision == "int8" and not has_pictures:
         raise ConfigurationError(
             "int8 needs real pictures of the kind the robot will see, to learn how large values "
             "get: give --calibration a folder of 20 or more, or a video"
