@@ -21,7 +21,13 @@ EXTRAS = {
     "openvino": ["openvino>=2024.0"],
     "tensorrt": ["tensorrt>=10.3,<12", "pycuda>=2022.1"],
     "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.2,<2", "pycuda>=2022.1"],
-    "export": ["torch>=2.4", "onnx>=1.16", "onnxslim>=0.1.50", "safetensors>=0.4"],
+    "export": [
+        "torch>=2.4",
+        "onnx>=1.18",
+        "onnxslim>=0.1.50",
+        "safetensors>=0.4",
+        "ml-dtypes>=0.5",
+    ],
     "train": [
         "torch>=2.4",
         "safetensors>=0.4",

@@ -17,6 +17,7 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
+from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
@@ -118,8 +119,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[str(params_file), {**overrides, **sim_time}],
         ros_arguments=["--log-level", given["log_level"]],
         output="screen",
-        # Without it, launch would wait for ever for the services of a node that refused to start.
-        on_exit=Shutdown(reason="the perception node has ended"),
+        on_exit=end_launch,
     )
     rviz = Node(
         package="rviz2",
@@ -133,6 +133,14 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         *(bring_up(perception) if given["autostart"] == "true" else []),
         perception,
     ]
+
+
+def end_launch(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
+    """End with the node: launch would wait for ever for the services of one that did not start.
+
+    After Ctrl-C launch is ending already, and a second shutdown would be an error.
+    """
+    return [] if context.is_shutdown else [Shutdown(reason="the perception node has ended")]
 
 
 def bring_up(node: LifecycleNode) -> list[RegisterEventHandler]:

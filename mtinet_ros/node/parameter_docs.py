@@ -46,7 +46,7 @@ Fast DDS carry large images through shared memory.
 ## Example
 
 ```yaml
-/perception:
+/**/perception:
   ros__parameters:
     cameras: [front, rear]
     model: /opt/models/indoor.onnx

@@ -122,6 +122,7 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
         folder.mkdir(parents=True)
     (index / "mtinet_ros").touch()
     shutil.copy(LAUNCH_FILE, share / "launch")
+    shutil.copytree(ROOT / "config", share / "config")
     executable = executables / "perception_node"
     executable.write_text(f"#!{sys.executable}\n{STAND_IN}")
     executable.chmod(0o755)
@@ -148,6 +149,7 @@ def launched(environ: dict[str, str], *arguments: str) -> Iterator[Callable[...,
             env=environ,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def output_with(text: str, timeout: float = 30.0, ended: bool = False) -> str:
@@ -160,12 +162,14 @@ def launched(environ: dict[str, str], *arguments: str) -> Iterator[Callable[...,
     try:
         yield output_with
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        runs = process.poll() is None
+        if runs:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C: launch and the node
         try:
-            process.wait(timeout=20)
+            status = process.wait(timeout=30)
         finally:
             process.kill()
+    assert not runs or status == 0, f"Ctrl-C ended launch with {status}:\n{log.read_text()}"
 
 
 @needs_launch
