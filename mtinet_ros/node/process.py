@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import get_logger
@@ -79,7 +80,7 @@ def run(argv: Sequence[str]) -> int:
         executor.spin_until_future_complete(node.finished)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except MtinetError as error:
+    except (MtinetError, InvalidParameterTypeException) as error:
         get_logger("perception").fatal(str(error))
         return 1
     except Exception:

@@ -180,6 +180,7 @@ def test_parameters_are_refused_at_start_with_a_sentence(
         ("output_size:=huge", "choose from network, camera"),
         ('cameras:=["front left"]', "cannot be part of a topic name"),
         ("max_batch:=0", "from 1 to 64"),
+        ("use_sim_time:=5", "expecting type 'BOOL'"),
     ):
         with NodeProcess(f"model:={tiny_model}", parameter) as node:
             assert node.wait(60.0) == 1, parameter
