@@ -53,7 +53,8 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.write_bytes(source.read_bytes())
             target.chmod(source.stat().st_mode)
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
-    command += ["--quiet", "--prefix", str(prefix), str(copy)]
+    # Without --ignore-installed, pip would take the package away from where these tests run.
+    command += ["--quiet", "--ignore-installed", "--prefix", str(prefix), str(copy)]
     subprocess.run(command, check=True)
     return prefix
 
