@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 import onnx
@@ -59,15 +58,6 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
     }
     names |= {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
     return names
-
-
-def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """Nodes that read each tensor."""
-    result: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-    for node in graph.node:
-        for name in node.input:
-            result[name].append(node)
-    return result
 
 
 def remove_unused(graph: onnx.GraphProto) -> None:
