@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="random weights: tries the pipeline; what it answers means nothing",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="ONNX file to write")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True,
+        help="ONNX file to write; a name that ends in .safetensors copies the weights instead, in "
+        "--precision fp32 or fp16, to train on from",
+    )  # fmt: skip
     parser.add_argument(
         "--input-size",
         type=_size,
@@ -87,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.cli.calibration_pictures import load_pictures
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
+    if arguments.output.suffix == ".safetensors":
+        return _copy(arguments)
     check_precision(arguments.precision, arguments.calibration is not None)
     described = _untrained(arguments) if arguments.untrained else _checkpoint(arguments)
     card = described.card
@@ -116,6 +122,27 @@ def run(arguments: argparse.Namespace) -> int:
         _print_measures(f"{export.card.precision} against float32", export.card.accuracy)
     if export.card.untrained:
         print("The weights are random: what this model answers means nothing.")
+    return 0
+
+
+def _copy(arguments: argparse.Namespace) -> int:
+    """Write the weights alone; they keep their description, so nothing else can be said."""
+    from mtinet_ros.export.weights_copy import copy_weights
+
+    if arguments.untrained:
+        raise ConfigurationError("--untrained writes a model, not weights: name an .onnx file")
+    said = ("input_size", "max_batch", "name", "confidence", "preset", "class_names",
+            "normals_axes", "depth_unit", "focal_length", "license", "calibration", "force",
+            "backbone")  # fmt: skip
+    given = [name for name in said if getattr(arguments, name) not in (None, False)]
+    if given:
+        raise ConfigurationError(
+            f"--{given[0].replace('_', '-')} goes with an .onnx output only: "
+            f"{arguments.output} keeps the description of {arguments.checkpoint}"
+        )
+    copy_weights(arguments.checkpoint, arguments.output, arguments.precision)
+    size_mb = arguments.output.stat().st_size / 1e6
+    print(f"{arguments.output}: {size_mb:.1f} MB, weights in {arguments.precision}")
     return 0
 
 

@@ -102,6 +102,11 @@ def attach_card(model: onnx.ModelProto, card: ModelCard) -> None:
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph with its weights; see `write_output`."""
+    write_output(model.SerializeToString(), path)
+
+
+def write_output(content: bytes, path: Path) -> None:
     """Write aside, then rename: at `path` there is a whole file or the one from before.
 
     Raises:
@@ -111,7 +116,7 @@ def write_model(model: onnx.ModelProto, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            aside.write_bytes(model.SerializeToString())
+            aside.write_bytes(content)
             os.replace(aside, path)
         finally:
             aside.unlink(missing_ok=True)

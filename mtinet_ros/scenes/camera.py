@@ -182,9 +182,10 @@ class Viewpoints:
         self, thing: Instance, centre: NDArray[np.float64], half: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
-        reach = abs(float(facing @ half[:2])) + self.rng.uniform(0.3, 2.0)
+        reach = abs(float(facing @ half[:2])) + self.rng.uniform(0.1, 2.0)
         aside = self.rng.normal(0, 0.25) * np.array([-facing[1], facing[0]])
-        return np.array([*(centre[:2] + facing * reach + aside), self._height()])
+        height = self._height() if self.rng.random() < 0.6 else self.rng.uniform(1.2, 1.7)
+        return np.array([*(centre[:2] + facing * reach + aside), height])
 
     def _camera(self, place: NDArray[np.float64], yaw: float, pitch: float) -> Camera:
         roll = self.rng.normal(0, 0.02) if self.rng.random() < 0.9 else self.rng.normal(0, 0.12)

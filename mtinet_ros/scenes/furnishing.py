@@ -175,8 +175,17 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
         return None
     bed, wall, at = found
     half = (np.array(bed.high) - np.array(bed.low))[:2] @ np.abs(wall.along) / 2
+    cupboards = rng.random() < 0.12
     for side in (-1, 1):
-        if rng.random() < 0.65:
+        if cupboards:
+            width, deep = rng.uniform(0.35, 0.6, 2)
+            tall = furniture.cabinet(rng, width, deep, rng.uniform(1.8, 2.25))
+            layout.wall_piece(
+                Piece(tall, "furniture", "cupboard"),
+                wall=wall,
+                near=at + side * (half + width / 2 + 0.04),
+            )
+        elif rng.random() < 0.65:
             stand = layout.stock.piece("bedside")
             if stand is not None:
                 near = at + side * (half + float(stand.size[0]) / 2 + 0.06)
@@ -189,7 +198,10 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
                         ["ornament", "table_lamp", "desk_clutter"],
                         int(rng.integers(0, 3)),
                     )
-    if rng.random() < 0.5:
+    if rng.random() < 0.15:
+        glass = objects.mirror(rng, half * rng.uniform(1.0, 2.0), rng.uniform(0.7, 1.3))
+        layout.hang(Piece(glass, "object", "mirror"), bed.high[2] + 0.05, wall=wall, near=at)
+    elif rng.random() < 0.5:
         picture_above(layout, wall, at, bed.high[2])
     if rng.random() < 0.35:
         heap = Piece(objects.cloth_heap(rng), "object", "clothes")

@@ -61,7 +61,7 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
     """Frame, mattress, duvet hanging over the sides, pillows, perhaps head and foot boards."""
     base = hard_material(rng)
     sheet, cover = (
-        WHITE if rng.random() < share else fabric_material(rng) for share in (0.6, 0.35)
+        WHITE if rng.random() < share else fabric_material(rng) for share in (0.7, 0.5)
     )
     lift, thick = rng.uniform(0.08, 0.35), rng.uniform(0.14, 0.3)
     parts = []
@@ -79,24 +79,13 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
                 (0, -length * (1 - share) / 2, 0)
             )
         )
-    count = 1 if width < 1.2 else 2
-    for row in range(int(rng.integers(1, 3))):
-        for place in range(count):
-            size = (
-                width / count * rng.uniform(0.7, 0.9),
-                rng.uniform(0.3, 0.45),
-                rng.uniform(0.1, 0.2),
-            )
-            x = (place + 0.5) * width / count - width / 2
-            pillow = cushion(
-                size, sheet if row == 0 else fabric_material(rng), softness=3, steps=8
-            )
-            tilt = rng.uniform(0.1, 1.0)
-            parts.append(
-                pillow.moved((0, 0, 0), rng.normal(0, 0.1), tilt).moved(
-                    (x, length / 2 - 0.3 - 0.22 * row, top - 0.02 + size[1] / 2 * np.sin(tilt))
-                )
-            )
+    if rng.random() < 0.35:  # a runner or blanket across the foot
+        share, drop = rng.uniform(0.2, 0.5), rng.uniform(0.15, top)
+        blanket = _duvet(
+            rng, width + 0.03, length * share, top + 0.012, drop, fabric_material(rng)
+        )
+        parts.append(blanket.moved((0, -length * (1 - share) / 2 - 0.01, 0)))
+    parts += _pillows(rng, width, length, top, sheet)
     if rng.random() < 0.75:
         high = rng.uniform(0.75, 1.3)
         board = fabric_material(rng) if rng.random() < 0.35 else base
@@ -106,6 +95,41 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
     if rng.random() < 0.25:
         parts.append(box((width, 0.05, rng.uniform(0.4, 0.75)), base, (0, -length / 2 - 0.025, 0)))
     return joined(parts)
+
+
+def pillow(rng: Generator, width: float, height: float, thick: float, cover: Material) -> Mesh:
+    """A pillow standing on its long edge, z = 0 .. `height`, centred on x and y: four corners."""
+    u, v = np.meshgrid(np.linspace(-1, 1, 13), np.linspace(-1, 1, 11))
+    swell = ((1 - u**4) * (1 - v**4)) ** rng.uniform(0.4, 0.7)
+    waist = 1 - rng.uniform(0.03, 0.1)  # the middles of the edges are drawn in
+    x = u * width / 2 * (waist + (1 - waist) * v**2)
+    z = (v * (waist + (1 - waist) * u**2) + 1) * height / 2
+    dent = 1 - rng.uniform(0, 0.35) * np.exp(-(u**2 + (v - rng.uniform(-0.2, 0.5)) ** 2) * 4)
+    front = np.stack([x, -swell * dent * thick / 2, z], -1)
+    back = np.stack([x, swell * thick / 2, z], -1)[:, ::-1]
+    return joined([surface(front, cover), surface(back, cover)])
+
+
+def _pillows(
+    rng: Generator, width: float, length: float, top: float, sheet: Material
+) -> list[Mesh]:
+    """One or two rows at the bed's head, lying flat, tilted, or leaning on the headboard."""
+    count = 1 if width < 1.2 else 2
+    upright = rng.random() < 0.5
+    parts = []
+    for row in range(int(rng.integers(1, 3))):
+        cover = sheet if row == 0 or rng.random() < 0.5 else fabric_material(rng)
+        for place in range(count):
+            size = (width / count * rng.uniform(0.7, 0.95), rng.uniform(0.34, 0.5))
+            x = (place + 0.5) * width / count - width / 2 + rng.normal(0, 0.03)
+            # 0 stands, π/2 lies on its back
+            lean = rng.uniform(0.1, 0.5) if upright else rng.uniform(0.6, 1.45)
+            one = pillow(rng, *size, rng.uniform(0.12, 0.22), cover)
+            y = length / 2 - 0.12 - size[1] * np.sin(lean) - 0.17 * row
+            parts.append(
+                one.moved((0, 0, 0), rng.normal(0, 0.08), -lean).moved((x, y, top + 0.01))
+            )
+    return parts
 
 
 def _duvet(
@@ -194,6 +218,62 @@ def chair(rng: Generator) -> Mesh:
         parts.append(box((w, 0.03, 0.05), frame, (0, d / 2 - 0.02, h + back - 0.05)))
         for x in np.linspace(-0.35, 0.35, int(rng.integers(3, 7))):
             parts.append(box((0.015, 0.015, back), frame, (x * w, d / 2 - 0.02, h)))
+    return joined(parts)
+
+
+def office_chair(rng: Generator) -> Mesh:
+    """Five feet on castors, a column, seat and back, perhaps arm rests."""
+    frame = metal_material(rng) if rng.random() < 0.6 else BLACK
+    cloth = BLACK if rng.random() < 0.4 else fabric_material(rng)
+    h, w, d = rng.uniform(0.42, 0.54), rng.uniform(0.44, 0.54), rng.uniform(0.42, 0.5)
+    reach, back = rng.uniform(0.26, 0.34), rng.uniform(0.4, 0.8)
+    parts = [revolved([(0.03, 0.06), (0.025, h - 0.06)], frame, segments=10)]
+    for spoke in range(5):
+        foot = box((0.04, reach, 0.03), frame, (0, -reach / 2, 0.06), faces="xXyYzZ")
+        wheel = box((0.05, 0.05, 0.06), BLACK, (0, -reach, 0))
+        parts.append(joined([foot, wheel]).moved((0, 0, 0), spoke * 2 * np.pi / 5 + 0.3))
+    soft = rng.uniform(4, 10)
+    seat = (w, d, rng.uniform(0.05, 0.1))
+    parts.append(cushion(seat, cloth, (0, 0, h - 0.06), softness=soft, steps=8))
+    rest = cushion((w * rng.uniform(0.8, 1.0), 0.06, back), cloth, softness=soft, steps=8)
+    parts.append(rest.moved((0, 0, 0), 0, -rng.uniform(0.0, 0.25)).moved((0, d / 2, h + 0.08)))
+    parts.append(box((0.06, 0.03, 0.3), frame, (0, d / 2 - 0.01, h - 0.05)))
+    if rng.random() < 0.6:
+        for side in (-1, 1):
+            x = side * (w / 2 + 0.03)
+            parts.append(box((0.03, 0.03, 0.22), frame, (x, 0.05, h - 0.03)))
+            parts.append(box((0.06, d * 0.6, 0.03), frame, (x, 0, h + 0.19)))
+    return joined(parts)
+
+
+def tub_chair(rng: Generator) -> Mesh:
+    """An armchair whose back runs around the seat, or only behind it."""
+    cloth = fabric_material(rng)
+    radius, h = rng.uniform(0.3, 0.4), rng.uniform(0.38, 0.45)
+    lift, high = rng.uniform(0.08, 0.25), rng.uniform(0.65, 0.95)
+    around = rng.uniform(0.9, 1.9)  # radians to either side of the back
+    parts = legs(rng, radius * 1.5, radius * 1.5, lift, hard_material(rng))
+    seat = (radius * 2, radius * 2, h - lift)
+    parts.append(cushion(seat, cloth, (0, 0, lift), softness=rng.uniform(2.5, 8)))
+    angle = np.linspace(-around, around, 20)
+    fall = rng.uniform(0.0, 0.3) * (angle / around) ** 2  # the arms are lower than the back
+    thick, lean = rng.uniform(0.07, 0.14), rng.uniform(0.0, 0.12)
+    rows = []
+    for r, z in (
+        (radius, np.full(20, lift)),
+        (radius + lean, high - fall),
+        (radius + lean + thick, high - fall),
+        (radius + thick, np.full(20, lift)),
+    ):
+        rows.append(np.stack([-r * np.sin(angle), r * np.cos(angle), z], -1))
+    grid = np.stack(rows)
+    parts += [
+        surface(np.stack([a, (a + b) / 2, b]), cloth)
+        for a, b in ((grid[0], grid[1]), (grid[1], grid[2]), (grid[2], grid[3]))
+    ]
+    for end in (0, -1):
+        a, b, c, d = grid[:, end]
+        parts.append(surface(np.array([[a, d], [b, c]]), cloth))
     return joined(parts)
 
 

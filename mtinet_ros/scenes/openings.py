@@ -8,6 +8,8 @@ of a door is class door (leaf, glass in it, casing).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mtinet_ros.scenes.made_furniture import CHROME
@@ -70,16 +72,53 @@ def window(rng: Generator, width: float, height: float, reveal: float) -> Mesh:
     return joined(parts)
 
 
+def _sheer_curtain(
+    rng: Generator, window: tuple[float, float], hung: tuple[float, float, float], shine: Colour
+) -> Mesh:
+    """A thin white curtain over the whole window: bright before the panes, dim before the wall.
+
+    `window` is the opening's width and height, `hung` the curtain's width and its lower and upper
+    end (z, metres), `shine` the daylight that it spreads.
+    """
+    width, lower, upper = hung
+    tone = rng.uniform(0.6, 0.9)
+    white = (tone, tone, tone * rng.uniform(0.92, 1.0))
+    bright = np.array(shine) * rng.uniform(0.5, 2.5)
+    thin = rng.uniform(0.05, 0.4)
+    before_glass = Material(white, glow=triple(bright), clear=thin, lamp=True)
+    before_wall = Material(white, glow=triple(bright * 0.08), clear=thin * 0.5, lamp=True)
+    cloth = curtain(rng, width, upper - lower, before_glass).moved((0, 0, lower))
+    centre = cloth.corners.mean(axis=1)
+    outside = (
+        (np.abs(centre[:, 0]) > window[0] / 2) | (centre[:, 2] < 0) | (centre[:, 2] > window[1])
+    )
+    return replace(cloth, material=outside.astype(np.int32), materials=(before_glass, before_wall))
+
+
 def dressing(
-    rng: Generator, width: float, height: float, floor: float, shine: Colour
+    rng: Generator, width: float, height: float, floor: float, ceiling: float, shine: Colour
 ) -> Mesh | None:
     """Curtains, a blind, both or nothing (None).
 
-    `floor` is the z of the room's floor here, `shine` the daylight that a sheer curtain spreads.
+    `floor` and `ceiling` are the z of the room's here, `shine` the daylight that a sheer curtain
+    spreads.
     """
     parts: list[Mesh] = []
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.2:  # a sheer one over everything, mostly between two drapes
+        top = ceiling - 0.01 if rng.random() < 0.6 else min(height + 0.15, ceiling - 0.01)
+        lower = floor + 0.02 if rng.random() < 0.8 else -0.1
+        wide = width * rng.uniform(0.95, 1.3)
+        sheer = _sheer_curtain(rng, (width, height), (wide, lower, top), shine)
+        parts.append(sheer.moved((0, -0.05, 0)))  # clear of the sill
+        if rng.random() < 0.8:
+            cloth = Material((1, 1, 1), carpet(rng, fabric_colour(rng)), 1.0)
+            for side in (-1, 1):
+                each = rng.uniform(0.2, 0.7)
+                drape = curtain(rng, each, top - lower, cloth)
+                parts.append(drape.moved((side * (wide + each * 0.8) / 2, -0.12, lower)))
+        return joined(parts)
+    if kind < 0.65:
         cloth = fabric_material(rng)
         if rng.random() < 0.55:  # plain
             cloth = Material((1, 1, 1), carpet(rng, fabric_colour(rng)), 1.0)
@@ -89,6 +128,8 @@ def dressing(
             cloth = Material(white, glow=shine, clear=rng.uniform(0.2, 0.5), lamp=True)
         lower = floor + 0.02 if rng.random() < 0.6 else -0.15
         top = height + rng.uniform(0.05, 0.2)
+        if rng.random() < 0.3 or top > ceiling:
+            top = ceiling - 0.03
         each = width * rng.uniform(0.15, 0.5)
         for side in (-1, 1):
             if rng.random() < 0.9:
@@ -100,7 +141,7 @@ def dressing(
             (0, -0.1, top),
         )
         parts.append(rod)
-    if kind > 0.5 and rng.random() < 0.7:
+    if kind > 0.55 and rng.random() < 0.7:
         parts.append(blind(rng, width * 0.98, height))
     return joined(parts) if parts else None
 

@@ -234,7 +234,8 @@ def _fill(
         mesh = openings.window(rng, width, height, reveal)
         room.add(mesh.moved(place, wall.yaw), "window", "window", yaw=wall.yaw)
         sky = room.outside[:64].mean(axis=(0, 1))
-        cover = openings.dressing(rng, width, height, -hole.low, triple(0.35 * sky))
+        ceiling = room.size[2] - hole.low
+        cover = openings.dressing(rng, width, height, -hole.low, ceiling, triple(0.35 * sky))
         if cover is not None:
             room.add(cover.moved(place, wall.yaw), "window", "curtain", yaw=wall.yaw)
         if not night:

@@ -51,9 +51,10 @@ _MADE: dict[str, tuple[float, Callable[[Generator], Piece]]] = {
     ),
     "chair": (0.3, lambda r: Piece(furniture.chair(r), "chair", "chair")),
     "sofa": (0.35, lambda r: Piece(furniture.sofa(r, r.uniform(1.5, 2.6)), "sofa", "sofa")),
-    "armchair": (
-        0.15,
-        lambda r: Piece(furniture.sofa(r, r.uniform(0.85, 1.05)), "chair", "armchair"),
+    "armchair": (0.4, lambda r: _armchair(r)),
+    "office_chair": (
+        0.4,
+        lambda r: Piece(furniture.office_chair(r), "chair", "office chair"),
     ),
     "tv": (
         0.75,
@@ -119,6 +120,12 @@ _MADE: dict[str, tuple[float, Callable[[Generator], Piece]]] = {
     "bath_clutter": (0.5, lambda r: Piece(objects.bottle(r), "object", "bottle")),
     "floor_clutter": (0.35, lambda r: _heap(r)),
 }
+
+
+def _armchair(rng: Generator) -> Piece:
+    if rng.random() < 0.6:
+        return Piece(furniture.tub_chair(rng), "chair", "armchair")
+    return Piece(furniture.sofa(rng, rng.uniform(0.85, 1.05)), "chair", "armchair")
 
 
 def _table(rng: Generator, width: float, depth: float, height: float) -> Piece:
@@ -199,7 +206,7 @@ class Stock:
         if mesh is None:
             return make(self._rng) if make is not None else None
         self.used[model.key] = model
-        grow = self._rng.uniform(0.93, 1.07, 3)
+        grow = self._rng.uniform(0.88, 1.14, 3)
         label = ROLES[role][0]
         mesh = mesh.scaled(grow)
         if role != "person":

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +17,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from mtinet_ros.errors import DataError
@@ -61,28 +62,34 @@ class AveragedWeights(WeightAveraging):
 
 
 class Pause(Callback):
-    """Ends a run between two steps so that it can be continued: by the clock, or on SIGTERM."""
+    """Ends a run between two steps so that it can be continued: by the clock, or on SIGTERM.
 
-    def __init__(self, last: Path, minutes: float) -> None:
-        """Save the state to `last`; stop after so many minutes (0: no limit)."""
-        self.last = last
+    SIGTERM is taken over from Lightning, whose handler talks to the other processes wherever the
+    signal finds it, also amid a backward pass in which they exchange gradients: both then wait
+    for ever. Here it sets a flag, which all processes of the run compare after every step.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        """Stop after so many minutes (0: no limit)."""
         self.seconds = minutes * 60 or float("inf")
         self.started = time.monotonic()
+        self.terminated = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen; the trainer puts the old handler back when it ends."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    def _terminate(self, *_: Any) -> None:
+        self.terminated = True
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop if it is time."""
-        if time.monotonic() - self.started >= self.seconds:
+        agreed = trainer.strategy.reduce_boolean_decision
+        self.terminated = agreed(self.terminated, all=False)
+        late = time.monotonic() - self.started >= self.seconds
+        if self.terminated or agreed(late, all=False):
             trainer.should_stop = True
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Save when Lightning stops for a SIGTERM: it does so between steps.
-
-        Not while validating, when averaged weights stand in for those in training.
-        """
-        if isinstance(exception, SIGTERMException) and not trainer.evaluating:
-            trainer.save_checkpoint(self.last, weights_only=False)
 
 
 class DeployableCheckpoints(Callback):

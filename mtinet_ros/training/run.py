@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
@@ -53,6 +54,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
         ConfigurationError: The configuration does not fit together.
         DataError: Data are missing or damaged.
         ModelError: Initial weights cannot be read.
+        SystemExit: The process got SIGTERM (status 143); the state is saved.
     """
     run = config.run
     folder = Path(run.output)
@@ -78,10 +80,11 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
 
     header = partial(describe, config, network, data.training)
     averaged = AveragedWeights(config.optimiser.average)
+    pause = Pause(max_minutes)
     last = folder / "last.ckpt"
     callbacks: list[Callback] = [
         averaged,
-        Pause(last, max_minutes),
+        pause,
         ModelCheckpoint(
             folder, "last", train_time_interval=timedelta(minutes=run.save_minutes),
             save_top_k=1, enable_version_counter=False,
@@ -114,6 +117,8 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     )
     trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
     trainer.save_checkpoint(last, weights_only=False)
+    if pause.terminated:
+        raise SystemExit(128 + signal.SIGTERM)
     return folder
 
 

@@ -74,7 +74,7 @@ class NodeProcess:
             # Not killed: a participant that leaves without a word haunts discovery for seconds.
             self.process.terminate()
         try:
-            self.process.wait(10.0)
+            self.process.wait(30.0)
         finally:
             self.process.kill()
         self._reader.join()
@@ -84,21 +84,27 @@ class NodeProcess:
         for line in self.process.stdout:
             self.log.append(line.rstrip("\n"))
 
-    def text(self) -> str:
-        return "\n".join(self.log)
+    def text(self, first: int = 0) -> str:
+        """The log from line `first` on, once nothing more comes: it arrives through a pipe."""
+        deadline, seen, since = time.monotonic() + 5.0, -1, 0.0
+        while time.monotonic() < deadline and time.monotonic() - since < 0.4:
+            if len(self.log) != seen:
+                seen, since = len(self.log), time.monotonic()
+            time.sleep(0.02)
+        return "\n".join(self.log[first:])
 
-    def says(self, sentence: str, timeout: float = 5.0) -> bool:
-        """Whether the log holds the sentence, now or soon: it arrives through a pipe."""
+    def says(self, sentence: str, timeout: float = 10.0) -> bool:
+        """Whether the log holds the sentence, now or soon."""
         deadline = time.monotonic() + timeout
-        while sentence not in self.text() and time.monotonic() < deadline:
+        while sentence not in "\n".join(self.log) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return sentence in self.text()
+        return sentence in "\n".join(self.log)
 
     def end(self, number: signal.Signals) -> tuple[int, float]:
         """Send a signal; returns the exit status and the seconds until the end."""
         began = time.monotonic()
         self.process.send_signal(number)
-        status = self.wait(10.0)
+        status = self.wait(30.0)
         return status, time.monotonic() - began
 
     def wait(self, timeout: float) -> int:

@@ -129,20 +129,29 @@ def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
     assert same_state(whole, folder)
 
 
+STEPS = 12
+TRAIN = [sys.executable, "-m", "mtinet_ros.cli.main", "train"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_continues_as_if_it_had_not_been(how, rooms, tmp_path):
-    whole = train(configuration(rooms, tmp_path / "whole", 6))
-    config = configuration(rooms, tmp_path / "killed", 6)
-    description = tmp_path / "killed.yaml"
-    entries = dataclasses.asdict(config)
-    # Saved after every step if it is to be killed outright, else only for the signal.
-    entries["run"]["save_minutes"] = 1e-6 if how == signal.SIGKILL else 60
-    description.write_text(yaml.safe_dump(json.loads(json.dumps(entries))))
+@pytest.mark.parametrize(
+    ("how", "processes"), [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
+)
+def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, tmp_path):
+    def description(name: str) -> Path:
+        config = configuration(rooms, tmp_path / name, STEPS, [f"run.devices={processes}"])
+        entries = dataclasses.asdict(config)
+        # Saved after every step if it is to be killed outright, else only for the signal.
+        entries["run"]["save_minutes"] = 1e-6 if how == signal.SIGKILL else 60
+        entries["run"]["threads"] = 1
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(json.loads(json.dumps(entries))))
+        return path
+
+    subprocess.run([*TRAIN, str(description("whole"))], cwd=ROOT, check=True)
+    folder, killed = tmp_path / "killed", description("killed")
     log = (tmp_path / "log").open("w")
-    command = [sys.executable, "-m", "mtinet_ros.cli.main", "train", str(description)]
-    folder = tmp_path / "killed"
-    with subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT) as process:
+    with subprocess.Popen([*TRAIN, str(killed)], stdout=log, stderr=log, cwd=ROOT) as process:
         # The first picture is drawn after the first step.
         while process.poll() is None and not list((folder / "pictures").glob("*.png")):
             time.sleep(0.05)
@@ -151,10 +160,12 @@ def test_a_killed_run_continues_as_if_it_had_not_been(how, rooms, tmp_path):
                 break
             time.sleep(0.05)
         process.send_signal(how)
-    step = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
-    assert 1 <= step < 6
-    train(config)
-    assert same_state(whole, folder)
+        status = process.wait(120)
+    assert status == (-9 if how == signal.SIGKILL else 143), (tmp_path / "log").read_text()
+    assert 1 <= torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < STEPS
+    subprocess.run([*TRAIN, str(killed)], cwd=ROOT, check=True)
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == STEPS
+    assert same_state(tmp_path / "whole", folder)
 
 
 def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
