@@ -49,8 +49,11 @@ colcon: $(VENV)-colcon/.done
 model: $(VENV)/.dev
 	$(BIN)/mtinet scenes -n 6000 -o build/rooms
 	$(BIN)/mtinet train config/train/rooms.yaml
-	$(BIN)/mtinet evaluate build/train/rooms/latest.safetensors --data build/rooms
-	$(BIN)/mtinet export build/train/rooms/latest.safetensors -o build/models/mtinet_indoor.onnx
+	for form in onnx safetensors; do \
+	    $(BIN)/mtinet export build/train/rooms/latest.safetensors --precision fp16 \
+	        -o build/models/mtinet_indoor.$$form || exit 1; \
+	done
+	$(BIN)/mtinet evaluate build/models/mtinet_indoor.onnx --data build/rooms
 
 # The same way in minutes, on so few and small pictures that the model is worth nothing.
 SMOKE := build/smoke
@@ -60,6 +63,8 @@ model-smoke: $(VENV)/.dev
 	    --set run.output=$(SMOKE)/train --set data.height=96 --set data.width=128 \
 	    --set data.focal_length=105 --set data.batch_size=2 --set data.validation_frames=4 \
 	    --set optimiser.max_steps=8 --set run.validate_steps=4
+	$(BIN)/mtinet export $(SMOKE)/train/latest.safetensors --precision fp16 \
+	    -o $(SMOKE)/model.safetensors
 	$(BIN)/mtinet export $(SMOKE)/train/latest.safetensors -o $(SMOKE)/model.onnx
 	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20
 

@@ -199,6 +199,8 @@ def write_scene(
         os.replace(draft, final)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return  # a worker of a run that was killed has finished the same scene
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
         raise DataError(
             f"scene {final} could not be written: {reason}; finished scenes are kept, free some "

@@ -35,6 +35,10 @@ def photometric(image: Image, random: np.random.Generator, strength: float = 1.0
     light = image.astype(np.float32) / np.float32(255)
     if chance(0.8):
         light = _expose(light, random, strength)
+    if chance(0.2):
+        light = _burn_out(light, random, strength)
+    if chance(0.15):
+        light = _veil(light, random, strength)
     if chance(0.4):
         light = _shade_unevenly(light, random, strength)
     if chance(0.8):
@@ -56,6 +60,27 @@ def _expose(light: Light, random: np.random.Generator, strength: float) -> Light
     exposed = np.power(np.clip(light, 0, 1), np.float32(gamma)) * np.float32(gain)
     middle = exposed.mean()
     return _clip((exposed - middle) * np.float32(contrast) + middle)
+
+
+def _burn_out(light: Light, random: np.random.Generator, strength: float) -> Light:
+    """Exposed for the dark: what is bright turns white and shines over its surroundings."""
+    linear = np.power(light, np.float32(2.2)) * np.float32(
+        np.exp2(random.uniform(0.3, 1.8) * strength)
+    )
+    height, width = light.shape[:2]
+    small = (width // 4, height // 4)
+    excess = cv2.resize(np.maximum(linear - 0.8, 0), small, interpolation=cv2.INTER_AREA)
+    glow = cv2.GaussianBlur(excess, (0, 0), random.uniform(1.0, 6.0))
+    glow = cv2.resize(glow, (width, height), interpolation=cv2.INTER_LINEAR)
+    linear = linear + glow * np.float32(random.uniform(0.0, 0.5) * strength)
+    return _clip(np.power(np.clip(linear, 0, 1), np.float32(1 / 2.2)))
+
+
+def _veil(light: Light, random: np.random.Generator, strength: float) -> Light:
+    """Stray light in the lens, or a camera that lifts its shadows: blacks become grey."""
+    amount = np.float32(random.uniform(0.05, 0.3) * min(strength, 1.0))
+    tint = random.uniform(0.6, 1.0, 3).astype(np.float32)
+    return _clip(light * (1 - amount) + tint * amount)
 
 
 def _shade_unevenly(light: Light, random: np.random.Generator, strength: float) -> Light:

@@ -17,7 +17,14 @@ import pytest
 
 from mtinet_ros.scenes.catalogue import Catalogue
 from mtinet_ros.scenes.dataset import SPLITS, SceneDataset
-from mtinet_ros.scenes.production import Settings, plan_scenes, prepare, produce
+from mtinet_ros.scenes.production import (
+    ScenePlan,
+    Settings,
+    plan_scenes,
+    prepare,
+    produce,
+    write_scene,
+)
 
 
 def fingerprint(root: Path, names: list[str]) -> dict[str, str]:
@@ -84,6 +91,14 @@ def test_a_continued_run_renders_only_what_is_missing_and_cleans_up(
         plan.number for plan in first[1:]
     ]
     assert not list(root.glob("*/.*.part"))
+
+
+def test_a_scene_that_another_worker_finished_is_left_alone(tmp_path: Path) -> None:
+    plan = ScenePlan(1, "train", 1, 0)
+    for value in (0, 1):
+        write_scene(tmp_path, plan, {"depth": np.full(3, value)}, {"scene": plan.name})
+    assert np.load(tmp_path / "train" / plan.name / "depth.npy").sum() == 0
+    assert not list(tmp_path.glob("*/.*"))
 
 
 def test_frames_can_be_read_while_others_are_rendered(
