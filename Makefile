@@ -46,7 +46,7 @@ colcon: $(VENV)-colcon/.done
 	test -f build/colcon/install/mtinet_ros/share/mtinet_ros/launch/perception.launch.py
 
 # The bundled model, from nothing: hours on a CPU. Each step continues where it was cut off.
-# Half of the training sees pictures of half the pixels: as much is learnt from two in that time.
+# Half of its steps see pictures of half the pixels, which take half the time.
 SMALL := --set data.height=128 --set data.width=192 --set data.focal_length=157.5 \
          --set optimiser.max_steps=1730 --set optimiser.decay_steps=0
 model: $(VENV)/.dev

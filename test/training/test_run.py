@@ -129,6 +129,14 @@ def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
     assert same_state(whole, folder)
 
 
+def test_a_run_that_has_more_steps_already_is_left_as_it_is(rooms, tmp_path):
+    """`make model` trains in two parts; run again, the first has nothing to do."""
+    whole = train(configuration(rooms, tmp_path / "whole", 2))
+    again = train(configuration(rooms, tmp_path / "again", 2))
+    train(configuration(rooms, tmp_path / "again", 1, ["data.height=64"]))
+    assert same_state(whole, again)
+
+
 STEPS = 12
 TRAIN = [sys.executable, "-m", "mtinet_ros.cli.main", "train"]
 
