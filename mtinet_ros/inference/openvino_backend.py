@@ -19,6 +19,19 @@ from mtinet_ros.model_card import read_model_card
 _PRECISION_HINT = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
+def precision_hint(precision: str, capabilities: Collection[str]) -> str:
+    """What OpenVINO shall compute a model of a precision in, on a CPU with these capabilities.
+
+    Asked for f16 on a CPU that has bf16 only, OpenVINO takes bf16, an eighth as exact.
+
+    >>> precision_hint("fp16", ["FP32", "BF16"]), precision_hint("fp16", ["FP32", "FP16"])
+    ('f32', 'f16')
+    """
+    if precision == "fp16" and "FP16" not in capabilities:
+        return "f32"
+    return _PRECISION_HINT[precision]
+
+
 class OpenVinoBackend:
     """`Backend` over an OpenVINO compiled model and one infer request."""
 
@@ -33,7 +46,9 @@ class OpenVinoBackend:
         core = openvino.Core()
         config = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _PRECISION_HINT[self.card.precision],
+            "INFERENCE_PRECISION_HINT": precision_hint(
+                self.card.precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            ),
         }
         try:
             compiled: Any = core.compile_model(str(model), "CPU", config)
