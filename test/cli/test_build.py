@@ -81,7 +81,7 @@ def test_ctrl_c_at_a_terminal_ends_the_build_and_leaves_nothing(
         pass
     os.close(ours)
     assert process.wait() == 130, seen.decode()
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 5
     assert b"Traceback" not in seen
     assert b"mtinet build: interrupted" in seen
     assert [path.suffix for path in cache.iterdir()] == [".lock"]

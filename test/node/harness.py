@@ -74,7 +74,7 @@ class NodeProcess:
             # Not killed: a participant that leaves without a word haunts discovery for seconds.
             self.process.terminate()
         try:
-            self.process.wait(30.0)
+            self.process.wait(10.0)
         finally:
             self.process.kill()
         self._reader.join()
@@ -104,7 +104,7 @@ class NodeProcess:
         """Send a signal; returns the exit status and the seconds until the end."""
         began = time.monotonic()
         self.process.send_signal(number)
-        status = self.wait(30.0)
+        status = self.wait(10.0)
         return status, time.monotonic() - began
 
     def wait(self, timeout: float) -> int:

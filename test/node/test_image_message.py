@@ -267,9 +267,9 @@ def test_twenty_megapixels_are_fine(encoding: str) -> None:
         step=step,
         data=array.array("B", bytes(step * 3648)),
     )
-    start = time.process_time()
+    start = time.perf_counter()
     assert decode_image(message).shape == (3648, 5472, 3)
-    assert time.process_time() - start < 5.0
+    assert time.perf_counter() - start < 5.0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (3, 3), (2, 7)])

@@ -47,7 +47,7 @@ def test_every_transition_and_what_exists_in_each_state(robot: Robot, tiny_model
         assert robot.state() == "unconfigured"
         assert robot.spin_until(lambda: OUT + "normals/image" not in topics(robot), 5.0)
         assert robot.change_state("shutdown")
-        assert node.wait(30.0) == 0, node.text()
+        assert node.wait(5.0) == 0, node.text()
         assert "Traceback" not in node.text()
 
 

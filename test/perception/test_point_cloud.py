@@ -83,6 +83,6 @@ def test_a_cloud_without_a_lens_is_refused() -> None:
 def test_a_full_cloud_takes_no_loop_over_pixels() -> None:
     prediction = scene(480, 640)
     point_cloud(prediction)
-    start = time.process_time()
+    start = time.perf_counter()
     point_cloud(prediction)
-    assert time.process_time() - start < 0.25  # a loop over 307 200 pixels takes seconds
+    assert time.perf_counter() - start < 0.25  # a loop over 307 200 pixels takes seconds

@@ -125,7 +125,7 @@ def test_ctrl_c_ends_the_command_quickly_and_leaves_no_half_scene(
     while not list(root.glob("*/scene_*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everyone gets it
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "interrupted" in errors
