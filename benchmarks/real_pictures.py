@@ -12,17 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
+from mtinet_ros.demo.sources import hotel_room_shots, kinect_shot
 from mtinet_ros.inference import load_backend
-from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.montage import montage, prediction_panels
-from mtinet_ros.perception.panorama import look_into_panorama, pinhole_for_view
+from mtinet_ros.perception.montage import Panel, montage, prediction_panels
 from mtinet_ros.perception.perceiver import Perceiver
-from mtinet_ros.perception.picture_file import read_picture, write_png
-
-PICTURES = Path(__file__).parents[1] / "demo" / "pictures"
-KINECT_FOCAL_LENGTH = 521.2  # pixels
+from mtinet_ros.perception.picture_file import write_png
 
 
 def main() -> None:
@@ -31,28 +25,17 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    room = read_picture(PICTURES / "hotel_room_panorama.jpg")
-    view = pinhole_for_view(640, 480, horizontal_fov=75.0)
-    shots = [(look_into_panorama(room, view, yaw, -8.0), view) for yaw in range(0, 360, 45)]
-    shelf = read_picture(PICTURES / "kinect_bookshelf.png")
-    height, width = shelf.shape[:2]
-    focal = KINECT_FOCAL_LENGTH
-    camera = CameraModel.pinhole(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
     backend = load_backend(arguments.model, "auto", max_batch=1)
     perceiver = Perceiver(backend)
     card = backend.card
-    sheets = []
-    for image, lens in [*shots, (shelf, camera)]:
-        prediction = perceiver.perceive([image], [lens])[0]
-        sheets.append(montage(prediction_panels(prediction, card)))
+    panels: list[Panel] = []
+    for image, camera in [*hotel_room_shots(45.0), kinect_shot()]:
+        found = prediction_panels(perceiver.perceive([image], [camera])[0], card)
+        panels += [(title, picture.copy()) for title, picture in found]  # buffers are used again
     backend.close()
-    rows = [np.hstack(sheets[first : first + 3]) for first in range(0, len(sheets), 3)]
-    sheet = np.vstack(rows)
-    legend = montage([("", sheet[:1])], list(zip(card.class_names, card.palette, strict=True)))[
-        -44:, : sheet.shape[1]
-    ]
-    legend = np.pad(legend, ((0, 0), (0, sheet.shape[1] - legend.shape[1]), (0, 0)))
-    write_png(arguments.output, np.vstack([sheet, legend]))
+    legend = list(zip(card.class_names, card.palette, strict=True))
+    columns = 1 + len(card.tasks)
+    write_png(arguments.output, montage(panels, legend, columns=columns))
 
 
 if __name__ == "__main__":

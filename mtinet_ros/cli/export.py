@@ -88,11 +88,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
+    if arguments.output.suffix == ".safetensors":
+        return _copy(arguments)
     from mtinet_ros.cli.calibration_pictures import load_pictures
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
-    if arguments.output.suffix == ".safetensors":
-        return _copy(arguments)
     check_precision(arguments.precision, arguments.calibration is not None)
     described = _untrained(arguments) if arguments.untrained else _checkpoint(arguments)
     card = described.card

@@ -19,7 +19,8 @@ from mtinet_ros.perception.picture_file import PICTURE_SUFFIXES, list_pictures, 
 
 Shot = tuple[NDArray[np.uint8], CameraModel | None]
 
-_KINECT_FOCAL_LENGTH = 521.2  # pixels, from the recording's own calibration
+KINECT_FOCAL_LENGTH = 521.2
+"""Of the Kinect's colour camera, pixels, from the recording's own calibration."""
 _KINECT_FRAMES = 5
 _PAN_STEP = 3.0  # degrees per frame: 15 degrees a second at 5 Hz
 
@@ -53,19 +54,33 @@ def open_source(spec: str) -> Iterator[Shot]:
 
 def _bundled() -> Iterator[Shot]:
     """A real Kinect's frame for a second, then once around a real hotel room, and again."""
-    pictures = share_directory() / "demo" / "pictures"
-    bookshelf = read_picture(pictures / "kinect_bookshelf.png")
-    room = read_picture(pictures / "hotel_room_panorama.jpg")
+    bookshelf = kinect_shot()
+    while True:
+        yield from itertools.repeat(bookshelf, _KINECT_FRAMES)
+        yield from hotel_room_shots(_PAN_STEP)
+
+
+def kinect_shot() -> Shot:
+    """The bundled frame of a real Kinect, a bookshelf, with its lens."""
+    bookshelf = read_picture(bundled_pictures() / "kinect_bookshelf.png")
     height, width = bookshelf.shape[:2]
     center = ((width - 1) / 2, (height - 1) / 2)
-    kinect = CameraModel.pinhole(
-        width, height, _KINECT_FOCAL_LENGTH, _KINECT_FOCAL_LENGTH, *center
+    return bookshelf, CameraModel.pinhole(
+        width, height, KINECT_FOCAL_LENGTH, KINECT_FOCAL_LENGTH, *center
     )
-    panning = pinhole_for_view(width, height, horizontal_fov=75.0)
-    while True:
-        yield from itertools.repeat((bookshelf, kinect), _KINECT_FRAMES)
-        for yaw in np.arange(0.0, 360.0, _PAN_STEP):
-            yield look_into_panorama(room, panning, float(yaw), pitch=-8.0), panning
+
+
+def hotel_room_shots(step: float) -> Iterator[Shot]:
+    """Once around the bundled panorama of a real hotel room, a view every `step` degrees."""
+    room = read_picture(bundled_pictures() / "hotel_room_panorama.jpg")
+    panning = pinhole_for_view(640, 480, horizontal_fov=75.0)
+    for yaw in np.arange(0.0, 360.0, step):
+        yield look_into_panorama(room, panning, float(yaw), pitch=-8.0), panning
+
+
+def bundled_pictures() -> Path:
+    """The folder of the bundled pictures."""
+    return share_directory() / "demo" / "pictures"
 
 
 def _video(path: Path) -> Iterator[Shot]:

@@ -23,9 +23,6 @@ def precision_hint(precision: str, capabilities: Collection[str]) -> str:
     """What OpenVINO shall compute a model of a precision in, on a CPU with these capabilities.
 
     Asked for f16 on a CPU that has bf16 only, OpenVINO takes bf16, an eighth as exact.
-
-    >>> precision_hint("fp16", ["FP32", "BF16"]), precision_hint("fp16", ["FP32", "FP16"])
-    ('f32', 'f16')
     """
     if precision == "fp16" and "FP16" not in capabilities:
         return "f32"

@@ -45,13 +45,15 @@ def montage(
     panels: Sequence[Panel],
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
     note: str = "",
+    columns: int = 2,
 ) -> NDArray[np.uint8]:
-    """Lay titled pictures out in two columns.
+    """Lay titled pictures out in columns.
 
     Args:
         panels: Title and uint8 [h,w,3] RGB; all are brought to the size of the first.
         legend: Class name and colour, shown below.
         note: A line at the top, e.g. a warning that the weights are random.
+        columns: Pictures side by side.
 
     Returns:
         uint8 [H,W,3] RGB.
@@ -63,9 +65,8 @@ def montage(
         np.vstack([_strip(title, size[0]), cv2.resize(image, size, interpolation=cv2.INTER_AREA)])
         for title, image in panels
     ]
-    if len(tiles) % 2:
-        tiles.append(np.zeros_like(tiles[0]))
-    rows = [np.hstack(tiles[i : i + 2]) for i in range(0, len(tiles), 2)]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     if note:
         rows.insert(0, _strip(note, rows[0].shape[1], (255, 200, 80)))
     if legend:

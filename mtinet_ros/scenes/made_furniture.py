@@ -229,7 +229,7 @@ def office_chair(rng: Generator) -> Mesh:
     reach, back = rng.uniform(0.26, 0.34), rng.uniform(0.4, 0.8)
     parts = [revolved([(0.03, 0.06), (0.025, h - 0.06)], frame, segments=10)]
     for spoke in range(5):
-        foot = box((0.04, reach, 0.03), frame, (0, -reach / 2, 0.06), faces="xXyYzZ")
+        foot = box((0.04, reach, 0.03), frame, (0, -reach / 2, 0.06))
         wheel = box((0.05, 0.05, 0.06), BLACK, (0, -reach, 0))
         parts.append(joined([foot, wheel]).moved((0, 0, 0), spoke * 2 * np.pi / 5 + 0.3))
     soft = rng.uniform(4, 10)

@@ -86,9 +86,9 @@ class Pause(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop if it is time."""
         agreed = trainer.strategy.reduce_boolean_decision
-        self.terminated = agreed(self.terminated, all=False)
         late = time.monotonic() - self.started >= self.seconds
-        if self.terminated or agreed(late, all=False):
+        if agreed(self.terminated or late, all=False):
+            self.terminated = agreed(self.terminated, all=False)
             trainer.should_stop = True
 
 
