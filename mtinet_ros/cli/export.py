@@ -131,10 +131,15 @@ def _copy(arguments: argparse.Namespace) -> int:
 
     if arguments.untrained:
         raise ConfigurationError("--untrained writes a model, not weights: name an .onnx file")
-    said = ("input_size", "max_batch", "name", "confidence", "preset", "class_names",
-            "normals_axes", "depth_unit", "focal_length", "license", "calibration", "force",
-            "backbone")  # fmt: skip
-    given = [name for name in said if getattr(arguments, name) not in (None, False)]
+    plain = argparse.ArgumentParser()
+    add_arguments(plain)
+    defaults = vars(plain.parse_args([f"--output={arguments.output}", "--", "weights"]))
+    kept = ("checkpoint", "output", "precision")
+    given = [
+        name
+        for name, default in defaults.items()
+        if name not in kept and getattr(arguments, name) != default
+    ]
     if given:
         raise ConfigurationError(
             f"--{given[0].replace('_', '-')} goes with an .onnx output only: "

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.whole_file import replace_file
 
 OPSET = 17
 
@@ -112,14 +112,9 @@ def write_output(content: bytes, path: Path) -> None:
     Raises:
         ExportError: The folder cannot be written, or the disk is full.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_bytes(content)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        replace_file(path, content, flush=True)
     except OSError as error:
         raise ExportError(
             f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free "

@@ -28,6 +28,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError, ModelError, Mtin
 from mtinet_ros.inference.backend import check_graph
 from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.whole_file import replace_file
 
 if TYPE_CHECKING:
     import tensorrt
@@ -301,15 +302,9 @@ def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> A
 
 def _write(path: Path, content: memoryview) -> None:
     """Replace a file as a whole or not at all, on the disk itself."""
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        replace_file(path, content, flush=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise BackendError(
             f"cannot write {path} ({content.nbytes / 1e6:.1f} MB): {error.strerror or error}. "
             "Make room, or set engine_cache_dir to another folder"

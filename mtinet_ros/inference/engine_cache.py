@@ -28,6 +28,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError
 from mtinet_ros.inference.build_process import run_build
 from mtinet_ros.inference.engine_builder import BuildRequest, Progress
 from mtinet_ros.model_card import ModelCard
+from mtinet_ros.whole_file import replace_file
 
 logger = logging.getLogger("mtinet_ros.inference")
 
@@ -220,7 +221,7 @@ class EngineCache:
     def store_runtime_cache(self, content: bytes) -> None:
         """Keep what `tensorrt_rtx` compiled while running; losing it only costs time."""
         try:
-            _write_aside(self.runtime_cache, content)
+            replace_file(self.runtime_cache, content, flush=True)
         except OSError as error:
             logger.warning("the runtime cache %s is not kept: %s", self.runtime_cache, error)
 
@@ -269,10 +270,10 @@ class EngineCache:
         return bool(stored == wanted)
 
     def _build(self, progress: Progress, cancelled: threading.Event) -> StoredEngine:
-        for leftover in self.folder.glob("*.partial"):
-            if leftover.name.startswith((self.engine.name, self.sidecar.name)):
+        for leftover in self.folder.glob(".*.part"):
+            if leftover.name.lstrip(".").startswith((self.engine.name, self.sidecar.name)):
                 leftover.unlink(missing_ok=True)  # of a builder that was killed
-        partial = self.engine.with_name(f"{self.engine.name}.{os.getpid()}.partial")
+        partial = self.engine.with_name(f".{self.engine.name}.{os.getpid()}.part")
         begun = time.monotonic()
         try:
             report = run_build(self._request, partial, progress, cancelled)
@@ -297,7 +298,7 @@ class EngineCache:
             # that does not count.
             self.sidecar.unlink(missing_ok=True)
             os.replace(partial, self.engine)
-            _write_aside(self.sidecar, json.dumps(record, indent=2).encode())
+            replace_file(self.sidecar, json.dumps(record, indent=2), flush=True)
         except OSError as error:
             raise BackendError(
                 f"cannot store the engine in {self.folder}: {error.strerror or error}. Make room, "
@@ -352,19 +353,6 @@ def _prepare_folder(folder: Path) -> None:
             f"the engine cache {folder} can be written by every user, and engines run as programs "
             f"do. `chmod o-w {folder}`, or set engine_cache_dir to a folder of yours"
         )
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    """Replace a file as a whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _is_same(engine: StoredEngine, other: StoredEngine | None) -> bool:

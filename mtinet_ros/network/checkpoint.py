@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.architecture import recognize
 from mtinet_ros.network.mtinet import MTINet
 from mtinet_ros.network.weights_file import read_metadata, read_weights
+from mtinet_ros.whole_file import replace_file
 
 __all__ = [
     "load_checkpoint",
@@ -47,12 +47,8 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
         "auxiliary_tasks": model.auxiliary_tasks,
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(save(tensors, {ARCHITECTURE_KEY: json.dumps(architecture), **metadata}))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    header = {ARCHITECTURE_KEY: json.dumps(architecture), **metadata}
+    replace_file(path, save(tensors, header), flush=True)
 
 
 def load_checkpoint(path: str | Path) -> MTINet:

@@ -8,7 +8,6 @@ outlines of things), gt_sets/{train,val,test}.txt with one name per line.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import DataError
 from mtinet_ros.scenes.classes import VOID
 from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes
+from mtinet_ros.whole_file import replace_file
 
 FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
 JPEG_QUALITY = 95
@@ -42,9 +42,8 @@ def write_nyud(root: Path, target: Path) -> int:
             (target / name).mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
             names = _write_split(root, split, target)
-            draft = target / "gt_sets" / f".{split}.part"
-            draft.write_text("".join(f"{name}\n" for name in names))
-            os.replace(draft, target / "gt_sets" / f"{split}.txt")
+            listing = "".join(f"{name}\n" for name in names)
+            replace_file(target / "gt_sets" / f"{split}.txt", listing)
             total += len(names)
     except OSError as error:
         raise DataError(

@@ -35,6 +35,7 @@ from mtinet_ros.scenes.rooms import build_room
 from mtinet_ros.scenes.sensor import automatic_exposure, draw_sensor, expose
 from mtinet_ros.scenes.stock import ModelCache
 from mtinet_ros.scenes.surfaces import Surfaces
+from mtinet_ros.whole_file import replace_file
 
 FORMAT = "mtinet_ros.scenes"
 FORMAT_VERSION = 1
@@ -241,8 +242,8 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
         for leftover in (root / split).glob(".*.part"):
             shutil.rmtree(leftover)
     everything = [model for models in catalogue.roles.values() for model in models]
-    _write_text(root / "CREDITS.md", credits_text(everything))
-    _write_text(
+    replace_file(root / "CREDITS.md", credits_text(everything))
+    replace_file(
         index_file,
         json.dumps(
             {
@@ -273,12 +274,6 @@ def _check_space(root: Path, needed: int) -> None:
             f"{root} needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
             "free some space, or render fewer or smaller frames"
         )
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text)
-    os.replace(draft, path)
 
 
 _renderer: Renderer | None = None

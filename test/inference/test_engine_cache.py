@@ -59,7 +59,7 @@ def folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
     cache = tmp_path / "cache"
     yield cache
     if cache.is_dir():
-        assert list(cache.glob("*.partial")) == []
+        assert list(cache.glob(".*.part")) == []
 
 
 def build(model: Path, folder: Path, **options: Any) -> StoredEngine:
@@ -241,6 +241,18 @@ def test_waiting_for_another_builder_can_be_cancelled(model: Path, stocked: Path
         with pytest.raises(BackendError, match="waiting for the engine was cancelled"):
             build(model, stocked, workspace_mb=9, progress=progress, cancelled=cancelled)
     assert told == ["waiting for another process that builds this engine"]
+
+
+def test_what_killed_builders_left_is_taken_away(model: Path, folder: Path) -> None:
+    engine = build(model, folder).path
+    engine.unlink()
+    for leftover in (f".{engine.name}.7.part", f"..{engine.name}.7.part.8.part"):
+        (folder / leftover).write_bytes(b"half")
+    another = folder / ".another.engine.9.part"  # perhaps being built at this moment
+    another.write_bytes(b"half")
+    assert build(model, folder).was_built
+    assert list(folder.glob(".*.part")) == [another]
+    another.unlink()
 
 
 def test_a_builder_that_hangs_is_killed_when_cancelled(

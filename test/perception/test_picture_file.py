@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures are read or refused by name; results are written whole or not at all."""
+"""Pictures are read or refused by name; results come back as they were written."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,7 @@ import pytest
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.perception.picture_codec import MAX_PIXELS, decode_picture
-from mtinet_ros.perception.picture_file import list_pictures, read_picture, write_png, write_whole
+from mtinet_ros.perception.picture_file import list_pictures, read_picture, write_png
 
 RED_LEFT = np.zeros((20, 30, 3), np.uint8)
 RED_LEFT[:, :15, 0] = 255
@@ -83,24 +82,6 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no pictures"):
         list_pictures(tmp_path / "none")
     assert list_pictures(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]
-
-
-def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "result.png"
-    target.write_bytes(b"old")
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            write_whole(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]
-    write_whole(target, b"new")
-    assert target.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
