@@ -10,6 +10,7 @@ from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.output_files import make_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("batch", "frames"):
         if getattr(arguments, name) < 1:
             raise ConfigurationError(f"--{name} is {getattr(arguments, name)}; at least 1")
+    if arguments.output is not None:
+        make_folder(arguments.output)
     model = arguments.model or bundled_model()
     card = read_model_card(model)
     if arguments.batch > card.max_batch:
@@ -69,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(format_table(comparison))
     if arguments.output is not None:
-        arguments.output.mkdir(parents=True, exist_ok=True)
         write_whole(arguments.output / "benchmark.json", comparison.to_json().encode())
         write_png(arguments.output / "benchmark.png", draw_plot(comparison))
         print(f"\nwritten: {arguments.output}/benchmark.json and benchmark.png")

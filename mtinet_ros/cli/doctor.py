@@ -146,7 +146,7 @@ def _engine_cache() -> Finding:
         return Finding(
             "engine cache",
             "warning",
-            f"{folder} cannot be written, so every start builds the TensorRT engine anew",
+            f"{folder} cannot be written: engines that are there are used, but none can be built",
             "set XDG_CACHE_HOME or the parameter engine_cache_dir to a folder that can",
         )
     engines = [path for path in folder.glob("**/*") if path.is_file()]
@@ -214,8 +214,15 @@ def _transport_profile() -> Finding:
             f"{variable} is not set: our node uses {ours} all the same, other processes do not",
             f"a camera driver without it loses images above 0.5 MB: export {variable}={ours}",
         )
-    named = os.environ.get(variable)
-    return Finding("transport profile", "ok", f"{variable} is {named}")
+    if variable not in os.environ:
+        return Finding(
+            "transport profile",
+            "warning",
+            f"none: with ROS_LOCALHOST_ONLY=1 on Humble {variable} is left alone, because a "
+            "profile would lift that restriction; images above 0.5 MB are lost",
+            "restrict by ROS_DOMAIN_ID instead, or send compressed images",
+        )
+    return Finding("transport profile", "ok", f"{variable} is {os.environ[variable]}")
 
 
 def _model() -> Finding:

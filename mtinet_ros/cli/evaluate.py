@@ -7,6 +7,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtinet_ros.errors import ConfigurationError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -41,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.training.evaluation import CheckpointPredictor, Predictor, evaluate
     from mtinet_ros.training.sample import open_samples
 
+    if arguments.frames < 0:
+        raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
     source = open_samples("rooms", arguments.data, arguments.split)
     count = min(arguments.frames or len(source), len(source))
     backend = None
@@ -48,9 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model.suffix == ".onnx":
         backend = load_backend(arguments.model, arguments.backend, max_batch=1)
         predict = _PerceiverPredictor(Perceiver(backend))
+        names = backend.card.class_names
     else:
         predict = CheckpointPredictor(arguments.model)
+        names = predict.class_names
     try:
+        _check_classes(names, source.class_names)
         with tqdm(total=count, unit="frame") as bar:
             report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
     finally:
@@ -64,6 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_whole(arguments.json, (json.dumps(asdict(report), indent=2) + "\n").encode())
     return 0
+
+
+def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    if names and names != wanted:
+        raise ConfigurationError(
+            f"the model tells {len(names)} classes ({', '.join(names[:3])}, ...) and the data "
+            f"have {len(wanted)} ({', '.join(wanted[:3])}, ...): only the same can be measured"
+        )
 
 
 class _PerceiverPredictor:

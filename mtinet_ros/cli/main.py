@@ -24,9 +24,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
-    "evaluate": ("mtinet_ros.cli.evaluate", "measure a checkpoint on rendered rooms"),
+    "evaluate": ("mtinet_ros.cli.evaluate", "measure a model or checkpoint on rendered rooms"),
     "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
+}
+# The extra of setup.py that holds what a command needs beyond running a model.
+_EXTRAS = {
+    "export": "export",
+    "inspect": "export",
+    "train": "train",
+    "evaluate": "train",
+    "scenes": "train",
 }
 
 
@@ -51,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: what the command says, 1 for an `MtinetError` (printed as one sentence),
-        130 after Ctrl-C.
+        The exit status: what the command says, 1 for an `MtinetError` or a package that is not
+        installed (printed as one sentence), 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     command = next((word for word in argv if not word.startswith("-")), None)
@@ -63,6 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except MtinetError as error:
         print(f"mtinet {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", __package__.partition(".")[0]):
+            raise  # ours: a defect
+        extra = _EXTRAS.get(arguments.command)
+        bring = f"'mtinet_ros[{extra}]'" if extra else missing
+        print(
+            f"mtinet {arguments.command}: the Python package {missing} is not installed; "
+            f"`pip install {bring}` brings what this command needs",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(f"mtinet {arguments.command}: interrupted", file=sys.stderr)

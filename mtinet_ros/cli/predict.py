@@ -14,6 +14,7 @@ from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard
+from mtinet_ros.output_files import make_folder
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.montage import UNTRAINED_NOTE, montage, prediction_panels
 from mtinet_ros.perception.perceiver import Perceiver
@@ -94,10 +95,7 @@ def _camera(width: int, height: int, focal_length: float | None) -> CameraModel 
 
 
 def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    make_folder(folder)
     if prediction.labels is not None:
         write_png(folder / f"{stem}_labels.png", prediction.labels)
     for name, array in (("depth", prediction.depth), ("normals", prediction.normals)):

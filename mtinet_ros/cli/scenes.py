@@ -71,13 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    try:
-        from mtinet_ros.scenes.production import Settings, prepare, produce
-    except ImportError as error:
-        raise ConfigurationError(
-            f"rendering needs the [train] extra ({error}): pip install 'mtinet_ros[train]'"
-        ) from error
     from mtinet_ros.scenes.catalogue import LICENCES, furniture_folder
+    from mtinet_ros.scenes.production import Settings, prepare, produce
 
     unknown = set(arguments.licences or ()) - set(LICENCES)
     if unknown:

@@ -26,6 +26,7 @@ from mtinet_ros.demo.watcher import Watcher
 from mtinet_ros.errors import BackendError, MtinetError
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.node.transport_profile import ensure_transport_profile
+from mtinet_ros.output_files import make_folder
 from mtinet_ros.perception.picture_file import write_png
 
 _START_TIMEOUT = 60.0  # seconds for the node to appear and change its state
@@ -52,7 +53,7 @@ def run_demonstration(
     """
     card = read_model_card(model)
     shots = open_source(source)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     show = _Display(output)
     ensure_transport_profile(os.environ)
     rclpy.init()

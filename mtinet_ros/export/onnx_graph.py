@@ -21,7 +21,7 @@ from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
-from mtinet_ros.whole_file import replace_file
+from mtinet_ros.output_files import replace_file
 
 OPSET = 17
 

@@ -28,7 +28,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError, ModelError, Mtin
 from mtinet_ros.inference.backend import check_graph
 from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
 from mtinet_ros.model_card import read_model_card
-from mtinet_ros.whole_file import replace_file
+from mtinet_ros.output_files import replace_file
 
 if TYPE_CHECKING:
     import tensorrt

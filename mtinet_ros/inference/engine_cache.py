@@ -28,7 +28,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError
 from mtinet_ros.inference.build_process import run_build
 from mtinet_ros.inference.engine_builder import BuildRequest, Progress
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.whole_file import replace_file
+from mtinet_ros.output_files import replace_file
 
 logger = logging.getLogger("mtinet_ros.inference")
 

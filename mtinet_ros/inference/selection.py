@@ -205,12 +205,33 @@ def _choose(backend: str, device_id: int) -> str:
 def why_not(name: str, device_id: int) -> str | None:
     """Why a backend cannot run here, as a sentence, or None."""
     spec = BACKENDS[name]
-    missing = spec.missing()
-    if missing or not spec.is_tensorrt:
-        return missing
-    from mtinet_ros.inference.cuda import why_unavailable
+    return spec.missing() or (
+        _why_not_tensorrt(name, device_id) if spec.is_tensorrt else _why_not_loaded(spec)
+    )
 
-    return why_unavailable(device_id)
+
+def _why_not_tensorrt(name: str, device_id: int) -> str | None:
+    from mtinet_ros.inference.cuda import why_unavailable
+    from mtinet_ros.inference.tensorrt_edition import load_edition
+
+    without_gpu = why_unavailable(device_id)
+    if without_gpu:
+        return without_gpu
+    try:
+        load_edition(name)
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+def _why_not_loaded(spec: BackendSpec) -> str | None:
+    """Whether the packages of a CPU backend really import: libraries may not fit the machine."""
+    for module in spec.requires:
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            return f"{module} is installed but does not load: {error}"
+    return None
 
 
 def _ignore(phase: str, share: float) -> None:

@@ -33,7 +33,7 @@ _INSTALL = {
 _LEVELS = {0: logging.ERROR, 1: logging.ERROR, 2: logging.WARNING, 3: logging.DEBUG}
 # What TensorRT-RTX 1.7 says at its highest severity while all is well.
 _NOISE = ("Thread context has not been set! Using global log stream.",)
-_OLDEST = (10, 0)
+_OLDEST = (10, 3)
 
 
 class Edition:

@@ -15,7 +15,7 @@ from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.architecture import recognize
 from mtinet_ros.network.mtinet import MTINet
 from mtinet_ros.network.weights_file import read_metadata, read_weights
-from mtinet_ros.whole_file import replace_file
+from mtinet_ros.output_files import replace_file
 
 __all__ = [
     "load_checkpoint",

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.install_paths import share_directory
 
-# The name of Fast DDS 3, and that of Fast DDS 2, which does not know the other.
+# The name of Fast DDS 3, and that of Fast DDS 2; neither knows the other's.
 _VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 _VARIABLE_UP_TO_JAZZY = "FASTRTPS_DEFAULT_PROFILES_FILE"
 _DISTRIBUTIONS_UP_TO_JAZZY = ("humble", "iron", "jazzy")
@@ -30,7 +30,7 @@ def profile_variable(environ: Mapping[str, str]) -> str:
 
 
 def ensure_transport_profile(environ: MutableMapping[str, str]) -> str | None:
-    """Name our profile in an environment, unless the user has named one.
+    """Name our profile in an environment, unless the user has named one where it is read.
 
     Call it before the first node of the process, with `os.environ`.
 
@@ -47,18 +47,17 @@ def ensure_transport_profile(environ: MutableMapping[str, str]) -> str | None:
         ConfigurationError: The profile, ours or the user's, is missing or is not XML. Fast DDS
             would go on without it, and lose images.
     """
-    for variable in (_VARIABLE, _VARIABLE_UP_TO_JAZZY):
-        if environ.get(variable):
-            _check(
-                Path(environ[variable]),
-                f"Name an XML file in the environment variable {variable}, or unset it to use the "
-                "profile that comes with mtinet_ros",
-            )
-            return None
+    variable = profile_variable(environ)
+    if environ.get(variable):
+        _check(
+            Path(environ[variable]),
+            f"Name an XML file in the environment variable {variable}, or unset it to use the "
+            "profile that comes with mtinet_ros",
+        )
+        return None
     if environ.get("ROS_DISTRO") == "humble" and environ.get("ROS_LOCALHOST_ONLY") == "1":
         return None
     profile = share_directory() / "config" / "fastdds_profile.xml"
-    variable = profile_variable(environ)
     _check(profile, f"Install mtinet_ros anew, or name a profile of your own in {variable}")
     environ[variable] = str(profile)
     return str(profile)

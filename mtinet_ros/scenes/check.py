@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.output_files import make_folder
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.contact_sheet import contact_sheet
 from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes, read_index
@@ -133,6 +134,8 @@ def check(root: Path, *, write: bool = True) -> Report:
     """
     report = Report()
     read_index(root)
+    if write:
+        make_folder(root / "report")
     for split in SPLITS:
         if not complete_scenes(root, split):
             report.failures.append(f"{split}: no complete scene")
@@ -140,7 +143,6 @@ def check(root: Path, *, write: bool = True) -> Report:
         data = SceneDataset(root, split)
         report.splits[split] = _check_split(data, report.failures)
         if write:
-            (root / "report").mkdir(exist_ok=True)
             some = np.linspace(0, len(data) - 1, min(SHEET_FRAMES, len(data))).astype(int)
             sheet = contact_sheet([data[int(index)] for index in some])
             cv2.imwrite(str(root / "report" / f"contact_{split}.jpg"), sheet[..., ::-1])

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
+from mtinet_ros.output_files import replace_file
 from mtinet_ros.scenes.classes import VOID
 from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes
-from mtinet_ros.whole_file import replace_file
 
 FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
 JPEG_QUALITY = 95

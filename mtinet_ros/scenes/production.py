@@ -25,17 +25,17 @@ import numpy as np
 
 from mtinet_ros import __version__
 from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.output_files import make_folder, replace_file
 from mtinet_ros.scenes.camera import Camera, Viewpoints
 from mtinet_ros.scenes.catalogue import Catalogue, credits_text
 from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
-from mtinet_ros.scenes.dataset import SPLITS
+from mtinet_ros.scenes.dataset import SPLITS, read_index
 from mtinet_ros.scenes.lighting import Lighting
 from mtinet_ros.scenes.render import Render, render
 from mtinet_ros.scenes.rooms import build_room
 from mtinet_ros.scenes.sensor import automatic_exposure, draw_sensor, expose
 from mtinet_ros.scenes.stock import ModelCache
 from mtinet_ros.scenes.surfaces import Surfaces
-from mtinet_ros.whole_file import replace_file
 
 FORMAT = "mtinet_ros.scenes"
 FORMAT_VERSION = 1
@@ -226,19 +226,19 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
     kept["licences"] = list(settings.licences)
     index_file = root / "index.json"
     if index_file.exists():
-        old = json.loads(index_file.read_text())
+        old = read_index(root)
         if old.get("settings") != kept:
             raise DataError(
                 f"{root} was begun with {old.get('settings')}, not {kept}: use the same options "
                 "to continue it, or another folder"
             )
-    elif root.exists() and any(root.iterdir()):
+    elif root.is_dir() and any(root.iterdir()):
         raise DataError(f"{root} is not empty and holds no rendered rooms; choose another folder")
     todo = [plan for plan in plans if not (root / plan.split / plan.name).exists()]
     needed = sum(plan.stills + plan.path for plan in todo) * settings.height * settings.width
     _check_space(root, needed * BYTES_PER_PIXEL)
     for split in SPLITS:
-        (root / split).mkdir(parents=True, exist_ok=True)
+        make_folder(root / split)
         for leftover in (root / split).glob(".*.part"):
             shutil.rmtree(leftover)
     everything = [model for models in catalogue.roles.values() for model in models]

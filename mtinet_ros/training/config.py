@@ -217,7 +217,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         entries = document.setdefault(section, {})
         if not isinstance(entries, dict):
             raise ConfigurationError(f"{path}: {section} must map names to values.")
-        entries[name] = yaml.safe_load(value)
+        try:
+            entries[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"The value of {override!r} is not YAML: {error}.") from error
     return _build(TrainConfig, document, str(path))
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import ModelError
+from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.training.decode import decode
@@ -76,6 +77,7 @@ class CheckpointPredictor:
             self.height, self.width = int(header["height"]), int(header["width"])
             self.focal_length = float(header["focal_length"])
             self.depth_encoding = header["depth_encoding"]
+            self.class_names = ModelCard.from_json(header[METADATA_KEY]).class_names
         except (KeyError, ValueError) as error:
             raise ModelError(
                 f"{path} does not say {error} of its training: give a checkpoint written by "

@@ -15,12 +15,14 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
+from mtinet_ros.output_files import make_folder
 from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pause, Pictures
 from mtinet_ros.training.card import describe
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
@@ -58,7 +60,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     """
     run = config.run
     folder = Path(run.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if run.threads:
         torch.set_num_threads(run.threads)
     seed_everything(run.seed, verbose=False)
@@ -79,6 +81,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     module = TrainingModule(network, config, class_weights)
 
     header = partial(describe, config, network, data.training)
+    header(0)  # a card that is not allowed shows before the first step, not at the first save
     averaged = AveragedWeights(config.optimiser.average)
     pause = Pause(max_minutes)
     last = folder / "last.ckpt"
@@ -95,31 +98,42 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
             config.network.depth_encoding,
         ),
     ]  # fmt: skip
-    trainer = Trainer(
-        accelerator=run.accelerator,
-        devices=run.devices or "auto",
-        num_nodes=run.nodes,
-        precision=choose_precision(run.precision),  # type: ignore[arg-type]
-        max_steps=config.optimiser.max_steps,
-        max_epochs=-1,
-        gradient_clip_val=config.optimiser.clip or None,
-        val_check_interval=run.validate_steps,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=run.log_steps,
-        use_distributed_sampler=False,
-        callbacks=callbacks,
-        logger=[
-            CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
-            TensorBoardLogger(folder, "tensorboard", ""),
-        ],
-        enable_model_summary=False,
-    )
+    trainer = _make_trainer(config, folder, callbacks)
     trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
     trainer.save_checkpoint(last, weights_only=False)
     if pause.terminated:
         raise SystemExit(128 + signal.SIGTERM)
     return folder
+
+
+def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
+    run = config.run
+    try:
+        return Trainer(
+            accelerator=run.accelerator,
+            devices=run.devices or "auto",
+            num_nodes=run.nodes,
+            precision=choose_precision(run.precision),  # type: ignore[arg-type]
+            max_steps=config.optimiser.max_steps,
+            max_epochs=-1,
+            gradient_clip_val=config.optimiser.clip or None,
+            val_check_interval=run.validate_steps,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=run.log_steps,
+            use_distributed_sampler=False,
+            callbacks=callbacks,
+            logger=[
+                CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
+                TensorBoardLogger(folder, "tensorboard", ""),
+            ],
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"Lightning cannot train with run.accelerator {run.accelerator}, run.devices "
+            f"{run.devices}, run.nodes {run.nodes} and run.precision {run.precision} here: {error}"
+        ) from error
 
 
 class TrainingData(LightningDataModule):

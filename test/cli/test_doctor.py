@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from mtinet_ros.cli import doctor
 from mtinet_ros.cli.main import main
 from mtinet_ros.inference import selection
@@ -46,7 +44,7 @@ def test_a_cache_that_cannot_be_written_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     finding = doctor._engine_cache()
     assert finding.status == "warning"
-    assert "builds the TensorRT engine anew" in finding.text
+    assert "none can be built" in finding.text
 
 
 def test_too_little_shared_memory_is_said(monkeypatch, tmp_path):
@@ -58,10 +56,19 @@ def test_too_little_shared_memory_is_said(monkeypatch, tmp_path):
     assert doctor._shared_memory(tmp_path / "none").status == "warning"
 
 
-@pytest.mark.parametrize("variable", ["FASTDDS_DEFAULT_PROFILES_FILE"])
-def test_the_transport_profile_in_force_is_named(variable, monkeypatch, tmp_path):
-    monkeypatch.delenv("ROS_DISTRO", raising=False)
+def test_no_profile_on_humble_for_localhost_only_is_said(monkeypatch):
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    finding = doctor._transport_profile()
+    assert finding.status == "warning"
+    assert finding.text.startswith("none: with ROS_LOCALHOST_ONLY=1")
+
+
+def test_the_transport_profile_in_force_is_named(monkeypatch, tmp_path):
+    variable = "FASTDDS_DEFAULT_PROFILES_FILE"
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/not/read/here.xml")
     monkeypatch.delenv(variable, raising=False)
     unset = doctor._transport_profile()
     assert unset.status == "warning"

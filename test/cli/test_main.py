@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 
 from mtinet_ros import __version__
+from mtinet_ros.cli import main as main_module
 from mtinet_ros.cli.main import COMMANDS, build_parser, main
 
 
@@ -52,3 +54,35 @@ def test_help_needs_neither_torch_nor_ros_nor_opencv() -> None:
         "sys.exit(bool({'torch', 'rclpy', 'cv2', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "package", "brings"),
+    [
+        (["inspect", "m.onnx"], "onnx", r"'mtinet_ros[export]'"),
+        (["evaluate", "m.onnx", "--data=rooms"], "tqdm", r"'mtinet_ros[train]'"),
+        (["scenes", "-o", "rooms"], "trimesh", r"'mtinet_ros[train]'"),
+        (["doctor"], "json", "json"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named_with_what_brings_it(
+    command: list[str],
+    package: str,
+    brings: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(_arguments: object) -> int:
+        raise ModuleNotFoundError(f"No module named '{package}.sub'", name=f"{package}.sub")
+
+    module = importlib.import_module(COMMANDS[command[0]][0])
+    monkeypatch.setattr(module, "run", run)
+    assert main(command) == 1
+    text = capsys.readouterr().err
+    assert f"the Python package {package} is not installed; `pip install {brings}` brings" in text
+
+
+def test_a_module_of_ours_that_is_missing_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(main_module.COMMANDS, "doctor", ("mtinet_ros.cli.lost", "gone"))
+    with pytest.raises(ModuleNotFoundError):
+        main(["doctor"])

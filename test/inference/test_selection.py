@@ -51,6 +51,19 @@ def test_auto_logs_its_choice_and_why_not_the_others(
     assert "not openvino: absent_openvino is not installed" in caplog.text
 
 
+def test_auto_passes_over_a_package_that_does_not_load(
+    model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_openvino.py").write_text("raise ImportError('libtbb.so.12 is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    lose(monkeypatch, "tensorrt", "tensorrt_rtx")
+    spec = dataclasses.replace(selection.BACKENDS["openvino"], requires=("broken_openvino",))
+    monkeypatch.setitem(selection.BACKENDS, "openvino", spec)
+    assert load_backend(model).name == "onnxruntime"
+    with pytest.raises(BackendError, match=r"does not load: libtbb\.so\.12 is missing"):
+        load_backend(model, "openvino")
+
+
 def test_auto_prefers_the_fastest(model: Path) -> None:
     pytest.importorskip("openvino")
     assert load_backend(model, "auto").name == "openvino"

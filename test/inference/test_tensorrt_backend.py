@@ -20,6 +20,7 @@ from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_
 
 from mtinet_ros.errors import BackendError, BackendLostError
 from mtinet_ros.inference import Backend, load_backend
+from mtinet_ros.inference.selection import why_not
 from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
 
 OUTPUTS = ("labels", "depth", "normals")
@@ -361,9 +362,10 @@ def test_tensorrt_too_old_is_a_sentence(
 ) -> None:
     import tensorrt
 
-    monkeypatch.setattr(tensorrt, "__version__", "8.6.2")
-    with pytest.raises(BackendError, match=r"TensorRT 8\.6\.2 is too old; 10\.3"):
+    monkeypatch.setattr(tensorrt, "__version__", "10.2.0")
+    with pytest.raises(BackendError, match=r"TensorRT 10\.2\.0 is too old; 10\.3"):
         load_backend(model, "tensorrt")
+    assert "10.2.0 is too old" in str(why_not("tensorrt", 0))  # so `auto` passes over it
 
 
 def test_progress_is_told_in_the_loading_thread_and_rises(gpu: Any, tmp_path: Path) -> None:

@@ -36,8 +36,7 @@ def test_wheels_without_ros_distro_are_kilted() -> None:
     assert environ == {NEW: str(PROFILE)}
 
 
-@pytest.mark.parametrize("variable", [OLD, NEW])
-@pytest.mark.parametrize("distribution", ["jazzy", "kilted"])
+@pytest.mark.parametrize(("distribution", "variable"), [("jazzy", OLD), ("kilted", NEW)])
 def test_a_profile_of_the_user_stays(tmp_path: Path, variable: str, distribution: str) -> None:
     theirs = tmp_path / "theirs.xml"
     theirs.write_text("<dds/>")
@@ -45,6 +44,17 @@ def test_a_profile_of_the_user_stays(tmp_path: Path, variable: str, distribution
     before = dict(environ)
     assert ensure_transport_profile(environ) is None
     assert environ == before
+
+
+@pytest.mark.parametrize(("distribution", "variable"), [("jazzy", OLD), ("kilted", NEW)])
+def test_a_variable_that_is_not_read_here_keeps_nothing_from_being_set(
+    distribution: str, variable: str
+) -> None:
+    other = OLD if variable == NEW else NEW
+    environ = {"ROS_DISTRO": distribution, other: "/their/profile.xml"}
+    assert ensure_transport_profile(environ) == str(PROFILE)
+    assert environ[variable] == str(PROFILE)
+    assert environ[other] == "/their/profile.xml"
 
 
 @pytest.mark.parametrize("content", [None, "", "<dds><profiles></dds>"])

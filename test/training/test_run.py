@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from inference.tiny_model import write_tiny_model
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
@@ -202,6 +203,14 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
         measured["metrics"]
     )
     assert {"train/total", "val/semseg_miou", "val/depth_rmse", "val/normals_mean"} <= columns
+
+
+def test_a_model_of_other_classes_is_not_measured(rooms, tmp_path, capsys):
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    assert main(["evaluate", str(model), f"--data={rooms}", "--split=val"]) == 1
+    assert "and the data have 13 (wall, floor, ceiling, ...)" in capsys.readouterr().err
+    assert main(["evaluate", str(model), f"--data={rooms}", "--frames=-1"]) == 1
+    assert "--frames is -1; 0 (all) or more" in capsys.readouterr().err
 
 
 def test_order_of_frames_depends_on_the_step_alone():

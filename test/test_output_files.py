@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mtinet_ros.whole_file import replace_file
+from mtinet_ros.output_files import replace_file
 
 
 @pytest.mark.parametrize("flush", [False, True])

@@ -1,11 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are there as a whole or not at all: written aside, then renamed."""
+"""Folders and files to write: a file is there as a whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from pathlib import Path
+
+from mtinet_ros.errors import ConfigurationError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there; for results that are to come.
+
+    Raises:
+        ConfigurationError: It cannot be made or written to. Ask before hours of work, not after.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the folder {path}: {error.strerror}; choose another place"
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"the folder {path} cannot be written to; change its permissions or choose another"
+        )
 
 
 def replace_file(path: Path, content: bytes | memoryview | str, *, flush: bool = False) -> None:
