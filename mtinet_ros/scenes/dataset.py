@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ class SceneDataset:
         self._paths: list[NDArray[np.int32]] = []
         self._frames: list[tuple[int, int]] = []
         for number, folder in enumerate(self.scenes):
-            paths = np.load(folder / "path.npy")
+            paths = _load(folder, "path")
             self._paths.append(paths)
             self._frames.extend((number, frame) for frame in range(len(paths)))
         self._open: OrderedDict[int, dict[str, NDArray[np.generic]]] = OrderedDict()
@@ -118,18 +119,22 @@ class SceneDataset:
         arrays = self._open.pop(number, None)
         if arrays is None:
             folder = self.scenes[number]
-            try:
-                arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in MAPS}
-                arrays["intrinsics"] = np.load(folder / "intrinsics.npy")
-                arrays["pose"] = np.load(folder / "pose.npy")
-            except (OSError, ValueError) as error:
-                raise DataError(
-                    f"scene {folder} is damaged ({error}); delete it and render again"
-                ) from error
+            arrays = {name: _load(folder, name, mapped=True) for name in MAPS}
+            arrays |= {name: _load(folder, name) for name in ("intrinsics", "pose")}
         self._open[number] = arrays
         if len(self._open) > OPEN_SCENES:
             self._open.popitem(last=False)
         return arrays
+
+
+def _load(folder: Path, name: str, *, mapped: bool = False) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r" if mapped else None)
+    except (OSError, ValueError, EOFError) as error:  # EOFError: nothing is in the file
+        raise DataError(
+            f"scene {folder} is damaged ({name}.npy: {error}); delete it and render again"
+        ) from error
+    return array
 
 
 def complete_scenes(root: Path, split: str) -> list[Path]:

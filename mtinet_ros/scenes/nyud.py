@@ -8,6 +8,7 @@ outlines of things), gt_sets/{train,val,test}.txt with one name per line.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -69,9 +70,14 @@ def _write_frame(target: Path, name: str, frame: Frame) -> None:
     labels = np.where(frame.classes == VOID, 0, frame.classes + 1).astype(np.uint8)
     _write_image(target / "images" / f"{name}.jpg", np.ascontiguousarray(frame.rgb[..., ::-1]))
     _write_image(target / "segmentation" / f"{name}.png", labels)
-    np.save(target / "depth" / f"{name}.npy", frame.depth)
-    np.save(target / "normals" / f"{name}.npy", frame.unit_normals())
-    np.save(target / "edge" / f"{name}.npy", outlines(frame.instance))
+    for folder, array in (
+        ("depth", frame.depth),
+        ("normals", frame.unit_normals()),
+        ("edge", outlines(frame.instance)),
+    ):
+        content = io.BytesIO()
+        np.save(content, array)
+        replace_file(target / folder / f"{name}.npy", content.getvalue())
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -79,7 +85,7 @@ def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
     done, data = cv2.imencode(path.suffix, image, options)
     if not done:
         raise OSError(f"{path.name} could not be encoded")
-    path.write_bytes(data.tobytes())
+    replace_file(path, data.tobytes())
 
 
 def outlines(instance: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -14,9 +14,10 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -195,8 +196,11 @@ def write_scene(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         for name, array in arrays.items():
-            np.save(draft / f"{name}.npy", np.ascontiguousarray(array))
-        (draft / "scene.json").write_text(json.dumps(description, indent=1))
+            with (draft / f"{name}.npy").open("wb") as file:
+                np.save(file, np.ascontiguousarray(array))
+                file.flush()
+                os.fsync(file.fileno())  # the rename must not reach the disk before the content
+        replace_file(draft / "scene.json", json.dumps(description, indent=1), flush=True)
         os.replace(draft, final)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -216,7 +220,8 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
         The scenes that are still to be rendered.
 
     Raises:
-        DataError: The folder holds something else, other settings, or the disk is too small.
+        DataError: The folder holds something else, other settings, another run is rendering into
+            it, or the disk is too small.
     """
     if frames < 1:
         raise ConfigurationError(f"{frames} frames cannot be rendered; ask for 1 or more")
@@ -237,31 +242,41 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
     todo = [plan for plan in plans if not (root / plan.split / plan.name).exists()]
     needed = sum(plan.stills + plan.path for plan in todo) * settings.height * settings.width
     _check_space(root, needed * BYTES_PER_PIXEL)
-    for split in SPLITS:
-        make_folder(root / split)
-        for leftover in (root / split).glob(".*.part"):
-            shutil.rmtree(leftover)
-    everything = [model for models in catalogue.roles.values() for model in models]
-    replace_file(root / "CREDITS.md", credits_text(everything))
-    replace_file(
-        index_file,
-        json.dumps(
-            {
-                "format": FORMAT,
-                "format_version": FORMAT_VERSION,
-                "generator": f"mtinet_ros {__version__}",
-                "classes": list(NAMES),
-                "palette": [list(colour) for colour in PALETTE],
-                "void": VOID,
-                "size": [settings.height, settings.width],
-                "scenes": len(plans),
-                "frames": sum(plan.stills + plan.path for plan in plans),
-                "settings": kept,
-            },
-            indent=1,
-        ),
-    )
+    index = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "generator": f"mtinet_ros {__version__}",
+        "classes": list(NAMES),
+        "palette": [list(colour) for colour in PALETTE],
+        "void": VOID,
+        "size": [settings.height, settings.width],
+        "scenes": len(plans),
+        "frames": sum(plan.stills + plan.path for plan in plans),
+        "settings": kept,
+    }
+    make_folder(root)
+    with _alone(root):  # what looks like a leftover may be another run's work
+        for split in SPLITS:
+            make_folder(root / split)
+            for leftover in (root / split).glob(".*.part"):
+                shutil.rmtree(leftover)
+        everything = [model for models in catalogue.roles.values() for model in models]
+        replace_file(root / "CREDITS.md", credits_text(everything))
+        replace_file(index_file, json.dumps(index, indent=1))
     return todo
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system releases it when this process ends, however it does."""
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(
+                f"another run is rendering into {root}; wait for it or stop it"
+            ) from error
+        yield
 
 
 def _check_space(root: Path, needed: int) -> None:
@@ -323,13 +338,7 @@ def produce(
         return
     if workers < 1:
         raise ConfigurationError(f"{workers} workers cannot work; ask for 1 or more")
-    with (root / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                f"another run is rendering into {root}; wait for it or stop it"
-            ) from error
+    with _alone(root):
         _run_pool(root, plans, settings, workers, progress)
 
 

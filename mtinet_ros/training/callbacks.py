@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import threading
 import time
@@ -17,10 +18,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from mtinet_ros.errors import DataError
 from mtinet_ros.network import MTINet, save_checkpoint
+from mtinet_ros.output_files import make_folder, replace_file
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import FixedSamples, normalise
 from mtinet_ros.training.pictures import (
@@ -62,34 +65,68 @@ class AveragedWeights(WeightAveraging):
 
 
 class Pause(Callback):
-    """Ends a run between two steps so that it can be continued: by the clock, or on SIGTERM.
+    """Ends a run between two steps so that it can be continued: by the clock, Ctrl-C or SIGTERM.
 
     SIGTERM is taken over from Lightning, whose handler talks to the other processes wherever the
     signal finds it, also amid a backward pass in which they exchange gradients: both then wait
-    for ever. Here it sets a flag, which all processes of the run compare after every step.
+    for ever. Here it sets a flag, which all processes of the run compare after every step. The
+    state is saved at once, because who sends SIGTERM often sends SIGKILL ten seconds later.
+
+    Attributes:
+        status: The exit status that a signal asked for (143 or 130), else 0.
     """
 
-    def __init__(self, minutes: float) -> None:
-        """Stop after so many minutes (0: no limit)."""
+    def __init__(self, state: Path, minutes: float) -> None:
+        """Stop after so many minutes (0: no limit), with the run saved to the file `state`."""
+        self.state = state
         self.seconds = minutes * 60 or float("inf")
         self.started = time.monotonic()
-        self.terminated = False
+        self.status = 0
+        self.old: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen; the trainer puts the old handler back when it ends."""
+        """Listen until training ends."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._terminate)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.old[number] = signal.signal(number, self._asked)
 
-    def _terminate(self, *_: Any) -> None:
-        self.terminated = True
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put the old handlers back."""
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+        self.old.clear()
+
+    def _asked(self, number: int, _frame: object) -> None:
+        if number == signal.SIGINT and self.status:
+            raise KeyboardInterrupt  # a second Ctrl-C does not wait for the step
+        self.status = 128 + number
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop if it is time."""
         agreed = trainer.strategy.reduce_boolean_decision
         late = time.monotonic() - self.started >= self.seconds
-        if agreed(self.terminated or late, all=False):
-            self.terminated = agreed(self.terminated, all=False)
+        if agreed(bool(self.status) or late, all=False):
+            if agreed(bool(self.status), all=False):
+                self.status = self.status or 128 + signal.SIGTERM  # another process was told
+            trainer.save_checkpoint(self.state, weights_only=False)
             trainer.should_stop = True
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes the state beside its place and renames it there.
+
+    Lightning writes it into the temporary folder, from where it can only be copied, and so half
+    copied, to another file system.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Replace the file `path`."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        make_folder(Path(path).parent)
+        replace_file(Path(path), content.getbuffer(), flush=True)
 
 
 class DeployableCheckpoints(Callback):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,6 +194,41 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
 
+# Least and greatest value; of a range, of both its ends.
+_LIMITS: dict[str, tuple[float, float]] = {
+    "data.height": (32, 1 << 14),
+    "data.width": (32, 1 << 14),
+    "data.focal_length": (1, 1e6),
+    "data.batch_size": (1, 1 << 20),
+    "data.workers": (0, 1 << 10),
+    "data.validation_frames": (1, math.inf),
+    "augmentation.flip": (0, 1),
+    "augmentation.zoom": (0.1, 10),
+    "augmentation.roll": (0, 45),
+    "augmentation.tilt": (0, 45),
+    "augmentation.photometric": (0, 10),
+    "losses.class_balance": (0, 1),
+    "losses.deep_supervision": (0, 1e6),
+    "losses.deep_supervision_stride": (1, 32),
+    "optimiser.learning_rate": (0, 1e3),
+    "optimiser.backbone_factor": (0, 1e3),
+    "optimiser.weight_decay": (0, 1e3),
+    "optimiser.clip": (0, 1e9),
+    "optimiser.max_steps": (1, math.inf),
+    "optimiser.warmup_steps": (0, math.inf),
+    "optimiser.decay_steps": (0, math.inf),
+    "optimiser.decay_power": (0, 100),
+    "optimiser.average": (0, 1),
+    "run.devices": (0, 1 << 20),
+    "run.nodes": (1, 1 << 20),
+    "run.threads": (0, 1 << 12),
+    "run.save_minutes": (0, 1e9),
+    "run.picture_minutes": (0, 1e9),
+    "run.validate_steps": (1, math.inf),
+    "run.log_steps": (1, math.inf),
+}
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file.
 
@@ -201,7 +237,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         overrides: Entries `section.key=value` that replace the file's; values are YAML.
 
     Raises:
-        ConfigurationError: The file cannot be read, or an entry is unknown or of the wrong type.
+        ConfigurationError: The file cannot be read, or an entry is unknown, of the wrong type or
+            out of its limits.
     """
     try:
         document = yaml.safe_load(Path(path).read_text()) or {}
@@ -221,7 +258,21 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
             entries[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigurationError(f"The value of {override!r} is not YAML: {error}.") from error
-    return _build(TrainConfig, document, str(path))
+    config = _build(TrainConfig, document, str(path))
+    _check_limits(config)
+    return config
+
+
+def _check_limits(config: TrainConfig) -> None:
+    for key, (least, greatest) in _LIMITS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(config, section), name)
+        ends = value if isinstance(value, tuple) else (value,)
+        if not all(least <= end <= greatest for end in ends) or list(ends) != sorted(ends):
+            raise ConfigurationError(
+                f"{key} is {value}; allowed is {least:.6g} to {greatest:.6g}"
+                + (", the lesser first" if len(ends) > 1 else "")
+            )
 
 
 def _build(kind: type[_T], entries: object, where: str) -> _T:

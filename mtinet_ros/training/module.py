@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
 from mtinet_ros.training.losses import MultiTaskLoss
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
+
+_DEEPLY_SUPERVISED = re.compile(r"scale_[0-3]\.decoders\.")
 
 
 class TrainingModule(LightningModule):
@@ -37,7 +40,9 @@ class TrainingModule(LightningModule):
         self.config = config
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
-            if name.startswith(config.optimiser.frozen):
+            if name.startswith(config.optimiser.frozen) or (
+                not config.losses.deep_supervision and _DEEPLY_SUPERVISED.match(name)
+            ):
                 parameter.requires_grad_(False)
         self.loss = MultiTaskLoss(
             config.losses, network.auxiliary_tasks, config.network.depth_encoding, class_weights
@@ -57,6 +62,23 @@ class TrainingModule(LightningModule):
             if f"{name}.".startswith(self.config.optimiser.frozen):
                 module.eval()
         return self
+
+    def on_train_start(self) -> None:
+        """Take rates and weight decay from the configuration: a continued run may change them.
+
+        The state brings those of before; where nothing has changed, they are the same.
+        """
+        fresh = self.configure_optimizers()
+        factor = rate_factor(self.trainer.global_step, self.config.optimiser)
+        scheduler = self.trainer.lr_scheduler_configs[0].scheduler
+        scheduler.base_lrs = fresh["lr_scheduler"]["scheduler"].base_lrs
+        groups = zip(
+            self.trainer.optimizers[0].param_groups, fresh["optimizer"].param_groups, strict=True
+        )
+        for group, new in groups:
+            group["initial_lr"] = new["initial_lr"]
+            group["weight_decay"] = new["weight_decay"]
+            group["lr"] = new["initial_lr"] * factor
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """Total loss of a batch."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,18 +11,24 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from mtinet_ros.output_files import make_folder
-from mtinet_ros.training.callbacks import AveragedWeights, DeployableCheckpoints, Pause, Pictures
+from mtinet_ros.training.callbacks import (
+    AveragedWeights,
+    DeployableCheckpoints,
+    Pause,
+    Pictures,
+    WholeCheckpoints,
+)
 from mtinet_ros.training.card import describe
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
 from mtinet_ros.training.decode import DEPTH_ENCODINGS
@@ -56,7 +61,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
         ConfigurationError: The configuration does not fit together.
         DataError: Data are missing or damaged.
         ModelError: Initial weights cannot be read.
-        SystemExit: The process got SIGTERM (status 143); the state is saved.
+        SystemExit: The process got SIGTERM (status 143) or SIGINT (130); the state is saved.
     """
     run = config.run
     folder = Path(run.output)
@@ -83,8 +88,10 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     header = partial(describe, config, network, data.training)
     header(0)  # a card that is not allowed shows before the first step, not at the first save
     averaged = AveragedWeights(config.optimiser.average)
-    pause = Pause(max_minutes)
     last = folder / "last.ckpt"
+    if last.exists():
+        check_state(last, module)
+    pause = Pause(last, max_minutes)
     callbacks: list[Callback] = [
         averaged,
         pause,
@@ -101,8 +108,8 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     trainer = _make_trainer(config, folder, callbacks)
     trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
     trainer.save_checkpoint(last, weights_only=False)
-    if pause.terminated:
-        raise SystemExit(128 + signal.SIGTERM)
+    if pause.status:
+        raise SystemExit(pause.status)
     return folder
 
 
@@ -123,6 +130,7 @@ def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) 
             log_every_n_steps=run.log_steps,
             use_distributed_sampler=False,
             callbacks=callbacks,
+            plugins=WholeCheckpoints(),
             logger=[
                 CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
                 TensorBoardLogger(folder, "tensorboard", ""),
@@ -164,6 +172,11 @@ class TrainingData(LightningDataModule):
         """Evenly spaced frames of the validation split, shared among the processes of a run."""
         assert self.trainer is not None
         fixed = self._fixed(self.config.data.validation_frames)
+        if len(fixed) < self.trainer.world_size:
+            raise ConfigurationError(
+                f"{self.trainer.world_size} processes cannot share {len(fixed)} validation "
+                "frames: raise data.validation_frames, or render more"
+            )
         fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
         return validation_loader(fixed)
 
@@ -206,6 +219,33 @@ def build_network(config: NetworkConfig) -> MTINet:
             )
         network = weights.train()
     return network
+
+
+def check_state(path: Path, module: TrainingModule) -> None:
+    """Refuse to continue from the state of a run that cannot become this one.
+
+    Raises:
+        ModelError: The file is damaged.
+        ConfigurationError: It is of another network, or other parts of it were trained.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        shapes = {name: value.shape for name, value in state["state_dict"].items()}
+        groups = [len(g["params"]) for g in state["optimizer_states"][0]["param_groups"]]
+    except Exception as error:  # torch.load raises whatever its reader of zip or pickle does
+        reason = str(error).partition("\n")[0][:200]
+        raise ModelError(
+            f"{path} cannot be read ({reason}): move it away to begin anew, with network.initial "
+            "set to the latest.safetensors beside it if that is of use"
+        ) from error
+    optimiser = module.configure_optimizers()["optimizer"]
+    if shapes != {name: value.shape for name, value in module.state_dict().items()} or groups != [
+        len(group["params"]) for group in optimiser.param_groups
+    ]:
+        raise ConfigurationError(
+            f"{path} is of a run with another network, other tasks, other parts frozen or other "
+            "losses: name another folder in run.output"
+        )
 
 
 def check_data(network: MTINet, source: SampleSource) -> None:

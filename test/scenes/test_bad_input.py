@@ -130,6 +130,18 @@ def test_other_settings_do_not_mix_into_a_folder(
         prepare(tiny_rooms, 40, replace(tiny_settings, seed=99))
 
 
+def test_an_index_that_cannot_be_read_is_said(tiny_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(DataError, match=r"index\.json cannot be read"):
+        prepare(tmp_path, 10, tiny_settings)
+
+
+def test_a_file_in_place_of_the_folder_is_said(tiny_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "rooms").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot make the folder"):
+        prepare(tmp_path / "rooms", 10, tiny_settings)
+
+
 def test_a_folder_with_other_things_is_left_alone(tiny_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("do not touch")
     with pytest.raises(DataError, match="not empty"):
@@ -143,8 +155,13 @@ def test_two_runs_do_not_render_into_one_folder(tiny_settings: Settings, tmp_pat
     todo = prepare(root, 2, tiny_settings)
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        begun = root / "train" / ".scene_00000.part"
+        begun.mkdir()
         with pytest.raises(DataError, match="another run"):
             produce(root, todo, tiny_settings, workers=1)
+        with pytest.raises(DataError, match="another run"):
+            prepare(root, 2, tiny_settings)
+        assert begun.is_dir()  # the other one's
 
 
 @pytest.mark.parametrize(
@@ -177,11 +194,12 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
         SceneDataset(tmp_path, "dev")
 
 
-def test_a_damaged_scene_is_named(tiny_rooms: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "kept"), [("depth", 100), ("depth", 0), ("path", 0)])
+def test_a_damaged_scene_is_named(tiny_rooms: Path, tmp_path: Path, name: str, kept: int) -> None:
     root = Path(shutil.copytree(tiny_rooms, tmp_path / "copy"))
-    damaged = root / "val" / "scene_00003" / "depth.npy"
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(DataError, match="scene_00003 is damaged"):
+    damaged = root / "val" / "scene_00003" / f"{name}.npy"
+    damaged.write_bytes(damaged.read_bytes()[:kept])
+    with pytest.raises(DataError, match=rf"scene_00003 is damaged \({name}\.npy: "):
         SceneDataset(root, "val")[0]
 
 

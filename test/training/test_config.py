@@ -39,6 +39,11 @@ def test_overrides_replace_entries(tmp_path):
         ("augmentation: {zoom: [1]}", [], "zoom is"),
         ("data: 3", [], "must map names to values"),
         ("", ["height=3"], "section.key=value"),
+        ("", ["run.watch=[a.jpg"], "'run.watch=\\[a.jpg' is not YAML"),
+        ("data: {batch_size: 0}", [], "data.batch_size is 0; allowed is 1 to"),
+        ("optimiser: {clip: .nan}", [], "optimiser.clip is nan; allowed is 0 to"),
+        ("augmentation: {zoom: [0, 1]}", [], "zoom is .* allowed is 0.1 to 10, the lesser first"),
+        ("augmentation: {zoom: [2, 1]}", [], "the lesser first"),
     ],
 )
 def test_mistakes_are_named(text, overrides, fragment, tmp_path):

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,12 +22,14 @@ import yaml
 from inference.tiny_model import write_tiny_model
 
 from mtinet_ros.cli.main import main
-from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import load_checkpoint
 from mtinet_ros.network.weights_file import read_metadata
+from mtinet_ros.training import callbacks
 from mtinet_ros.training.config import TrainConfig, load_config
 from mtinet_ros.training.loader import StepSampler
+from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.run import build_network, choose_precision, train
 
 ROOT = Path(__file__).parents[2]
@@ -138,13 +141,83 @@ def test_a_run_that_has_more_steps_already_is_left_as_it_is(rooms, tmp_path):
     assert same_state(whole, again)
 
 
+def test_a_continued_run_takes_its_rates_from_the_configuration(rooms, tmp_path):
+    def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+        return torch.load(folder / "last.ckpt", weights_only=True)["current_model_state"]
+
+    folder = train(configuration(rooms, tmp_path / "run", 1, ["optimiser.warmup_steps=0"]))
+    before = weights_of(folder)
+    still = ["optimiser.learning_rate=0", "optimiser.weight_decay=0.5"]
+    train(configuration(rooms, folder, 2, still))
+    after = weights_of(folder)
+    trained = [name for name, value in before.items() if "running" not in name]
+    assert all(torch.equal(before[name], after[name]) for name in trained if "num_" not in name)
+    (group, *_) = torch.load(folder / "last.ckpt", weights_only=True)["optimizer_states"][0][
+        "param_groups"
+    ]
+    assert (group["initial_lr"], group["weight_decay"]) == (0, 0.5)
+
+
+def test_a_state_that_cannot_be_continued_is_left_and_named(rooms, tmp_path):
+    folder = train(configuration(rooms, tmp_path / "run", 1))
+    state = (folder / "last.ckpt").read_bytes()
+    with pytest.raises(ConfigurationError, match=r"another folder in run\.output"):
+        train(configuration(rooms, folder, 2, ["optimiser.frozen=[scale_0.]"]))
+    smaller = ["network.tasks={depth: 1}", "losses.terms={depth: {log_l1: 1}}"]
+    with pytest.raises(ConfigurationError, match=r"another folder in run\.output"):
+        train(configuration(rooms, folder, 2, smaller))
+    assert (folder / "last.ckpt").read_bytes() == state
+    (folder / "last.ckpt").write_bytes(state[: len(state) // 2])
+    with pytest.raises(ModelError, match=r"last\.ckpt cannot be read .* to begin anew"):
+        train(configuration(rooms, folder, 2))
+
+
+def test_the_state_is_never_half_written(rooms, tmp_path, monkeypatch):
+    """Not even where the temporary folder is on another file system, as Lightning's way would."""
+    replaced = []
+    monkeypatch.setattr(
+        callbacks, "replace_file", lambda path, content, flush: replaced.append((path, flush))
+    )
+    folder = train(configuration(rooms, tmp_path / "run", 1))
+    assert set(replaced) == {(folder / "last.ckpt", True)}
+    assert not (folder / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "fragment"),
+    [
+        (["run.accelerator=warp"], ConfigurationError, "run.accelerator warp"),
+        (["run.precision=fp7"], ConfigurationError, "run.precision fp7"),
+        (["card.depth_range=[10, 0.1]"], ModelError, "depth_range"),
+        (["run.output=/proc/nothing"], ConfigurationError, "cannot make the folder"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(
+    overrides, error, fragment, rooms, tmp_path
+):
+    with pytest.raises(error, match=fragment):
+        train(configuration(rooms, tmp_path / "run", 1, overrides))
+
+
+def test_without_deep_supervision_its_decoders_are_not_trained(rooms):
+    """Processes of a run would wait for gradients that never come."""
+    for weight, trained in ((0, False), (1, True)):
+        config = configuration(rooms, Path("unused"), 1, [f"losses.deep_supervision={weight}"])
+        module = TrainingModule(build_network(config.network), config)
+        parameters = dict(module.network.named_parameters())
+        decoders = [name for name in parameters if re.match(r"scale_\d\.decoders\.", name)]
+        assert len(decoders) > 10
+        assert all(parameters[name].requires_grad == trained for name in decoders)
+
+
 STEPS = 12
 TRAIN = [sys.executable, "-m", "mtinet_ros.cli.main", "train"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "processes"), [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
+    ("how", "processes"),
+    [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)],
 )
 def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, tmp_path):
     def description(name: str) -> Path:
@@ -170,7 +243,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, tmp
             time.sleep(0.05)
         process.send_signal(how)
         status = process.wait(120)
-    assert status == (-9 if how == signal.SIGKILL else 143), (tmp_path / "log").read_text()
+    assert status == (-9 if how == signal.SIGKILL else 128 + how), (tmp_path / "log").read_text()
     assert 1 <= torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < STEPS
     subprocess.run([*TRAIN, str(killed)], cwd=ROOT, check=True)
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == STEPS
