@@ -45,6 +45,21 @@ def narrowable_nodes(model: onnx.ModelProto) -> set[str]:
     }
 
 
+def held_narrowly(model: onnx.ModelProto, nodes: Collection[str]) -> dict[str, set[str]]:
+    """The tensors that each of these nodes would read or put out in 16 bits, constants apart."""
+    floats = float_tensors(model) - {tensor.name for tensor in model.graph.initializer}
+    return {
+        node.name: {
+            name
+            for index, name in enumerate(node.input)
+            if name in floats and index not in _KEPT_INPUTS.get(node.op_type, ())
+        }
+        | set(node.output)
+        for node in model.graph.node
+        if node.name in nodes
+    }
+
+
 def narrow(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> onnx.ModelProto:
     """A copy in which these nodes compute in 16 bits.
 

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.accuracy import describe_excess, excess, measure_accuracy
 from mtinet_ros.export.graph_parts import parts
-from mtinet_ros.export.narrow_floats import FP16_MAX, emulate, narrow, narrowable_nodes
+from mtinet_ros.export.narrow_floats import (
+    FP16_MAX,
+    emulate,
+    held_narrowly,
+    narrow,
+    narrowable_nodes,
+)
 from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
 from mtinet_ros.export.verification import run_onnxruntime
 
@@ -158,16 +164,16 @@ def _int8(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> _Candidate:
 def max_magnitudes(
     model: onnx.ModelProto, nodes: Collection[str], pictures: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Largest absolute value that each of these nodes puts out, over all pictures.
+    """Largest absolute value that each of these nodes reads or puts out, over all pictures.
 
     Raises:
         ExportError: The graph cannot be run.
     """
+    held = held_narrowly(model, nodes)
     model = copy.deepcopy(model)
     graph = model.graph
-    outputs = {node.name: node.output[0] for node in graph.node if node.name in nodes}
     del graph.output[:]
-    for name in outputs.values():
+    for name in sorted(set().union(*held.values())):
         graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name}_abs"]))
         graph.node.append(
             onnx.helper.make_node("ReduceMax", [f"{name}_abs"], [f"{name}_max"], keepdims=0)
@@ -176,7 +182,10 @@ def max_magnitudes(
             onnx.helper.make_tensor_value_info(f"{name}_max", onnx.TensorProto.FLOAT, [])
         )
     runs = [run_onnxruntime(model, picture[np.newaxis]) for picture in pictures]
-    return {node: max(float(run[f"{name}_max"]) for run in runs) for node, name in outputs.items()}
+    return {
+        node: max(float(run[f"{name}_max"]) for run in runs for name in names)
+        for node, names in held.items()
+    }
 
 
 def refuse_unless_forced(conversion: Conversion, precision: str, force: bool) -> None:
