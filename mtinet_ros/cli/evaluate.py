@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
-        "model", type=Path, help="exported model (.onnx) or checkpoint of `mtinet train`"
+        "model",
+        type=Path,
+        help="exported model (.onnx) or a checkpoint that `mtinet export` takes",
     )
     parser.add_argument("--data", required=True, help="folder written by `mtinet scenes`")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
@@ -37,36 +39,33 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from mtinet_ros.inference import load_backend
+    from mtinet_ros.export.checkpoint_backend import CheckpointBackend
+    from mtinet_ros.inference import Backend, load_backend
     from mtinet_ros.perception.perceiver import Perceiver
     from mtinet_ros.perception.picture_file import write_whole
-    from mtinet_ros.training.evaluation import CheckpointPredictor, Predictor, evaluate
+    from mtinet_ros.training.evaluation import evaluate
     from mtinet_ros.training.sample import open_samples
 
     if arguments.frames < 0:
         raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
     source = open_samples("rooms", arguments.data, arguments.split)
     count = min(arguments.frames or len(source), len(source))
-    backend = None
-    predict: Predictor
+    backend: Backend
     if arguments.model.suffix == ".onnx":
         backend = load_backend(arguments.model, arguments.backend, max_batch=1)
-        predict = _PerceiverPredictor(Perceiver(backend))
-        names = backend.card.class_names
     else:
-        predict = CheckpointPredictor(arguments.model)
-        names = predict.class_names
+        backend = CheckpointBackend(arguments.model, max_batch=1)
     try:
-        _check_classes(names, source.class_names)
+        _check_classes(backend.card.class_names, source.class_names)
+        predict = _PerceiverPredictor(Perceiver(backend))
         with tqdm(total=count, unit="frame") as bar:
             report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
     finally:
-        if backend is not None:
-            backend.close()
+        backend.close()
     print(f"{report.frames} frames of {arguments.data}, split {arguments.split}")
     for name, value in report.metrics.items():
         print(f"  {name:20} {value:8.4f}")
-    for name, iou in zip(source.class_names, report.class_iou, strict=True):
+    for name, iou in zip(source.class_names, report.class_iou, strict=False):  # or no IoU at all
         print(f"  IoU {name:16} {iou:8.4f}")
     if arguments.json:
         write_whole(arguments.json, (json.dumps(asdict(report), indent=2) + "\n").encode())
@@ -82,13 +81,14 @@ def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
 
 
 class _PerceiverPredictor:
-    """An exported model, walked through exactly as on a robot."""
+    """A model walked through as on a robot that publishes at the camera's size."""
 
     def __init__(self, perceiver: Perceiver) -> None:
         self._perceiver = perceiver
 
     def __call__(self, image: NDArray[np.uint8], lens: Lens | None) -> Predicted:
         from mtinet_ros.perception.camera_model import CameraModel
+        from mtinet_ros.perception.resample import resize_prediction
         from mtinet_ros.training.evaluation import Predicted
 
         height, width = image.shape[:2]
@@ -96,7 +96,7 @@ class _PerceiverPredictor:
         if lens is not None:
             f = lens.focal_length
             camera = CameraModel.pinhole(width, height, f, f, lens.cx, lens.cy)
-        found = self._perceiver.perceive([image], [camera])[0]
+        found = resize_prediction(self._perceiver.perceive([image], [camera])[0], image)
         # The perceiver may reuse its buffers for the next frame.
         return Predicted(
             *(None if a is None else a.copy() for a in (found.labels, found.depth, found.normals))

@@ -84,7 +84,7 @@ class TrainingSamples(Dataset[Batch]):
         sample = self.source[index]
         if sample.lens is None:
             rows, columns = sample.image.shape[:2]
-            scale = max(rows / data.height, columns / data.width)
+            scale = min(rows / data.height, columns / data.width)  # as `look` fills the new image
             lens = Lens.centred(data.focal_length * scale, rows, columns)
             sample = Sample(sample.image, sample.targets, lens)
         red, green, blue = (int(value) for value in random.integers(0, 256, 3))

@@ -100,12 +100,14 @@ class Stability:
         """Flicker: share of pixels whose class changes although the true one does not.
 
         Depth jitter: mean |log ratio| of a pixel's depth to the previous frame's, warped by the
-        true motion; about a relative error.
+        true motion; about a relative error. A figure of nothing is left out.
         """
-        return {
-            "flicker": self.flickering / max(self.pixels, 1),
-            "depth_jitter": self.depth_change / max(self.depth_pixels, 1),
-        }
+        figures = {}
+        if self.pixels:
+            figures["flicker"] = self.flickering / self.pixels
+        if self.depth_pixels:
+            figures["depth_jitter"] = self.depth_change / self.depth_pixels
+        return figures
 
 
 def _unproject(

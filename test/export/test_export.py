@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from mtinet_ros.cli.main import main
-from mtinet_ros.errors import ExportError
+from mtinet_ros.errors import BackendError, ExportError, InputError
+from mtinet_ros.export.checkpoint_backend import CheckpointBackend
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.exporter import export_network
 from mtinet_ros.export.onnx_graph import write_model
@@ -20,7 +21,7 @@ from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.untrained import untrained_network
 from mtinet_ros.export.verification import check_exactness, compare
 from mtinet_ros.inference import load_backend
-from mtinet_ros.model_card import read_model_card
+from mtinet_ros.model_card import METADATA_KEY, read_model_card
 from mtinet_ros.network import MTINet, save_checkpoint
 
 SIZE = (64, 96)
@@ -48,6 +49,29 @@ def test_a_picture_in_a_batch_is_answered_as_if_alone(exported):
     together = backend.infer(pictures, ("depth",))["depth"]
     alone = [backend.infer(picture[np.newaxis], ("depth",))["depth"] for picture in pictures]
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-4)
+
+
+def test_a_checkpoint_is_measured_as_its_exported_model_would_be(exported, untrained, tmp_path):
+    checkpoint = tmp_path / "mine.safetensors"
+    network, card = untrained
+    save_checkpoint(checkpoint, network, **{METADATA_KEY: card.to_json()})
+    backend = CheckpointBackend(checkpoint, max_batch=2)
+    other = load_backend(exported.path, "onnxruntime")
+    assert set(backend.output_names) <= set(other.output_names)
+    pictures = synthetic_images(2, SIZE)
+    found = backend.infer(pictures, backend.output_names)
+    expected = other.infer(pictures, backend.output_names)
+    for name in backend.output_names:
+        assert (found[name].dtype, found[name].shape) == (
+            expected[name].dtype, expected[name].shape,
+        )  # fmt: skip
+    assert np.mean(found["labels"] == expected["labels"]) > 0.999
+    np.testing.assert_allclose(found["depth"], expected["depth"], rtol=1e-2, atol=1e-3)
+    with pytest.raises(InputError, match="pytorch takes uint8"):
+        backend.infer(pictures.astype(np.float32), ("depth",))
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.infer(pictures, ("depth",))
 
 
 def test_only_casts_touch_uint8_because_tensorrt_takes_nothing_else(graph):
@@ -149,12 +173,10 @@ def test_a_full_disk_leaves_the_old_file_whole(graph, tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"old")
 
-    def full(self, data):
-        with self.open("wb") as file:
-            file.write(data[:100])
+    def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match="No space left on device"):
         write_model(graph, path)
     assert list(tmp_path.iterdir()) == [path]

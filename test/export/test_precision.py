@@ -110,6 +110,25 @@ def test_the_emulation_rounds_and_overflows_as_sixteen_bits_do():
     assert np.isinf(overflown["depth"])
 
 
+def test_what_reads_a_tensor_near_the_largest_fp16_is_near_it_too():
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=1, name="/network/in/Cast"),
+        helper.make_node("Mul", ["pixels", "factor"], ["loud"], name="/network/a/Mul"),
+        helper.make_node("Sigmoid", ["loud"], ["depth"], name="/network/b/Sigmoid"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "a loud tensor between quiet ones",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 2])],
+        [helper.make_tensor_value_info("depth", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(np.float32([3000.0]), "factor")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    chosen = {"/network/a/Mul", "/network/b/Sigmoid"}
+    magnitudes = max_magnitudes(model, chosen, np.array([[10, 0], [1, 2]], np.uint8))
+    assert magnitudes == dict.fromkeys(chosen, 30000.0)
+
+
 def test_what_comes_near_the_largest_fp16_stays_wide(graph, pictures, no_limits):
     names = narrowable_nodes(graph)
     magnitudes = max_magnitudes(graph, names, pictures[:1])

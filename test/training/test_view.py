@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.training.config import AugmentationConfig
+from mtinet_ros.training.config import AugmentationConfig, DataConfig
+from mtinet_ros.training.loader import TrainingSamples
 from mtinet_ros.training.photometric import photometric
 from mtinet_ros.training.sample import VOID, Lens, Sample
 from mtinet_ros.training.view import View, fit, look, random_view
@@ -94,3 +95,15 @@ def test_photometric_changes_keep_size_and_follow_the_seed():
         assert one.dtype == np.uint8
         np.testing.assert_array_equal(one, photometric(image, np.random.default_rng(seed)))
     assert photometric(image, np.random.default_rng(0), 0.0) is image
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(48, 64), (64, 48), (96, 96)])
+def test_depth_of_an_unknown_lens_stays_whatever_the_shape(rows, columns):
+    sample = Sample(
+        np.zeros((48, 64, 3), np.uint8), {"depth": np.full((48, 64), 2, np.float32)}, None
+    )
+    still = AugmentationConfig(flip=0, zoom=(1, 1), roll=0, tilt=0, photometric=0)
+    samples = TrainingSamples([sample], DataConfig(height=rows, width=columns), still, seed=0)
+    depth = samples[0, 0]["depth"]
+    assert depth.shape == (1, rows, columns)
+    np.testing.assert_allclose(depth, 2.0, rtol=1e-5)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint run by PyTorch as if it had been exported: to measure it before it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import BackendError
+from mtinet_ros.export.checkpoint_card import load_described
+from mtinet_ros.export.deploy_network import DeployNetwork
+from mtinet_ros.inference.backend import Outputs, check_images
+
+
+class CheckpointBackend:
+    """`Backend` over PyTorch on the CPU, in float32."""
+
+    name = "pytorch"
+    device = "CPU"
+
+    def __init__(self, checkpoint: Path, max_batch: int) -> None:
+        """Load a checkpoint.
+
+        Args:
+            checkpoint: Of `mtinet train`, or any that `mtinet export` takes.
+            max_batch: Largest batch to accept.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        described = load_described(checkpoint)
+        self.card = described.card
+        self.max_batch = max_batch
+        network = DeployNetwork(described.network, encoding=described.encoding)
+        self.output_names = network.output_names
+        self._network: DeployNetwork | None = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
+        """See `Backend.infer`; everything is computed, only the wanted handed out."""
+        if self._network is None:
+            raise BackendError("the checkpoint is closed")
+        check_images(self, images, wanted)
+        with torch.inference_mode():
+            answers = self._network(torch.from_numpy(images))
+        named = zip(self.output_names, answers, strict=True)
+        return {name: answer.numpy() for name, answer in named if name in wanted}
+
+    def close(self) -> None:
+        """Let the network go."""
+        self._network = None
