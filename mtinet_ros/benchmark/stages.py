@@ -37,7 +37,7 @@ class Request:
 
     Attributes:
         model: ONNX file.
-        backend: Name of a backend, not `auto`.
+        backend: Name of a backend, or `auto`.
         batch: Images per run.
         frames: Runs to time.
         camera_size: (height, width) of the camera images.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtinet build`: compile a model into the engine that the node will look for."""
+"""`mtinet build`: compile a model into an engine that the node will find."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-batch", type=int, default=8, help="largest batch (default 8)")
     parser.add_argument(
-        "--optimal-batch", type=int, default=1, help="batch to tune for (default 1)"
+        "--optimal-batch",
+        type=int,
+        default=0,
+        help="batch to tune for (default: 1, and an engine that is there serves, whatever it was "
+        "tuned for)",
     )
     parser.add_argument("--device-id", type=int, default=0, help="tensorrt: GPU to build on")
     parser.add_argument(

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mtinet_ros.errors import BackendError
 
-_INSTALL = "pip install 'mtinet_ros[tensorrt]'"
+_INSTALL = "pip install pycuda"
 # CU_STREAM_NON_BLOCKING of cuda.h, which PyCUDA has no name for: work on the default stream, which
 # other libraries use, does not wait for ours, nor ours for it.
 _NON_BLOCKING = 1

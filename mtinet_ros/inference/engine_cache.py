@@ -9,6 +9,7 @@ works on a name, held by a lock that the kernel drops when its owner dies.
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -17,7 +18,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -54,16 +55,18 @@ class EngineSettings:
     Attributes:
         cache_dir: Folder for engines; empty: `$XDG_CACHE_HOME/mtinet_ros`.
         workspace_mb: Most scratch memory of a layer in MiB; 0: TensorRT's own limit.
-        optimal_batch: Batch to tune for; 1..max_batch.
+        optimal_batch: Batch to tune for, 1..max_batch; 0: 1, and an engine that is there serves
+            whatever it was tuned for.
         hardware_compatible: `tensorrt`: run on any GPU from Ampere on, at some speed.
-        version_compatible: `tensorrt`: run on newer TensorRT versions of the same major.
+        version_compatible: `tensorrt`: run on newer TensorRT versions of the same major. An
+            engine that does serves those who did not ask for it, too.
         compute_capabilities: `tensorrt_rtx`: GPU generations to build for; empty: all it knows
             from Ampere on.
     """
 
     cache_dir: str = ""
     workspace_mb: int = 0
-    optimal_batch: int = 1
+    optimal_batch: int = 0
     hardware_compatible: bool = False
     version_compatible: bool = False
     compute_capabilities: tuple[str, ...] = ()
@@ -79,9 +82,9 @@ class EngineSettings:
                 f"workspace_mb is {self.workspace_mb}; allowed: 0 (TensorRT's own limit) to "
                 f"{1 << 20} MiB"
             )
-        if self.optimal_batch < 1:
+        if self.optimal_batch < 0:
             raise ConfigurationError(
-                f"optimal_batch is {self.optimal_batch}; allowed: 1 to max_batch"
+                f"optimal_batch is {self.optimal_batch}; allowed: 0 (no wish) to max_batch"
             )
 
     @property
@@ -130,6 +133,7 @@ class EngineCache:
         max_batch: int,
         device_id: int,
         settings: EngineSettings,
+        serves: Callable[[Mapping[str, Any]], bool] = lambda target: False,
     ) -> None:
         """Work out which engine is meant; touches nothing yet.
 
@@ -142,11 +146,14 @@ class EngineCache:
             max_batch: Largest batch of the profile.
             device_id: CUDA device to build on.
             settings: The user's choice.
+            serves: Whether an engine for another target runs here as well; one such is taken where
+                there is none for `target`.
         """
         self._model = model.absolute()
+        self._serves = serves
         self._card = card
         self._settings = settings
-        optimal = min(settings.optimal_batch, max_batch)
+        optimal = min(settings.optimal_batch or 1, max_batch)
         self._identity: dict[str, Any] = {
             "model_sha256": _sha256(self._model),
             "edition": edition,
@@ -158,7 +165,9 @@ class EngineCache:
         }
         where = hashlib.sha256(str(self._model).encode()).hexdigest()[:8]
         slug = re.sub(r"[^a-z0-9]+", "-", " ".join(map(str, target.values())).lower()).strip("-")
-        name = f"{model.stem[:80]}-{where}.{edition}.{slug[:60]}.b{max_batch}"
+        before, after = f"{model.stem[:80]}-{where}.{edition}.", f".b{max_batch}"
+        name = f"{before}{slug[:60]}{after}"
+        self._of_any_target = f"{glob.escape(before)}*{after}.json"
         self.folder = settings.folder
         self.engine = self.folder / f"{name}.engine"
         self.sidecar = self.folder / f"{name}.json"
@@ -197,7 +206,7 @@ class EngineCache:
             ModelError: TensorRT cannot parse the model.
         """
         _prepare_folder(self.folder)
-        found, reason = self._find()
+        found, reason = self._find(refused)
         if found is not None and not _is_same(found, refused):
             return found
         if not os.access(self.folder, os.W_OK | os.X_OK):
@@ -208,7 +217,7 @@ class EngineCache:
             )
         with self._one_builder(progress, cancelled):
             # Whoever held the lock before may have built just this engine.
-            found, reason = self._find()
+            found, reason = self._find(refused)
             if found is not None and not _is_same(found, refused):
                 return found
             if found is not None:
@@ -225,17 +234,35 @@ class EngineCache:
         except OSError as error:
             logger.warning("the runtime cache %s is not kept: %s", self.runtime_cache, error)
 
-    def _find(self) -> tuple[StoredEngine | None, str]:
-        """The stored engine if it fits, and otherwise why there is none, in a sentence's words.
+    def _find(self, refused: StoredEngine | None) -> tuple[StoredEngine | None, str]:
+        """An engine that fits, and otherwise why there is none for this target."""
+        found, reason = self._read(self.sidecar)
+        if found is not None:
+            return found, ""
+        for sidecar in sorted(self.folder.glob(self._of_any_target)) if refused is None else ():
+            other, _ = self._read(sidecar)
+            if other is not None:
+                return other, ""
+        return None, reason
+
+    def _read(self, sidecar_file: Path) -> tuple[StoredEngine | None, str]:
+        """An engine if it fits, and otherwise why not, in a sentence's words.
 
         Without the lock a builder may replace files meanwhile; then they look damaged, so nothing
         is moved here.
         """
         try:
-            sidecar = json.loads(self.sidecar.read_text("utf-8"))
+            sidecar = json.loads(sidecar_file.read_text("utf-8"))
             stored = dict(sidecar["identity"])
             digest = str(sidecar["engine_sha256"])
-            content = self.engine.read_bytes()
+            misfit = self._misfit(stored)
+            if misfit:
+                return None, (
+                    f"the last one was for {_NAMES[misfit]} {_short(stored.get(misfit))}, "
+                    f"now it is {_short(self._identity[misfit])}"
+                )
+            engine_file = sidecar_file.with_suffix(".engine")
+            content = engine_file.read_bytes()
         except FileNotFoundError:
             return None, "there is none yet"
         except PermissionError as error:
@@ -245,15 +272,9 @@ class EngineCache:
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             return None, f"the last one's sidecar is damaged ({error!r})"
-        for key, wanted in self._identity.items():
-            if not self._fits(key, stored.get(key), wanted):
-                return None, (
-                    f"the last one was for {_NAMES[key]} {_short(stored.get(key))}, "
-                    f"now it is {_short(wanted)}"
-                )
         if hashlib.sha256(content).hexdigest() != digest:
             return None, "the last one is damaged"
-        return StoredEngine(self.engine, content, sidecar, was_built=False), ""
+        return StoredEngine(engine_file, content, sidecar, was_built=False), ""
 
     def _set_aside(self) -> None:
         """Take an unusable engine out of the way, keeping it for whoever asks why."""
@@ -263,11 +284,26 @@ class EngineCache:
                 logger.warning("%s cannot be used and is set aside as %s", path, broken.name)
                 os.replace(path, broken)
 
-    def _fits(self, key: str, stored: Any, wanted: Any) -> bool:
-        if key == "tensorrt_version" and self._settings.version_compatible:
-            old, new = _version(stored), _version(wanted)
-            return old[:1] == new[:1] and old <= new
-        return bool(stored == wanted)
+    def _misfit(self, stored: Mapping[str, Any]) -> str | None:
+        """The first point in which an engine is not what is wanted, or None."""
+        for key, wanted in self._identity.items():
+            found = stored.get(key)
+            if found == wanted:
+                continue
+            if key == "tensorrt_version" and stored.get("version_compatible"):
+                old, new = _version(found), _version(wanted)
+                fits = old[:1] == new[:1] and old <= new
+            elif key == "batch_profile" and not self._settings.optimal_batch:
+                fits = isinstance(found, list) and found[::2] == wanted[::2]
+            elif key == "version_compatible":
+                fits = bool(found)
+            elif key == "target":
+                fits = isinstance(found, dict) and self._serves(found)
+            else:
+                fits = False
+            if not fits:
+                return key
+        return None
 
     def _build(self, progress: Progress, cancelled: threading.Event) -> StoredEngine:
         for leftover in self.folder.glob(".*.part"):

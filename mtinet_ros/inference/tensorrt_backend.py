@@ -27,6 +27,7 @@ from mtinet_ros.inference.compiled_kernels import CompiledKernels
 from mtinet_ros.inference.cuda import (
     Buffer,
     DeviceContext,
+    GpuIdentity,
     Stream,
     cuda_errors,
     device_memory_used,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mtinet_ros.inference")
 
+_AMPERE_OR_NEWER = "Ampere or newer"
+
 
 def engine_cache(
     model: Path,
@@ -50,8 +53,19 @@ def engine_cache(
     max_batch: int,
     device_id: int,
     settings: EngineSettings,
+    runs_on: GpuIdentity | None = None,
 ) -> EngineCache:
     """The place of a model's engine; asks the driver for the GPU where the engine depends on it.
+
+    Args:
+        model: The ONNX file.
+        card: Its card.
+        edition: Which TensorRT.
+        max_batch: Largest batch.
+        device_id: CUDA device to build on.
+        settings: The user's choice.
+        runs_on: The GPU that the engine is to run on; then one that was built for several GPUs,
+            this one among them, serves as well. None: the engine is only built.
 
     Raises:
         BackendError: The edition is `tensorrt` and there is no such GPU.
@@ -60,7 +74,7 @@ def engine_cache(
     if edition.is_rtx:
         target["compute_capabilities"] = ", ".join(settings.compute_capabilities) or "all"
     elif settings.hardware_compatible:
-        target["gpu"] = "Ampere or newer"
+        target["gpu"] = _AMPERE_OR_NEWER
     else:
         gpu = identify_gpu(device_id)
         target["gpu"] = gpu.name
@@ -74,7 +88,18 @@ def engine_cache(
         max_batch=min(max_batch, card.max_batch),
         device_id=device_id,
         settings=settings,
+        serves=lambda other: runs_on is not None and _includes(other, runs_on),
     )
+
+
+def _includes(target: Mapping[str, Any], gpu: GpuIdentity) -> bool:
+    """Whether an engine built for several GPUs was built for this one, too."""
+    if target.get("machine") != platform.machine():
+        return False
+    if target.get("gpu") == _AMPERE_OR_NEWER:
+        return float(gpu.compute_capability) >= 8.0
+    named = target.get("compute_capabilities")
+    return isinstance(named, str) and gpu.compute_capability in named.split(", ")
 
 
 class _EngineRefusedError(BackendError):
@@ -122,7 +147,10 @@ class TensorRtBackend:
         self._device = DeviceContext(device_id)
         self.device = self._device.description
         try:
-            cache = engine_cache(model, self.card, self._edition, max_batch, device_id, engine)
+            gpu = identify_gpu(device_id)
+            cache = engine_cache(
+                model, self.card, self._edition, max_batch, device_id, engine, gpu
+            )
             stored = cache.get_or_build(progress, cancelled)
             progress("loading the engine", 1.0)
             with self._device:

@@ -105,7 +105,7 @@ def _allowed(spec: ParameterSpec) -> str:
     if spec.choices:
         return ", ".join(f"`{choice}`" for choice in spec.choices)
     if spec.minimum is not None and spec.maximum is not None:
-        return f"{spec.minimum:g} to {spec.maximum:g}"
+        return f"{spec.minimum:.7g} to {spec.maximum:.7g}"
     return ""
 
 

@@ -67,7 +67,9 @@ class ParameterSpec:
                 )
         low, high = self.minimum, self.maximum
         if low is not None and high is not None and not low <= value <= high:
-            raise ConfigurationError(f"{name}: {value} is not allowed; from {low:g} to {high:g}")
+            raise ConfigurationError(
+                f"{name}: {value} is not allowed; from {low:.7g} to {high:.7g}"
+            )
 
 
 NODE_PARAMETERS: dict[str, ParameterSpec] = {

@@ -201,6 +201,7 @@ def test_the_command_exports_a_checkpoint_and_says_how_exact_it_is(untrained, tm
         (["missing.safetensors", "-o", "x.onnx"], "missing.safetensors"),
         (["--untrained", "--input-size", "100x96", "-o", "x.onnx"], "multiples of 32"),
         (["--untrained", "--backbone", "resnet", "-o", "x.onnx"], "choose one of"),
+        (["--untrained", "--seed=-1", "-o", "x.onnx"], "--seed is -1; 0 or more"),
         (["missing.safetensors", "--backbone", "hrnet_w18", "-o", "x.onnx"], "--untrained"),
         (["--untrained", "--precision", "int8", "-o", "x.onnx"], "--calibration"),
         (["--untrained", "--calibration", "nowhere", "-o", "x.onnx"], "nowhere does not exist"),

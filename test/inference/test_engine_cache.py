@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -26,6 +27,8 @@ from onnx import helper
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
 from mtinet_ros.inference import EngineSettings, StoredEngine, build_engine, engine_cache
 from mtinet_ros.inference import build_process as build_process_module
+from mtinet_ros.inference.cuda import GpuIdentity
+from mtinet_ros.inference.tensorrt_backend import _includes
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -413,7 +416,7 @@ def test_options_of_the_other_edition_are_refused(model: Path, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("workspace_mb", -1), ("workspace_mb", 1 << 30), ("optimal_batch", 0)]
+    ("setting", "value"), [("workspace_mb", -1), ("workspace_mb", 1 << 30), ("optimal_batch", -1)]
 )
 def test_a_setting_out_of_range_is_refused(setting: str, value: int) -> None:
     with pytest.raises(ConfigurationError, match=f"{setting} is {value}; allowed"):
@@ -428,23 +431,84 @@ def test_the_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert EngineSettings().folder == tmp_path / ".cache" / "mtinet_ros"
 
 
+def node_cache(
+    model: Path, folder: Path, version: str, **options: Any
+) -> engine_cache.EngineCache:
+    """The cache as a node sees it, which has no wishes about how engines are built."""
+    return engine_cache.EngineCache(
+        model,
+        tiny_card(),
+        edition=options.pop("edition", "tensorrt_rtx"),
+        version=version,
+        target={"machine": platform.machine(), "compute_capabilities": "all"},
+        max_batch=4,
+        device_id=0,
+        settings=EngineSettings(cache_dir=str(folder)),
+        **options,
+    )
+
+
 def test_an_engine_for_newer_versions_is_kept_within_the_major(model: Path, folder: Path) -> None:
-    def found(built_with: str, running: str) -> bool:
-        cache = engine_cache.EngineCache(
-            model,
-            tiny_card(),
-            edition="tensorrt",
-            version=running,
-            target={"gpu": "Ampere or newer"},
-            max_batch=4,
-            device_id=0,
-            settings=EngineSettings(cache_dir=str(folder), version_compatible=True),
-        )
-        return cache._fits("tensorrt_version", built_with, running)
+    def found(built_with: str, running: str, compatible: bool = True) -> bool:
+        cache = node_cache(model, folder, running)
+        stored = {
+            **cache._identity, "tensorrt_version": built_with, "version_compatible": compatible,
+        }  # fmt: skip
+        return cache._misfit(stored) is None
 
     assert found("10.3.0", "10.13.2")
+    assert not found("10.3.0", "10.13.2", compatible=False)
     assert not found("10.13.2", "10.3.0")
     assert not found("10.13.2", "11.0.0")
+
+
+def test_an_engine_tuned_for_a_batch_serves_who_has_no_wish(model: Path, folder: Path) -> None:
+    tuned = build(model, folder, optimal_batch=3)
+    found = build(model, folder)
+    assert not found.was_built
+    assert found.content == tuned.content
+
+
+def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path) -> None:
+    wide = build(model, folder, compute_capabilities=("8.6", "8.9"))
+    version = str(wide.sidecar["identity"]["tensorrt_version"])
+
+    def serves(gpu: str) -> Any:
+        return lambda target: _includes(target, GpuIdentity("Some RTX", gpu))
+
+    def get(cache: engine_cache.EngineCache, **options: Any) -> StoredEngine:
+        return cache.get_or_build(lambda phase, share: None, threading.Event(), **options)
+
+    found = get(node_cache(model, folder, version, serves=serves("8.9")))
+    assert not found.was_built
+    assert found.content == wide.content
+    assert found.path == wide.path
+    # Not if TensorRT refused it, nor on another GPU; then the node's own is built, and preferred.
+    own = get(node_cache(model, folder, version, serves=serves("8.9")), refused=found)
+    assert own.was_built
+    assert wide.path.exists()
+    again = get(node_cache(model, folder, version, serves=serves("8.9")))
+    assert again.content == own.content
+    own.path.unlink()
+    assert get(node_cache(model, folder, version, serves=serves("12.0"))).was_built
+
+
+@pytest.mark.parametrize(
+    ("target", "fits"),
+    [
+        ({"gpu": "Ampere or newer"}, True),
+        ({"gpu": "Ampere or newer", "machine": "riscv64"}, False),
+        ({"gpu": "GTX 9", "compute_capability": "8.6"}, False),
+        ({"compute_capabilities": "8.9, 8.6"}, True),
+        ({"compute_capabilities": "8.9"}, False),
+        ({}, False),
+    ],
+)
+def test_which_engines_run_on_a_gpu(target: dict[str, str], fits: bool) -> None:
+    target = {"machine": platform.machine(), **target}
+    assert _includes(target, GpuIdentity("RTX 3060", "8.6")) == fits
+    if "gpu" in target:
+        assert not _includes(target, GpuIdentity("RTX 2060", "7.5"))
 
 
 def test_a_backend_without_engines_is_refused(model: Path) -> None:

@@ -24,9 +24,9 @@ from mtinet_ros.node.settings import CAMERA_PARAMETERS, NODE_PARAMETERS, make_se
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILE = ROOT / "launch" / "perception.launch.py"
 
-needs_launch = pytest.mark.skipif(
-    not (Path(sys.executable).parent / "ros2").is_file(), reason="needs ros2cli and launch_ros"
-)
+# Beside this Python, or wherever a sourced workspace has it.
+ROS2 = shutil.which("ros2", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+needs_launch = pytest.mark.skipif(ROS2 is None, reason="needs ros2cli and launch_ros")
 
 # Says what it was started with and which states it reaches; the real node is tested elsewhere.
 STAND_IN = """
@@ -129,8 +129,8 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     with domain_coordinator.domain_id() as domain:
         yield {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "AMENT_PREFIX_PATH": os.pathsep.join([str(tmp_path), sys.prefix]),
+            "PYTHONPATH": before("PYTHONPATH", ROOT),
+            "AMENT_PREFIX_PATH": before("AMENT_PREFIX_PATH", tmp_path, Path(sys.prefix)),
             "ROS_DISTRO": "jazzy",
             "ROS_DOMAIN_ID": str(domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
@@ -138,10 +138,15 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
+def before(variable: str, *folders: Path) -> str:
+    """A search path of ours, followed by that of the environment (a sourced workspace's)."""
+    return os.pathsep.join(filter(None, [*map(str, folders), os.environ.get(variable, "")]))
+
+
 @contextmanager
 def launched(environ: dict[str, str], *arguments: str) -> Iterator[Callable[..., str]]:
     """Run the launch file; gives a function that waits for a text in its output."""
-    command = [str(Path(sys.executable).parent / "ros2"), "launch", "mtinet_ros"]
+    command = [str(ROS2), "launch", "mtinet_ros"]
     log = Path(environ["ROS_HOME"]).with_suffix(".log")
     with log.open("w") as output:
         process = subprocess.Popen(
