@@ -152,12 +152,12 @@ def _copy(arguments: argparse.Namespace) -> int:
 
 
 def _untrained(arguments: argparse.Namespace) -> DescribedNetwork:
-    if arguments.seed < 0:
-        raise ConfigurationError(f"--seed is {arguments.seed}; 0 or more")
     from mtinet_ros.export.checkpoint_card import DEFAULT_INPUT_SIZE, DescribedNetwork
     from mtinet_ros.export.deploy_network import OutputEncoding
     from mtinet_ros.export.untrained import untrained_network
 
+    if arguments.seed < 0:
+        raise ConfigurationError(f"--seed is {arguments.seed}; 0 or more")
     network, card = untrained_network(
         arguments.backbone or "hrnet_w18",
         arguments.input_size or DEFAULT_INPUT_SIZE,
