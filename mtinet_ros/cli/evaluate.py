@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    if names and names != wanted:
+    """Refuse a model of other classes; one whose classes nobody named is taken at its word."""
+    known = names != tuple(f"class {number}" for number in range(len(names)))
+    if names and (len(names) != len(wanted) or (known and names != wanted)):
         raise ConfigurationError(
             f"the model tells {len(names)} classes ({', '.join(names[:3])}, ...) and the data "
             f"have {len(wanted)} ({', '.join(wanted[:3])}, ...): only the same can be measured"

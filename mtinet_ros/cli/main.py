@@ -36,6 +36,8 @@ _EXTRAS = {
     "evaluate": "train",
     "scenes": "train",
 }
+# What pip calls a package that Python calls otherwise.
+_PIP_NAMES = {"cv2": "opencv-python", "yaml": "PyYAML"}
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
@@ -64,29 +66,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     command = next((word for word in argv if not word.startswith("-")), None)
-    arguments = build_parser(command).parse_args(argv)
     try:
+        arguments = build_parser(command).parse_args(argv)
         module = importlib.import_module(COMMANDS[arguments.command][0])
         status: int = module.run(arguments)
         return status
     except MtinetError as error:
-        print(f"mtinet {arguments.command}: {error}", file=sys.stderr)
+        print(f"mtinet {command}: {error}", file=sys.stderr)
         return 1
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", __package__.partition(".")[0]):
             raise  # ours: a defect
-        extra = _EXTRAS.get(arguments.command)
-        bring = f"'mtinet_ros[{extra}]'" if extra else missing
-        print(
-            f"mtinet {arguments.command}: the Python package {missing} is not installed; "
-            f"`pip install {bring}` brings what this command needs",
-            file=sys.stderr,
-        )
+        print(f"mtinet {command}: {_about_import(command, missing, error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"mtinet {arguments.command}: interrupted", file=sys.stderr)
+        print(f"mtinet {command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _about_import(command: str | None, package: str, error: ImportError) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return f"the Python package {package} is installed but does not load: {error}"
+    extra = _EXTRAS.get(command or "")
+    bring = f"'mtinet_ros[{extra}]'" if extra else _PIP_NAMES.get(package, package)
+    return (
+        f"the Python package {package} is not installed; `pip install {bring}` brings what this "
+        "command needs"
+    )
 
 
 if __name__ == "__main__":

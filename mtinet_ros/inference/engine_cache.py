@@ -19,7 +19,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -240,9 +240,10 @@ class EngineCache:
         if found is not None:
             return found, ""
         for sidecar in sorted(self.folder.glob(self._of_any_target)) if refused is None else ():
-            other, _ = self._read(sidecar)
-            if other is not None:
-                return other, ""
+            with suppress(BackendError):  # it may not be read
+                other, _ = self._read(sidecar)
+                if other is not None:
+                    return other, ""
         return None, reason
 
     def _read(self, sidecar_file: Path) -> tuple[StoredEngine | None, str]:
@@ -307,7 +308,7 @@ class EngineCache:
 
     def _build(self, progress: Progress, cancelled: threading.Event) -> StoredEngine:
         for leftover in self.folder.glob(".*.part"):
-            if leftover.name.lstrip(".").startswith((self.engine.name, self.sidecar.name)):
+            if leftover.name.lstrip(".").startswith(f"{self.engine.stem}."):
                 leftover.unlink(missing_ok=True)  # of a builder that was killed
         partial = self.engine.with_name(f".{self.engine.name}.{os.getpid()}.part")
         begun = time.monotonic()

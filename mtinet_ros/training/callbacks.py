@@ -82,19 +82,16 @@ class Pause(Callback):
         self.seconds = minutes * 60 or float("inf")
         self.started = time.monotonic()
         self.status = 0
-        self.old: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen until training ends."""
+        """Listen; the trainer puts all old handlers back when it ends.
+
+        What is ignored stays so: a shell starts background jobs deaf to Ctrl-C.
+        """
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self.old[number] = signal.signal(number, self._asked)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put the old handlers back."""
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
-        self.old.clear()
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._asked)
 
     def _asked(self, number: int, _frame: object) -> None:
         if number == signal.SIGINT and self.status:

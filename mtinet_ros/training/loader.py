@@ -8,6 +8,7 @@ one would have seen, with nothing to save but its step.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -162,7 +163,7 @@ def training_loader(samples: TrainingSamples, sampler: StepSampler) -> DataLoade
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
     )
 
 
@@ -172,11 +173,12 @@ def validation_loader(samples: FixedSamples) -> DataLoader[Batch]:
         samples,
         batch_size=samples.data.batch_size,
         num_workers=samples.data.workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
     )
 
 
-def _one_thread(_worker: int) -> None:
+def _begin_worker(_worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle

@@ -66,6 +66,8 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     run = config.run
     folder = Path(run.output)
     make_folder(folder)
+    for leftover in folder.glob(".*.part"):  # of a run that was killed while it saved
+        leftover.unlink(missing_ok=True)
     if run.threads:
         torch.set_num_threads(run.threads)
     seed_everything(run.seed, verbose=False)

@@ -62,7 +62,7 @@ def test_help_needs_neither_torch_nor_ros_nor_opencv() -> None:
         (["inspect", "m.onnx"], "onnx", r"'mtinet_ros[export]'"),
         (["evaluate", "m.onnx", "--data=rooms"], "tqdm", r"'mtinet_ros[train]'"),
         (["scenes", "-o", "rooms"], "trimesh", r"'mtinet_ros[train]'"),
-        (["doctor"], "json", "json"),
+        (["predict", "a.jpg", "-o", "out"], "cv2", "opencv-python"),
     ],
 )
 def test_a_package_that_is_not_installed_is_named_with_what_brings_it(
@@ -80,6 +80,28 @@ def test_a_package_that_is_not_installed_is_named_with_what_brings_it(
     assert main(command) == 1
     text = capsys.readouterr().err
     assert f"the Python package {package} is not installed; `pip install {brings}` brings" in text
+
+
+def test_a_package_that_is_missing_already_for_the_options_is_named() -> None:
+    code = (
+        "import sys; sys.modules['cv2'] = None; from mtinet_ros.cli.main import main;"
+        "sys.exit(main(['predict', '--help']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "`pip install opencv-python` brings" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_package_that_does_not_load_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_arguments: object) -> int:
+        raise ImportError("libembree4.so.4: cannot open shared object file", name="embreex.rtcore")
+
+    monkeypatch.setattr(importlib.import_module("mtinet_ros.cli.scenes"), "run", run)
+    assert main(["scenes", "-o", "rooms"]) == 1
+    assert "embreex is installed but does not load: libembree4" in capsys.readouterr().err
 
 
 def test_a_module_of_ours_that_is_missing_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,6 @@ def test_what_comes_near_the_largest_fp16_stays_wide(graph, pictures, no_limits)
     wide = next(n for n in conversion.model.graph.node if n.name == convolution.name)
     stored = {t.name: t.data_type for t in conversion.model.graph.initializer}
     assert stored[wide.input[1]] == TensorProto.FLOAT
-    assert conversion.max_activation * 4 < 65504
     for name, values in run_onnxruntime(conversion.model, pictures[:1]).items():
         assert np.isfinite(values).all(), f"{name} overflows: what reads a loud tensor is narrow"
 

@@ -178,9 +178,31 @@ def test_the_state_is_never_half_written(rooms, tmp_path, monkeypatch):
     monkeypatch.setattr(
         callbacks, "replace_file", lambda path, content, flush: replaced.append((path, flush))
     )
-    folder = train(configuration(rooms, tmp_path / "run", 1))
-    assert set(replaced) == {(folder / "last.ckpt", True)}
+    folder = train(configuration(rooms, tmp_path / "run", 2), max_minutes=1e-6)
+    # At once when the pause was asked for, before anything else is done, and once more at the end.
+    assert replaced == [(folder / "last.ckpt", True)] * 2
     assert not (folder / "last.ckpt").exists()
+
+
+def test_signals_are_as_they_were_after_a_run(rooms, tmp_path):
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in watched]
+    train(configuration(rooms, tmp_path / "run", 1))
+    assert [signal.getsignal(number) for number in watched] == before
+
+
+def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
+    """As a shell starts what runs in the background."""
+    pause = callbacks.Pause(tmp_path / "last.ckpt", 0.0)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pause.on_train_start(None, None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == pause._asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
