@@ -17,7 +17,6 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
-from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
@@ -111,6 +110,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if given["cameras"]:
         overrides["cameras"] = [name.strip() for name in given["cameras"].split(",")]
     sim_time = {"use_sim_time": True} if given["use_sim_time"] == "true" else {}
+    autostart = given["autostart"] == "true"
+    answered: list[bool] = []  # filled once the node has answered all that autostart asks of it
     perception = LifecycleNode(
         package="mtinet_ros",
         executable="perception_node",
@@ -119,7 +120,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[str(params_file), {**overrides, **sim_time}],
         ros_arguments=["--log-level", given["log_level"]],
         output="screen",
-        on_exit=end_launch,
+        on_exit=lambda event, context: end_launch(context) if autostart and not answered else [],
     )
     rviz = Node(
         package="rviz2",
@@ -130,21 +131,26 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     return [
         *([rviz] if given["rviz"] == "true" else []),
-        *(bring_up(perception) if given["autostart"] == "true" else []),
+        *(bring_up(perception, answered) if autostart else []),
         perception,
     ]
 
 
-def end_launch(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
-    """End with the node: launch would wait for ever for the services of one that did not start.
+def end_launch(context: LaunchContext) -> list[Shutdown]:
+    """End with a node that did not come up: launch would wait for its services for ever.
 
-    After Ctrl-C launch is ending already, and a second shutdown would be an error.
+    One that ends later takes nothing with it: a whole robot may be in the same launch. After
+    Ctrl-C launch is ending already, and a second shutdown would be an error.
     """
-    return [] if context.is_shutdown else [Shutdown(reason="the perception node has ended")]
+    return [] if context.is_shutdown else [Shutdown(reason="the perception node did not start")]
 
 
-def bring_up(node: LifecycleNode) -> list[RegisterEventHandler]:
-    """Configure the node when its process has started, and activate it once configured."""
+def bring_up(node: LifecycleNode, answered: list[bool]) -> list[RegisterEventHandler]:
+    """Configure the node when its process has started, and activate it once configured.
+
+    When there is no more to ask for, because it is active or refused, `answered` gets an entry.
+    """
+    note = OpaqueFunction(function=lambda context: answered.append(True))
 
     def ask_for(transition: int) -> EmitEvent:
         return EmitEvent(
@@ -164,6 +170,15 @@ def bring_up(node: LifecycleNode) -> list[RegisterEventHandler]:
                 start_state="configuring",
                 goal_state="inactive",
                 entities=[ask_for(Transition.TRANSITION_ACTIVATE)],
+            )
+        ),
+        *(
+            RegisterEventHandler(
+                OnStateTransition(target_lifecycle_node=node, entities=[note], **transition)
+            )
+            for transition in (
+                {"start_state": "configuring", "goal_state": "unconfigured"},
+                {"start_state": "activating"},
             )
         ),
     ]

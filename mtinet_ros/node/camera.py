@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -165,7 +166,10 @@ class Camera:
                 f"no image on {report.topic} for {report.silence_timeout:g} s: "
                 f"{report.why_silent}",
             )
-        elif report.summary.age_of_last_frame <= report.silence_timeout:
+        elif (
+            math.isfinite(self._first_received)
+            and report.summary.age_of_last_frame <= report.silence_timeout
+        ):
             self._complaints.settle(subject, f"images come in on {report.topic}")
 
     def destroy(self) -> None:
@@ -212,7 +216,17 @@ class Camera:
             self._stamp_age = math.nan
             return
         self._complaints.settle(f"{self.name}: stamp")
-        self._stamp_age = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
+        now = self._node.get_clock().now().nanoseconds
+        if now == 0:  # of simulated time alone
+            self._complaints.once(
+                f"{self.name}: clock",
+                "use_sim_time is set and no time has come on /clock yet; is the simulation or bag "
+                "running, with --clock?",
+            )
+            self._stamp_age = math.nan
+        else:
+            self._complaints.settle(f"{self.name}: clock")
+            self._stamp_age = (now - stamp) * 1e-9
         if stamp < self._last_stamp - _TIME_JUMP:
             self._complaints.warn(
                 f"{self.name}: time",
@@ -234,12 +248,16 @@ class Camera:
             image = decode_image(frame.message)
         camera = self._camera_model(image)
         seen = None
-        if camera is not None and camera.is_distorted and self._rectify:
-            # Taken once: the executor's thread may forget it at any moment.
-            rectifier = self._rectifier
-            if rectifier is None or not rectifier.fits(camera):
-                rectifier = self._rectifier = Rectifier(camera)
-            image, camera, seen = rectifier.apply(image), rectifier.camera, rectifier.seen
+        if camera is not None and camera.is_distorted:
+            if self._rectify:
+                # Taken once: the executor's thread may forget it at any moment.
+                rectifier = self._rectifier
+                if rectifier is None or not rectifier.fits(camera):
+                    rectifier = self._rectifier = Rectifier(camera)
+                image, camera, seen = rectifier.apply(image), rectifier.camera, rectifier.seen
+            else:
+                # Such a topic shares its CameraInfo with the raw one: K and D are of the latter.
+                camera = camera.rectified()
         return DecodedFrame(frame, image, camera, seen)
 
     def publish(self, prediction: Prediction, decoded: DecodedFrame) -> None:
@@ -256,6 +274,15 @@ class Camera:
         """Count and log a frame that cannot be used."""
         self.statistics.frame_dropped("unusable image")
         self._complaints.warn(f"{self.name}: image", str(error))
+
+    def give_up(self, error: Exception) -> None:
+        """Count and log a frame on which this package, or a library, failed in an unforeseen way.
+
+        The traceback is for whoever mends it; one a half minute is enough.
+        """
+        self.statistics.frame_dropped("defect")
+        trace = "".join(traceback.format_exception(error)).rstrip()
+        self._complaints.warn(f"{self.name}: image", f"a defect; please report it:\n{trace}")
 
     def _camera_model(self, image: NDArray[np.uint8]) -> CameraModel | None:
         subject = f"{self.name}: camera_info"

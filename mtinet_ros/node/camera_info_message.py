@@ -29,7 +29,8 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
         InputError: The camera is not calibrated, the calibration is for another image size, or
             holds numbers that no lens has.
 
-    An all-zero R, which some drivers send, is taken for none.
+    An all-zero R, which some drivers send, is taken for none; so is an all-zero P, which is then K
+    if the image is not distorted.
     """
     roi = info.roi
     binning = (max(info.binning_x, 1), max(info.binning_y, 1))
@@ -56,6 +57,8 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
         R=np.array(info.r if np.any(info.r) else np.eye(3), np.float64).reshape(3, 3),
         P=np.array(info.p, np.float64).reshape(3, 4),
     )
+    if not full.has_projection and not full.is_distorted:
+        full = full.rectified()  # image_geometry, and all that uses it, reads P alone
     scale = (1.0 / binning[0], 1.0 / binning[1])
     offset = (-roi.x_offset * scale[0], -roi.y_offset * scale[1])
     return full.resampled(scale, offset, (width, height))

@@ -71,6 +71,12 @@ class Complaints:
         if was_announced and text:
             self._logger.info(f"{subject}: {text}")
 
+    def about(self, subject: str) -> str:
+        """The present trouble of one subject; empty: all is well."""
+        with self._lock:
+            trouble = self._troubles.get(subject)
+            return trouble.text if trouble else ""
+
     def current(self, prefix: str) -> list[str]:
         """Present troubles of subjects that start with `prefix`, for diagnostics."""
         with self._lock:

@@ -42,10 +42,14 @@ _ENGINE_LEVELS = {
 }
 
 
-def engine_status(node_name: str, report: EngineReport, untrained: bool) -> DiagnosticStatus:
-    """The engine's status; an untrained model is a warning for as long as it runs."""
+def engine_status(
+    node_name: str, report: EngineReport, untrained: bool, trouble: str = ""
+) -> DiagnosticStatus:
+    """The engine's status; a present trouble, and an untrained model, are warnings meanwhile."""
     level = _ENGINE_LEVELS[report.state]
     message = f"{report.state}: {report.detail}" if report.detail else report.state
+    if report.state == "ready" and trouble:
+        level, message = DiagnosticStatus.WARN, trouble
     if untrained and level == DiagnosticStatus.OK:
         level = DiagnosticStatus.WARN
         message += "; the model's weights are random, its outputs mean nothing"
@@ -87,7 +91,7 @@ class CameraReport:
 
 
 def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
-    """A camera's status: inactive, silent, clock skew, in trouble, idle or running."""
+    """A camera's status: inactive, silent, clock skew, in trouble, idle, stalled or running."""
     summary = report.summary
     if not report.active:
         level, state, message = DiagnosticStatus.OK, "inactive", "the node is not active"
@@ -106,6 +110,14 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
             DiagnosticStatus.OK,
             "idle",
             "nobody listens, so nothing is computed",
+        )
+    elif summary.input_rate == 0.0:
+        level, state, message = DiagnosticStatus.OK, "running", "waiting for the first image"
+    elif summary.output_rate == 0.0:
+        level, state = DiagnosticStatus.WARN, "stalled"
+        message = (
+            f"images come in on {report.topic} and none was answered in the last seconds; the "
+            "engine's status and the frames dropped say more"
         )
     else:
         level, state = DiagnosticStatus.OK, "running"

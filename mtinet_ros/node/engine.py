@@ -35,6 +35,7 @@ class Engine:
         complaints: Complaints,
         on_loaded: Callable[[MtinetError | None], None],
         middleware_is_up: Callable[[], bool],
+        predecessor: Engine | None = None,
     ) -> None:
         """Prepare; `start` begins loading.
 
@@ -48,6 +49,8 @@ class Engine:
             on_loaded: Told in the worker's thread how loading ended: None, or why it failed; and
                 later, why a backend was lost for good.
             middleware_is_up: False once a signal has shut the middleware down.
+            predecessor: A stopped engine that may still be about its last frame: loading waits
+                until it has given its GPU memory back.
         """
         self._fit = fit
         self._cameras = cameras
@@ -56,9 +59,18 @@ class Engine:
         self._middleware_is_up = middleware_is_up
         self._frames: NewestFrames[Frame] = NewestFrames()
         self._cancelled = threading.Event()
-        self._worker = InferenceWorker(
-            lambda: load(self._note_progress, self._cancelled), self._frames, self
-        )
+        # Held while `report`, `_perceiver` and `_cancelled` change together, in either thread.
+        self._changing = threading.Lock()
+
+        before = [predecessor]  # taken out when it is done with: else each would keep the last
+
+        def load_after_predecessor() -> Backend:
+            if (old := before.pop()) is not None:
+                old.stop(threading.TIMEOUT_MAX)
+                del old
+            return load(self._note_progress, self._cancelled)
+
+        self._worker = InferenceWorker(load_after_predecessor, self._frames, self)
         self._perceiver: Perceiver | None = None
         self.report = EngineReport("loading", model=card.name, precision=card.precision)
 
@@ -68,10 +80,11 @@ class Engine:
 
     def stop(self, timeout: float) -> bool:
         """End the worker and close the backend; returns whether that happened in time [s]."""
-        self._perceiver = None
-        self._cancelled.set()
-        if self.is_alive:
-            self.report = replace(self.report, state="unloaded", detail="")
+        with self._changing:
+            self._perceiver = None
+            self._cancelled.set()
+            if self.is_alive:
+                self.report = replace(self.report, state="unloaded", detail="")
         return self._worker.stop(timeout)
 
     @property
@@ -89,25 +102,31 @@ class Engine:
 
     def on_ready(self, backend: Backend) -> None:
         """See `WorkerEvents.on_ready`."""
-        self._perceiver = Perceiver(backend, self._fit)
-        self.report = replace(
-            self.report, state="ready", detail="", backend=backend.name, device=backend.device
-        )
+        perceiver = Perceiver(backend, self._fit)
+        with self._changing:
+            if self._cancelled.is_set():
+                return
+            self._perceiver = perceiver
+            self.report = replace(
+                self.report, state="ready", detail="", backend=backend.name, device=backend.device
+            )
         self._complaints.settle("engine", f"ready: {backend.name} on {backend.device}")
         self._tell_loaded(None)
 
     def on_failed(self, error: MtinetError) -> None:
         """See `WorkerEvents.on_failed`."""
-        if self._cancelled.is_set():  # stopped on purpose: nobody waits for it
-            return
-        self.report = replace(self.report, state="failed", detail=str(error))
+        with self._changing:
+            if self._cancelled.is_set():  # stopped on purpose: nobody waits for it
+                return
+            self.report = replace(self.report, state="failed", detail=str(error))
         self._tell_loaded(error)
 
     def _note_progress(self, phase: str, share: float) -> None:
-        if not self._cancelled.is_set():
-            self.report = replace(
-                self.report, state="building", detail=f"{phase}, {share * 100:.0f} %"
-            )
+        with self._changing:
+            if not self._cancelled.is_set():
+                self.report = replace(
+                    self.report, state="building", detail=f"{phase}, {share * 100:.0f} %"
+                )
 
     def on_frames(self, backend: Backend, frames: dict[str, Frame]) -> None:
         """See `WorkerEvents.on_frames`."""
@@ -123,7 +142,7 @@ class Engine:
 
     def _perceive(self, perceiver: Perceiver, frames: dict[str, Frame]) -> None:
         decoded: dict[Camera, DecodedFrame] = {}
-        wanted: frozenset[str] = frozenset()
+        wanted: dict[Camera, frozenset[str]] = {}
         for name, frame in frames.items():
             camera = self._cameras[name]
             needs = camera.outputs.wanted()
@@ -136,29 +155,43 @@ class Engine:
             except InputError as error:
                 camera.reject(error)
                 continue
+            except Exception as error:  # one camera's frame must not cost the others theirs
+                camera.give_up(error)
+                continue
             if fit.is_stretched:
                 self._complaints.once(
                     f"{name}: fit", "stretches the image, so that metric depth is approximate"
                 )
-            decoded[camera] = item
-            wanted |= needs
+            decoded[camera], wanted[camera] = item, needs
         if not decoded:
             return
         try:
             predictions = perceiver.perceive(
                 [item.image for item in decoded.values()],
                 [item.camera for item in decoded.values()],
-                wanted,
+                frozenset().union(*wanted.values()),
             )
         except BackendLostError as error:
-            self.report = replace(self.report, state="failed", detail=str(error))
-            self._perceiver = None
-            self._tell_loaded(error)
+            self._lose(error)
             return
         except BackendError as error:
             self._complaints.warn("engine", str(error))
             for camera in decoded:
                 camera.statistics.frame_dropped("inference failed")
             return
+        self._complaints.settle("engine", "works again")
         for (camera, item), prediction in zip(decoded.items(), predictions, strict=True):
-            camera.publish(prediction, item)
+            try:
+                camera.publish(prediction.only(wanted[camera]), item)
+            except Exception as error:
+                if not self._middleware_is_up():
+                    raise
+                camera.give_up(error)
+
+    def _lose(self, error: BackendLostError) -> None:
+        with self._changing:
+            if self._cancelled.is_set():
+                return
+            self._perceiver = None
+            self.report = replace(self.report, state="failed", detail=str(error))
+        self._tell_loaded(error)

@@ -121,6 +121,12 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().warning(
                 f"{card.name} knows no focal length: its depth is up to scale with any lens"
             )
+        if "normals" in card.tasks and card.normals_axes != "camera_optical":
+            self.get_logger().warning(
+                f"{card.name} does not say which way its normals point: they are published as "
+                "they were trained, perhaps not in the camera's optical frame; `mtinet export` with "
+                "--preset or --normals-axes turns them"
+            )
         self._settings, self._card, self._model = settings, card, model
         try:
             for camera in settings.cameras:
@@ -205,6 +211,7 @@ class PerceptionNode(LifecycleNode):
             self._complaints,
             self._tell_engine_loaded,
             self.context.ok,
+            predecessor=self._engine,
         )
         self._engine.start()
 
@@ -255,7 +262,12 @@ class PerceptionNode(LifecycleNode):
         statuses = []
         if self._card is not None and self._engine is not None:
             statuses.append(
-                engine_status(self.get_name(), self._engine.report, self._card.untrained)
+                engine_status(
+                    self.get_name(),
+                    self._engine.report,
+                    self._card.untrained,
+                    self._complaints.about("engine"),
+                )
             )
         else:
             statuses.append(engine_status(self.get_name(), EngineReport(), untrained=False))

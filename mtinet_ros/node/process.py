@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 import rclpy
@@ -59,13 +60,15 @@ def run(argv: Sequence[str]) -> int:
         argv: Command line, ROS arguments included.
 
     Returns:
-        Exit status: 0 for a regular end, 1 if the node could not start (said in one line).
+        Exit status: 0 for a regular end, 1 if the node could not start (said in one line), or
+        for a defect (with its traceback).
     """
     # From here on rclpy's own handlers take over; they also call the Python handler left in place.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     node = None
     worker_ended = True
+    status = 1  # of an end that nobody foresaw
     try:
         _use_transport_profile()
         _init(argv)
@@ -78,15 +81,17 @@ def run(argv: Sequence[str]) -> int:
         if node.get_parameter("build_only").value:
             node.configure_to_build()
         executor.spin_until_future_complete(node.finished)
+        status = node.exit_status
     except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        status = 0
     except (MtinetError, InvalidParameterTypeException) as error:
         get_logger("perception").fatal(str(error))
         return 1
     except Exception:
         if rclpy.ok():
-            raise
-        # A signal took the middleware away in the middle of a callback.
+            traceback.print_exc()
+        else:  # a signal took the middleware away in the middle of a callback
+            status = 0
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -97,5 +102,5 @@ def run(argv: Sequence[str]) -> int:
             # A network in mid-run cannot be interrupted; nothing of it is worth waiting for.
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(0)
-    return 0 if node is None else node.exit_status
+            os._exit(status)
+    return status

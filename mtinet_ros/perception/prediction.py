@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -43,6 +44,16 @@ class Prediction:
         """(height, width)."""
         height, width = self.image.shape[:2]
         return height, width
+
+    def only(self, outputs: Collection[str]) -> Prediction:
+        """The prediction without the outputs (of the model contract) that are not named."""
+        return replace(
+            self,
+            labels=self.labels if "labels" in outputs else None,
+            depth=self.depth if "depth" in outputs else None,
+            normals=self.normals if "normals" in outputs else None,
+            confidence=self.confidence if "confidence" in outputs else None,
+        )
 
     def only_where(self, seen: NDArray[np.bool_]) -> Prediction:
         """The prediction without what the network made up where the image shows nothing.

@@ -30,7 +30,7 @@ needs_launch = pytest.mark.skipif(ROS2 is None, reason="needs ros2cli and launch
 
 # Says what it was started with and which states it reaches; the real node is tested elsewhere.
 STAND_IN = """
-import os, sys, rclpy
+import os, sys, threading, rclpy
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 class StandIn(LifecycleNode):
@@ -45,9 +45,12 @@ class StandIn(LifecycleNode):
             sys.exit(1)
     def on_configure(self, state):
         print("configured", flush=True)
-        return getattr(TransitionCallbackReturn, os.environ.get("STAND_IN", "SUCCESS"))
+        name = "FAILURE" if os.environ.get("STAND_IN") == "FAILURE" else "SUCCESS"
+        return getattr(TransitionCallbackReturn, name)
     def on_activate(self, state):
         print("active", flush=True)
+        if os.environ.get("STAND_IN") == "die":
+            threading.Timer(1.0, os._exit, [3]).start()
         return super().on_activate(state)
 
 rclpy.init(args=sys.argv)
@@ -144,13 +147,16 @@ def before(variable: str, *folders: Path) -> str:
 
 
 @contextmanager
-def launched(environ: dict[str, str], *arguments: str) -> Iterator[Callable[..., str]]:
+def launched(
+    environ: dict[str, str],
+    *arguments: str,
+    file: tuple[str, ...] = ("mtinet_ros", LAUNCH_FILE.name),
+) -> Iterator[Callable[..., str]]:
     """Run the launch file; gives a function that waits for a text in its output."""
-    command = [str(ROS2), "launch", "mtinet_ros"]
     log = Path(environ["ROS_HOME"]).with_suffix(".log")
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*command, LAUNCH_FILE.name, *arguments],
+            [str(ROS2), "launch", *file, *arguments],
             env=environ,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -245,3 +251,38 @@ def test_a_wrong_argument_is_refused_with_a_sentence(
     with launched(environ, argument) as output_with:
         output = output_with(said, ended=True)
     assert "Traceback" not in output
+
+
+ROBOT = """
+from launch import LaunchDescription
+from launch.actions import ExecuteProcess, IncludeLaunchDescription
+
+def generate_launch_description():
+    driver = ["sh", "-c", "trap 'echo driver told to end; exit' INT; "
+              "i=0; while true; do i=$((i + 1)); echo driver beat $i; sleep 1; done"]
+    return LaunchDescription([
+        IncludeLaunchDescription("{file}"), ExecuteProcess(cmd=driver, output="screen"),
+    ])
+"""
+
+
+@needs_launch
+def test_a_node_that_ends_later_leaves_the_rest_of_the_robot_alone(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    environ["STAND_IN"] = "die"
+    robot = tmp_path / "robot.launch.py"
+    robot.write_text(ROBOT.replace("{file}", str(LAUNCH_FILE)))
+    with launched(environ, file=(str(robot),)) as output_with:
+        output = output_with("process has died")
+        beats = output.count("driver beat")
+        output = output_with(f"driver beat {beats + 3}")
+    assert "] active" in output
+    assert "driver told to end" not in output
+
+
+@needs_launch
+def test_launch_ends_when_a_node_that_is_alone_in_it_ends(environ: dict[str, str]) -> None:
+    environ["STAND_IN"] = "die"
+    with launched(environ) as output_with:
+        output_with("process has died", ended=True)

@@ -49,6 +49,18 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
         ),
         (replace(RUNNING, stamp_age=-0.2), WARN, "clock skew", "0.200 s in the future"),
         (replace(RUNNING, troubles=["image: is broken"]), WARN, "running", "image: is broken"),
+        (
+            replace(RUNNING, summary=replace(SILENT, input_rate=30.0, age_of_last_frame=0.03)),
+            WARN,
+            "stalled",
+            "images come in on /front/image_raw and none was answered",
+        ),
+        (
+            replace(RUNNING, summary=replace(SILENT, age_of_last_frame=0.5)),
+            OK,
+            "running",
+            "waiting for the first image",
+        ),
         # Nobody listening is no reason to hide a camera that is silent.
         (replace(RUNNING, heard=False, summary=SILENT), ERROR, "silent", "no image"),
     ],
@@ -82,3 +94,5 @@ def test_the_engines_state() -> None:
     failed = engine_status("p", EngineReport("failed", "no driver"), untrained=True)
     assert (failed.level, failed.message) == (ERROR, "failed: no driver")
     assert values(engine_status("p", report, False))["backend"] == "openvino"
+    troubled = engine_status("p", report, False, "the run failed: out of memory")
+    assert (troubled.level, troubled.message) == (WARN, "the run failed: out of memory")
