@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A subscription whose reliability follows what the publishers offer.
+"""A subscription whose reliability and durability follow what the publishers offer.
 
 Best-effort asks too little where publishers resend, and a reliable request gets nothing from
 best-effort publishers. So, as rosbag2 and foxglove_bridge do: reliable if all publishers offer it,
-best-effort otherwise; looked at again as publishers come and go. The graph is polled, because
-matched events exist in newer distributions only.
+best-effort otherwise; looked at again as publishers come and go. It is the same with durability:
+a calibration that was latched long ago comes to those only who ask for transient local. The graph
+is polled, because matched events exist in newer distributions only.
 """
 
 from __future__ import annotations
@@ -16,25 +17,36 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home until Iron
 from rclpy.exceptions import ParameterAlreadyDeclaredException
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.node.parameters import explained_overrides
 
 _POLLING_PERIOD = 0.5  # seconds
-_FORCED = {
-    "reliable": ReliabilityPolicy.RELIABLE,
-    "best_effort": ReliabilityPolicy.BEST_EFFORT,
+# Each policy's values, the most demanding first: it is asked for if all publishers offer it.
+_POLICIES: dict[str, dict[str, Any]] = {
+    "reliability": {
+        "reliable": ReliabilityPolicy.RELIABLE,
+        "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    },
+    "durability": {
+        "transient_local": DurabilityPolicy.TRANSIENT_LOCAL,
+        "volatile": DurabilityPolicy.VOLATILE,
+    },
 }
-# The usual overrides for all but reliability, whose default here is not one fixed value.
-_OTHER_OVERRIDES = QoSOverridingOptions(
-    policy_kinds=(QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY)
-)
+# The usual overrides for all but those, whose default here is not one fixed value.
+_OTHER_OVERRIDES = QoSOverridingOptions(policy_kinds=(QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
 
 
 class AdaptiveSubscription:
-    """Keep-last 1 subscription to one topic, re-made when another reliability fits better."""
+    """Keep-last 1 subscription to one topic, re-made when another quality fits better."""
 
     def __init__(
         self, node: Node, message_type: type[Any], topic: str, callback: Callable[[Any], None]
@@ -43,7 +55,8 @@ class AdaptiveSubscription:
 
         Args:
             node: Who subscribes. Its parameter `qos_overrides.<topic>.subscription.reliability`
-                forces a reliability: reliable, best_effort or adaptive (the default).
+                forces a reliability: reliable, best_effort or adaptive (the default); `durability`
+                likewise: transient_local, volatile or adaptive.
             message_type: Message class.
             topic: Name, resolved and remapped as usual.
             callback: Called with every message.
@@ -56,8 +69,8 @@ class AdaptiveSubscription:
         self._callback = callback
         self.topic = node.resolve_topic_name(topic)
         with explained_overrides(self.topic):
-            self._forced = self._read_override()
-            self._reliability = self._forced or self._fitting_reliability()
+            self._forced = {policy: self._read_override(policy) for policy in _POLICIES}
+            self._quality = self._fitting()
             self._subscription = self._subscribe()
         # The steady clock: simulated time may stand still.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -72,7 +85,7 @@ class AdaptiveSubscription:
         publishers = self.publishers()
         if not publishers:
             return "nobody publishes it"
-        mine = self._reliability.name.lower()
+        mine = self._quality["reliability"].name.lower()
         names = ", ".join(
             f"{p.node_namespace.rstrip('/')}/{p.node_name} ({p.topic_type}, "
             f"{p.qos_profile.reliability.name.lower()})"
@@ -89,11 +102,12 @@ class AdaptiveSubscription:
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 
-    def _read_override(self) -> ReliabilityPolicy | None:
-        name = f"qos_overrides.{self.topic}.subscription.reliability"
+    def _read_override(self, policy: str) -> Any | None:
+        name = f"qos_overrides.{self.topic}.subscription.{policy}"
+        most, least = _POLICIES[policy]
         descriptor = ParameterDescriptor(
-            description="adaptive: reliable if all publishers offer it, else best_effort",
-            additional_constraints="One of: adaptive, reliable, best_effort.",
+            description=f"adaptive: {most} if all publishers offer it, else {least}",
+            additional_constraints=f"One of: adaptive, {most}, {least}.",
             read_only=True,
         )
         try:
@@ -102,21 +116,25 @@ class AdaptiveSubscription:
             value = self._node.get_parameter(name).value
         if value == "adaptive":
             return None
-        if value not in _FORCED:
+        if value not in _POLICIES[policy]:
             raise ConfigurationError(
-                f"{name}: {value!r} is not allowed; choose from adaptive, {', '.join(_FORCED)}"
+                f"{name}: {value!r} is not allowed; choose from adaptive, {most}, {least}"
             )
-        return _FORCED[value]
+        return _POLICIES[policy][str(value)]
 
-    def _fitting_reliability(self) -> ReliabilityPolicy:
-        offered = [p.qos_profile.reliability for p in self.publishers()]
-        all_reliable = bool(offered) and all(o == ReliabilityPolicy.RELIABLE for o in offered)
-        return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+    def _fitting(self) -> dict[str, Any]:
+        """What to ask for, by policy."""
+        publishers = self.publishers()
+        fitting = {}
+        for policy, values in _POLICIES.items():
+            most, least = values.values()
+            offered = [getattr(publisher.qos_profile, policy) for publisher in publishers]
+            suits_all = bool(offered) and all(value == most for value in offered)
+            fitting[policy] = self._forced[policy] or (most if suits_all else least)
+        return fitting
 
     def _subscribe(self) -> Any:
-        profile = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=self._reliability
-        )
+        profile = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, **self._quality)
         return self._node.create_subscription(
             self._message_type,
             self.topic,
@@ -126,14 +144,15 @@ class AdaptiveSubscription:
         )
 
     def _adapt(self) -> None:
-        if self._forced is not None or not self.publishers():
+        if not self.publishers():
             return
-        fitting = self._fitting_reliability()
-        if fitting == self._reliability:
+        fitting = self._fitting()
+        if fitting == self._quality:
             return
+        names = " and ".join(value.name.lower() for value in fitting.values())
         self._node.get_logger().info(
-            f"{self.topic}: now asking for {fitting.name.lower()}, as its publishers offer it"
+            f"{self.topic}: now asking for {names}, as its publishers offer it"
         )
-        self._reliability = fitting
+        self._quality = fitting
         self._node.destroy_subscription(self._subscription)
         self._subscription = self._subscribe()

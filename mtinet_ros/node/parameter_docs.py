@@ -38,10 +38,11 @@ Each name in `cameras` has a block of these, e.g. `camera.max_rate` for the came
 ## Quality of service
 
 Images and calibrations are received keep-last 1, reliable if all publishers of the topic offer it
-and best effort otherwise. `qos_overrides.<resolved topic>.subscription.reliability` forces
-`reliable` or `best_effort` (default: `adaptive`); history, depth and durability have their usual
-ROS 2 overrides, and so have the publishers. The package's file `config/fastdds_profile.xml` makes
-Fast DDS carry large images through shared memory.
+and best effort otherwise, transient local if all offer that and volatile otherwise.
+`qos_overrides.<resolved topic>.subscription.reliability` forces `reliable` or `best_effort`
+(default: `adaptive`), `….durability` `transient_local` or `volatile`; history and depth have their
+usual ROS 2 overrides, and so have the publishers. The package's file
+`config/fastdds_profile.xml` makes Fast DDS carry large images through shared memory.
 
 ## Example
 

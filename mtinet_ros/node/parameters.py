@@ -148,13 +148,14 @@ def guard_parameters(
 
 
 def _as_meant(parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
-    """Take `ros2 param set … max_rate 5` for 5.0."""
+    """Take `ros2 param set … max_rate 5` for 5.0, and what else `ParameterSpec.as_meant` does."""
     result = []
     for parameter in parameters:
         spec = parameter_spec(parameter.name)
-        is_double = spec is not None and isinstance(spec.default, float)
-        if is_double and type(parameter.value) is int:
-            parameter = Parameter(parameter.name, value=float(parameter.value))
+        if spec is not None:
+            meant = spec.as_meant(parameter.value)
+            if type(meant) is not type(parameter.value):
+                parameter = Parameter(parameter.name, value=meant)
         result.append(parameter)
     return result
 
@@ -178,19 +179,20 @@ def _declare_converted(
     descriptor: ParameterDescriptor,
     error: InvalidParameterTypeException,
 ) -> None:
-    """Take `-p max_rate:=10` for 10.0, as a person means it; refuse other types in plain words."""
+    """Take `-p max_rate:=10` as a person means it; refuse other types in plain words."""
     value = _given_value(node, name)
     if isinstance(spec.default, list) and value in (None, []):
         return
-    if not (isinstance(spec.default, float) and type(value) is int):
+    meant = spec.as_meant(value)
+    if type(meant) is type(value):
         wanted = (
             "a list of strings" if isinstance(spec.default, list) else type(spec.default).__name__
         )
         raise ConfigurationError(
             f"{name}: {value!r} is of the wrong type; {wanted} is needed, e.g. {spec.default!r}"
         ) from error
-    spec.check(name, float(value))
-    node.declare_parameter(name, float(value), descriptor, ignore_override=True)
+    spec.check(name, meant)
+    node.declare_parameter(name, meant, descriptor, ignore_override=True)
 
 
 def _given_value(node: Node, name: str) -> Any:

@@ -124,8 +124,8 @@ class PerceptionNode(LifecycleNode):
         if "normals" in card.tasks and card.normals_axes != "camera_optical":
             self.get_logger().warning(
                 f"{card.name} does not say which way its normals point: they are published as "
-                "they were trained, perhaps not in the camera's optical frame; `mtinet export` with "
-                "--preset or --normals-axes turns them"
+                "they were trained, perhaps not in the camera's optical frame; `mtinet export` "
+                "with --preset or --normals-axes turns them"
             )
         self._settings, self._card, self._model = settings, card, model
         try:

@@ -53,6 +53,17 @@ class ParameterSpec:
     minimum: float | None = None
     maximum: float | None = None
 
+    def as_meant(self, value: Any) -> Any:
+        """What a person means by a value of another type; other values come back as they are.
+
+        That is 10 for 10.0, and `off`, which YAML takes for false.
+        """
+        if isinstance(self.default, float) and type(value) is int:
+            return float(value)
+        if value is False and "off" in self.choices:
+            return "off"
+        return value
+
     def check(self, name: str, value: Any) -> None:
         """Refuse a value that is not allowed.
 

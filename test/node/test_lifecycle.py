@@ -100,6 +100,7 @@ NORMALS = "qos_overrides./perception/camera/normals/color.publisher."
     [
         (IMAGES + "reliability:=foo", "activate", "inactive"),
         (IMAGES + "reliability:=7", "activate", "inactive"),
+        (IMAGES + "durability:=foo", "activate", "inactive"),
         (IMAGES + "depth:=foo", "activate", "inactive"),
         (IMAGES + "history:=foo", "activate", "inactive"),
         (NORMALS + "reliability:=foo", "configure", "unconfigured"),
@@ -209,6 +210,9 @@ def test_parameters_that_cannot_change_now_are_refused_with_what_to_do(
         assert not ok
         assert robot.set_parameter("camera.max_rate", 5.0) == (True, "")
         assert robot.set_parameter("camera.max_rate", 5) == (True, ""), "5 is meant as 5.0"
+        # `ros2 param set … rectify off` sends what YAML makes of it.
+        assert robot.set_parameter("camera.rectify", False) == (True, "")
+        assert not robot.set_parameter("camera.rectify", True)[0]
         ok, reason = robot.set_parameter("camera.max_rate", -5)
         assert not ok
         assert "Min: 0.0, Max: 1000.0" in reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
 from mtinet_ros.inference import load_backend
+from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.colors import LabelColors, colorize_normals
@@ -208,6 +210,36 @@ def test_a_reliable_camera_is_heard_reliably_unless_overridden(
     with started(robot, tiny_model, override):
         robot.spin_for(1.5)
         assert reliability() == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_a_calibration_latched_long_ago_is_heard(robot: Robot, tiny_model: Path) -> None:
+    robot.listen(OUT + "depth/camera_info", CameraInfo)
+    info = robot.camera("/camera/camera_info", CameraInfo, LATCHED)
+    info.publish(camera_info_message(CAMERA, robot.header()))  # once, before anybody listens
+    robot.spin_for(0.5)
+    with started(robot, tiny_model):
+        robot.show_until(OUT + "depth/camera_info", lambda: robot.show(picture()))
+        assert robot.change_state("deactivate")
+        assert robot.change_state("activate")
+        robot.messages[OUT + "depth/camera_info"].clear()
+        robot.show_until(OUT + "depth/camera_info", lambda: robot.show(picture()))
+
+
+def test_a_rectified_image_has_the_lens_of_its_projection(robot: Robot, tiny_model: Path) -> None:
+    """`image_rect` shares the raw image's CameraInfo: its own lens is P."""
+    P = np.array([[50.0, 0.0, 47.0, 0.0], [0.0, 50.0, 35.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    bent = replace(CAMERA, D=np.array([-0.3, 0.1, 0.0, 0.0, 0.0]), P=P)
+    expected = predict(tiny_model, picture(), bent.rectified())
+    robot.listen(OUT + "depth/camera_info", CameraInfo)
+    robot.listen(OUT + "depth/image", Image)
+    with started(robot, tiny_model, "camera.rectify:=off"):
+        show = lambda: robot.show(picture(), bent)  # noqa: E731
+        _, info = robot.show_until(OUT + "depth/camera_info", show)
+        _, depth = robot.show_until(OUT + "depth/image", show)
+    assert expected.camera is not None
+    assert np.allclose(np.reshape(info.k, (3, 3)), expected.camera.K)
+    assert not np.any(info.d)
+    assert np.allclose(pixels(depth), expected.depth, rtol=1e-4, equal_nan=True)
 
 
 def test_compressed_images_are_decoded_in_the_node(robot: Robot, tiny_model: Path) -> None:
