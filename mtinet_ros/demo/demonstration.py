@@ -60,7 +60,7 @@ def run_demonstration(
     process = _start_perception(model, backend)
     try:
         player = CameraPlayer(shots, rate)
-        watcher = Watcher(card.untrained, show)
+        watcher = Watcher(card, show)
         executor = SingleThreadedExecutor()
         executor.add_node(player)
         executor.add_node(watcher)
@@ -130,7 +130,7 @@ def _watch(
             executor,
             process,
             lambda seen=seen: watcher.frames > seen,  # type: ignore[misc]
-            "no complete set of segmentation, depth and normals came out",
+            "no complete set of the model's outputs came out",
             _FRAME_TIMEOUT,
         )
         if time.monotonic() - last_table > _TABLE_PERIOD:

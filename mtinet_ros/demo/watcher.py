@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,42 +17,49 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
+from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera_outputs import LATCHED_QOS
 from mtinet_ros.node.image_message import decode_image
 from mtinet_ros.perception.colors import colorize_depth
 from mtinet_ros.perception.montage import UNTRAINED_NOTE, Panel, depth_title, montage
 
-_TOPICS = {
-    "segmentation/image": Image,
-    "segmentation/overlay": Image,
-    "segmentation/camera_info": CameraInfo,
-    "depth/image": Image,
-    "depth/camera_info": CameraInfo,
-    "normals/image": Image,
-    "normals/color": Image,
+# Of each task of a model: its topics, and which of them the montage shows.
+_TOPICS: dict[str, dict[str, type[Any]]] = {
+    "semseg": {
+        "segmentation/image": Image,
+        "segmentation/overlay": Image,
+        "segmentation/camera_info": CameraInfo,
+    },
+    "depth": {"depth/image": Image, "depth/camera_info": CameraInfo},
+    "normals": {"normals/image": Image, "normals/color": Image},
 }
+_PICTURES = {
+    "semseg": "segmentation/overlay", "depth": "depth/image", "normals": "normals/color",
+}  # fmt: skip
+_REMEMBERED = 1000  # messages of a topic that its rate and latency are told of
+_MOST_PENDING = 100  # frames that wait for the rest of their outputs
 # Deep enough that making a montage loses nothing that came in meanwhile.
 _WATCHING_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
 )
-_PICTURES = ("segmentation/overlay", "depth/image", "normals/color")
 
 
 @dataclass
 class TopicRecord:
-    """What came in on one topic: latencies from stamp to receipt in seconds, times in seconds."""
+    """What came in on one topic: how many, and of the last the latencies and times in seconds."""
 
-    latencies: list[float] = field(default_factory=list)
-    received: list[float] = field(default_factory=list)
+    count: int = 0
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    received: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def line(self, topic: str) -> str:
         """Rate and latency as one line of the table."""
         if len(self.received) < 2:
-            return f"  {topic:<48} {len(self.received):>5} messages"
+            return f"  {topic:<48} {self.count:>5} messages"
         rate = (len(self.received) - 1) / max(self.received[-1] - self.received[0], 1e-9)
         median = float(np.median(self.latencies)) * 1e3
         return (
-            f"  {topic:<48} {len(self.received):>5} messages {rate:6.2f} Hz {median:7.1f} ms "
+            f"  {topic:<48} {self.count:>5} messages {rate:6.2f} Hz {median:7.1f} ms "
             "from stamp to receipt (median)"
         )
 
@@ -60,24 +68,28 @@ class Watcher(Node):
     """Subscribes to a camera and to its outputs, and makes a montage of each complete frame."""
 
     def __init__(
-        self, untrained: bool, on_montage: Callable[[int, NDArray[np.uint8]], None]
+        self, card: ModelCard, on_montage: Callable[[int, NDArray[np.uint8]], None]
     ) -> None:
         """Begin to listen.
 
         Args:
-            untrained: Whether to say on every montage that the weights are random.
+            card: Card of the model: which outputs there are, and whether to say on every montage
+                that the weights are random.
             on_montage: Called with the number of the frame (from 1) and uint8 [H,W,3] RGB.
         """
         super().__init__("watcher")
         self.frames = 0
-        self._note = UNTRAINED_NOTE if untrained else ""
+        self._note = UNTRAINED_NOTE if card.untrained else ""
+        self._tasks = [task for task in _TOPICS if task in card.tasks]
+        self._pictures = {_PICTURES[task] for task in self._tasks}
         self._on_montage = on_montage
         self._legend: list[tuple[str, tuple[int, int, int]]] = []
         self._records: dict[str, TopicRecord] = {}
         self._pending: dict[int, dict[str, Image]] = {}
         base = "/perception/camera/"
-        for name, message_type in _TOPICS.items():
-            self._listen(base + name, message_type, name)
+        for task in self._tasks:
+            for name, message_type in _TOPICS[task].items():
+                self._listen(base + name, message_type, name)
         self._listen("/camera/image_raw", Image, "image")
         self.create_subscription(
             String, base + "segmentation/label_info_json", self._on_legend, LATCHED_QOS
@@ -93,9 +105,10 @@ class Watcher(Node):
         def receive(message: Any) -> None:
             now = self.get_clock().now().nanoseconds
             stamp = Time.from_msg(message.header.stamp).nanoseconds
+            record.count += 1
             record.latencies.append((now - stamp) * 1e-9)
             record.received.append(now * 1e-9)
-            if name in _PICTURES or name == "image":
+            if name in self._pictures or name == "image":
                 self._collect(stamp, name, message)
 
         self.create_subscription(message_type, topic, receive, _WATCHING_QOS)
@@ -108,17 +121,21 @@ class Watcher(Node):
         """Messages of one frame carry one stamp; a frame is complete when all have come."""
         parts = self._pending.setdefault(stamp, {})
         parts[name] = message
-        if len(parts) < len(_PICTURES) + 1:
+        if len(parts) < len(self._pictures) + 1:
+            if len(self._pending) > _MOST_PENDING:
+                del self._pending[min(self._pending)]
             return
         # Older frames that are still incomplete were dropped by the network for newer ones.
         self._pending = {s: p for s, p in self._pending.items() if s > stamp}
         self.frames += 1
-        depth = np.frombuffer(parts["depth/image"].data, np.float32)
-        depth = depth.reshape(parts["depth/image"].height, parts["depth/image"].width)
-        panels: list[Panel] = [
-            ("camera", decode_image(parts["image"])),
-            ("segmentation", decode_image(parts["segmentation/overlay"])),
-            (depth_title(depth), colorize_depth(depth)),
-            ("normals", decode_image(parts["normals/color"])),
-        ]
+        panels: list[Panel] = [("camera", decode_image(parts["image"]))]
+        for task in self._tasks:
+            message = parts[_PICTURES[task]]
+            if task == "depth":
+                depth = np.frombuffer(message.data, np.float32)
+                depth = depth.reshape(message.height, message.width)
+                panels.append((depth_title(depth), colorize_depth(depth)))
+            else:
+                title = "segmentation" if task == "semseg" else task
+                panels.append((title, decode_image(message)))
         self._on_montage(self.frames, montage(panels, self._legend, self._note))

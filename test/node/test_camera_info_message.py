@@ -110,3 +110,14 @@ def test_numbers_that_would_overflow_when_scaled_are_refused() -> None:
     huge = [1e308, 0, 310, 0, 0, 1e308, 250, 0, 0, 0, 1, 0]
     with pytest.raises(InputError, match="more than any lens has"):
         camera_model(info(p=huge), (480, 640))
+
+
+@pytest.mark.parametrize(("distortion", "focal_length"), [(0.0, 500.0), (0.1, 0.0)])
+def test_a_projection_that_is_missing_is_the_lens_of_a_straight_image(
+    distortion: float, focal_length: float
+) -> None:
+    """depth_image_proc reads P alone; of a bent image it would be wrong to make one up."""
+    model = camera_model(info(p=[0.0] * 12, d=[distortion, 0, 0, 0, 0]), (480, 640))
+    sent = camera_info_message(model.resampled((0.5, 0.5), (0, 0), (320, 240)), Header())
+    assert sent.p[0] == focal_length / 2
+    assert model.K[0, 0] == 500

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from inference.tiny_model import write_tiny_model
-from node.harness import NodeProcess, Robot
+from node.harness import ROOT, NodeProcess, Robot
 from node.test_perception_node import CAMERA, OUT, picture, started
 from onnx import TensorProto
 from rclpy.qos import ReliabilityPolicy
@@ -216,3 +218,20 @@ def test_parameters_that_cannot_change_now_are_refused_with_what_to_do(
         ok, reason = robot.set_parameter("camera.max_rate", -5)
         assert not ok
         assert "Min: 0.0, Max: 1000.0" in reason
+
+
+@pytest.mark.parametrize("worker_ends", [True, False])
+def test_a_defect_ends_the_process_with_a_traceback_and_status_1(
+    ros_domain: int, worker_ends: bool
+) -> None:
+    code = (
+        "import sys; from mtinet_ros.node import perception_node as p, process;"
+        "p.PerceptionNode._report = lambda self: 1 / 0;"
+        f"p.PerceptionNode.close = lambda self: {worker_ends};"
+        "sys.exit(process.run(['node']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
