@@ -33,6 +33,9 @@ from mtinet_ros.perception.statistics import StreamStatistics
 # How long the first images wait for a CameraInfo, in seconds: discovery may bring it later.
 _CAMERA_INFO_PATIENCE = 1.0
 
+# Longest step of a simulation's or a bag's /clock, in seconds.
+_CLOCK_STEP = 0.2
+
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
 _TIME_JUMP = 1_000_000_000
 
@@ -226,7 +229,10 @@ class Camera:
             self._stamp_age = math.nan
         else:
             self._complaints.settle(f"{self.name}: clock")
-            self._stamp_age = (now - stamp) * 1e-9
+            age = (now - stamp) * 1e-9
+            # /clock comes in steps, between which images are stamped ahead of it.
+            is_simulated = self._node.get_parameter("use_sim_time").value
+            self._stamp_age = 0.0 if is_simulated and -_CLOCK_STEP < age < 0.0 else age
         if stamp < self._last_stamp - _TIME_JUMP:
             self._complaints.warn(
                 f"{self.name}: time",

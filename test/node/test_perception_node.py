@@ -346,7 +346,10 @@ def test_simulated_time_may_stand_still(robot: Robot, tiny_model: Path) -> None:
         clock.publish(Clock(clock=Time(sec=1_000)))
         return robot.show(picture(), CAMERA, qos=BEST_EFFORT)
 
-    with started(robot, tiny_model, "use_sim_time:=true"):
+    with started(robot, tiny_model, "use_sim_time:=true") as node:
+        robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
+        assert "no time has come on /clock yet" in node.text()
+        assert robot.reports("camera", "message", "no time has come on /clock yet")
         robot.show_until(OUT + "depth/image", show)
         assert robot.reports("camera", "age of last stamp [s]", "."), "measured in simulated time"
         status = robot.status("camera")
