@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError
 
@@ -26,6 +31,13 @@ def make_folder(path: Path) -> None:
         raise ConfigurationError(
             f"the folder {path} cannot be written to; change its permissions or choose another"
         )
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """An array as the content of a .npy file."""
+    content = io.BytesIO()
+    np.save(content, np.ascontiguousarray(array))
+    return content.getvalue()
 
 
 def replace_file(path: Path, content: bytes | memoryview | str, *, flush: bool = False) -> None:

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import math
 from pathlib import Path
-
-import numpy as np
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.output_files import make_folder
+from mtinet_ros.output_files import make_folder, npy_bytes
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.montage import UNTRAINED_NOTE, montage, prediction_panels
 from mtinet_ros.perception.perceiver import Perceiver
@@ -100,9 +97,7 @@ def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> 
         write_png(folder / f"{stem}_labels.png", prediction.labels)
     for name, array in (("depth", prediction.depth), ("normals", prediction.normals)):
         if array is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, array)
-            write_whole(folder / f"{stem}_{name}.npy", buffer.getvalue())
+            write_whole(folder / f"{stem}_{name}.npy", npy_bytes(array))
     legend = list(zip(card.class_names, card.palette, strict=True))
     note = UNTRAINED_NOTE if card.untrained else ""
     write_png(

@@ -94,6 +94,10 @@ class DeviceContext:
     The primary context is the one that TensorRT (through the CUDA runtime API) and every
     well-behaved library in this process share. Making it current for each use and taking it away
     afterwards leaves another CUDA user of the thread in peace.
+
+    Attributes:
+        identity: The device, as engines know it.
+        description: The device for people, e.g. `cuda:0 Orin`.
     """
 
     def __init__(self, device_id: int) -> None:
@@ -102,8 +106,8 @@ class DeviceContext:
         Raises:
             BackendError: There is no driver, no such device, or no memory for a context.
         """
-        identity = identify_gpu(device_id)
-        self.description = f"cuda:{device_id} {identity.name}"
+        self.identity = identify_gpu(device_id)
+        self.description = f"cuda:{device_id} {self.identity.name}"
         with cuda_errors(f"make a context on device {device_id}"):
             self._context: Any = _driver().Device(device_id).retain_primary_context()
 

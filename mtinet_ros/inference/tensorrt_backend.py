@@ -76,7 +76,7 @@ def engine_cache(
     elif settings.hardware_compatible:
         target["gpu"] = _AMPERE_OR_NEWER
     else:
-        gpu = identify_gpu(device_id)
+        gpu = runs_on or identify_gpu(device_id)
         target["gpu"] = gpu.name
         target["compute_capability"] = gpu.compute_capability
     return EngineCache(
@@ -147,10 +147,10 @@ class TensorRtBackend:
         self._device = DeviceContext(device_id)
         self.device = self._device.description
         try:
-            gpu = identify_gpu(device_id)
             cache = engine_cache(
-                model, self.card, self._edition, max_batch, device_id, engine, gpu
-            )
+                model, self.card, self._edition, max_batch, device_id, engine,
+                self._device.identity,
+            )  # fmt: skip
             stored = cache.get_or_build(progress, cancelled)
             progress("loading the engine", 1.0)
             with self._device:

@@ -114,10 +114,11 @@ class Engine:
         self._tell_loaded(None)
 
     def on_failed(self, error: MtinetError) -> None:
-        """See `WorkerEvents.on_failed`."""
+        """See `WorkerEvents.on_failed`; also when the backend is lost later."""
         with self._changing:
             if self._cancelled.is_set():  # stopped on purpose: nobody waits for it
                 return
+            self._perceiver = None
             self.report = replace(self.report, state="failed", detail=str(error))
         self._tell_loaded(error)
 
@@ -172,7 +173,7 @@ class Engine:
                 frozenset().union(*wanted.values()),
             )
         except BackendLostError as error:
-            self._lose(error)
+            self.on_failed(error)
             return
         except BackendError as error:
             self._complaints.warn("engine", str(error))
@@ -187,11 +188,3 @@ class Engine:
                 if not self._middleware_is_up():
                     raise
                 camera.give_up(error)
-
-    def _lose(self, error: BackendLostError) -> None:
-        with self._changing:
-            if self._cancelled.is_set():
-                return
-            self._perceiver = None
-            self.report = replace(self.report, state="failed", detail=str(error))
-        self._tell_loaded(error)

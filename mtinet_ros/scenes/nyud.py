@@ -8,7 +8,6 @@ outlines of things), gt_sets/{train,val,test}.txt with one name per line.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.output_files import replace_file
+from mtinet_ros.output_files import npy_bytes, replace_file
 from mtinet_ros.scenes.classes import VOID
 from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes
 
@@ -75,9 +74,7 @@ def _write_frame(target: Path, name: str, frame: Frame) -> None:
         ("normals", frame.unit_normals()),
         ("edge", outlines(frame.instance)),
     ):
-        content = io.BytesIO()
-        np.save(content, array)
-        replace_file(target / folder / f"{name}.npy", content.getvalue())
+        replace_file(target / folder / f"{name}.npy", npy_bytes(array))
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 
 from mtinet_ros import __version__
 from mtinet_ros.errors import ConfigurationError, DataError
-from mtinet_ros.output_files import make_folder, replace_file
+from mtinet_ros.output_files import make_folder, npy_bytes, replace_file
 from mtinet_ros.scenes.camera import Camera, Viewpoints
 from mtinet_ros.scenes.catalogue import Catalogue, credits_text
 from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
@@ -196,10 +196,8 @@ def write_scene(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         for name, array in arrays.items():
-            with (draft / f"{name}.npy").open("wb") as file:
-                np.save(file, np.ascontiguousarray(array))
-                file.flush()
-                os.fsync(file.fileno())  # the rename must not reach the disk before the content
+            # Flushed: the folder's rename must not reach the disk before its content.
+            replace_file(draft / f"{name}.npy", npy_bytes(array), flush=True)
         replace_file(draft / "scene.json", json.dumps(description, indent=1), flush=True)
         os.replace(draft, final)
     except OSError as error:
