@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PINNED := -c constraints.txt
+comma := ,
 SOURCES := $(shell find mtinet_ros launch config resource demo -type f -not -path '*__pycache__*') \
            $(wildcard models/*) \
            setup.py setup.cfg package.xml README.md
@@ -13,18 +14,37 @@ SOURCES := $(shell find mtinet_ros launch config resource demo -type f -not -pat
 export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH))
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
+# $(call install,VENV,REQUIREMENTS): the one way anything gets into an environment. OpenCV's usual wheel
+# needs libxcb and libGL, which a machine without a desktop lacks; its twin of the same version is the
+# same module without windows. pip brings the usual one back whenever a requirement names it, so the
+# last thing every step does is to look whether it loads.
+define install
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+@version=$$($(1)/bin/python -m pip list --format=freeze --disable-pip-version-check \
+    | sed -n 's/^opencv-python==//p'); \
+if [ -n "$$version" ] && ! $(1)/bin/python -c 'import cv2' 2>/dev/null; then \
+    $(1)/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless; \
+    $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+        opencv-python-headless==$$version; \
+fi
+endef
+
 # The bundled model once there is one; until then random weights, made on the spot.
 UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-numpy1 check colcon model model-smoke verify-gpu clean
+.PHONY: demo test test-fast test-numpy1 bare check colcon model model-smoke verify-gpu clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# Both of the README's commands, in either order, as on a machine without X libraries.
+bare:
+	sh test/bare_machine.sh $(VENV)-bare
 
 # What runs on a robot, with the NumPy of Ubuntu 24.04 instead of the newest.
 test-numpy1: $(VENV)-numpy1/.done
@@ -85,27 +105,25 @@ model-smoke: $(VENV)/.dev
 
 # All of docs/verification.md that needs a GPU; writes build/gpu/report.md.
 verify-gpu: $(VENV)/.dev $(MODEL)
-	$(PIP) '.[tensorrt-rtx]'
-	$(PIP) '.[tensorrt]' || echo 'no tensorrt here: only TensorRT for RTX is verified'
+	$(BIN)/python -m pip install --quiet $(PINNED) '.[tensorrt]' || \
+	    echo 'no tensorrt here: only TensorRT for RTX is verified'
+	$(call install,$(VENV),$(PINNED) '.[tensorrt-rtx]')
 	$(BIN)/python test/gpu/verify.py $(MODEL) build/gpu
 
 $(UNTRAINED): | $(VENV)/.export
 	$(BIN)/mtinet export --untrained --input-size 288x384 -o $@
 
-# OpenCV's usual wheel needs libGL, which a machine without a desktop lacks: its twin does not.
 $(VENV)/.demo: $(VENV)/bin/python constraints.txt $(SOURCES)
-	$(PIP) '.[ros,openvino]'
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || \
-	    { $(BIN)/python -m pip uninstall --quiet --yes opencv-python; $(PIP) opencv-python-headless; }
+	$(call install,$(VENV),$(PINNED) '.[ros$(comma)openvino]')
 	@touch $@
 
 $(VENV)/.export: $(VENV)/.demo
-	$(PIP) '.[export]'
+	$(call install,$(VENV),$(PINNED) '.[export]')
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) '.[export,train,dev]'
-	$(PIP) --no-deps tensorrt-stubs  # which depends on TensorRT itself: not for every machine
+	$(call install,$(VENV),$(PINNED) '.[export$(comma)train$(comma)dev]')
+	$(call install,$(VENV),$(PINNED) --no-deps tensorrt-stubs)  # it depends on TensorRT: not for every machine
 	@touch $@
 
 $(VENV)/bin/python:
@@ -113,16 +131,14 @@ $(VENV)/bin/python:
 
 $(VENV)-colcon/.done: constraints.txt
 	$(PYTHON) -m venv $(VENV)-colcon
-	$(VENV)-colcon/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	    colcon-common-extensions ros-ament-package 'setuptools<80'
+	$(call install,$(VENV)-colcon,$(PINNED) colcon-common-extensions ros-ament-package 'setuptools<80')
 	@touch $@
 
 $(VENV)-numpy1/.done: setup.py Makefile
 	$(PYTHON) -m venv $(VENV)-numpy1
-	$(VENV)-numpy1/bin/python -m pip install --quiet --disable-pip-version-check \
-	    'numpy==1.26.4' 'opencv-python<4.12' onnx onnxruntime openvino PyYAML pytest hypothesis \
-	    'ros-rclpy[fastrtps]' ros-common-interfaces ros-domain-coordinator
+	$(call install,$(VENV)-numpy1,'numpy==1.26.4' 'opencv-python<4.12' onnx onnxruntime openvino \
+	    PyYAML pytest hypothesis 'ros-rclpy[fastrtps]' ros-common-interfaces ros-domain-coordinator)
 	@touch $@
 
 clean:
-	rm -rf build $(VENV) $(VENV)-colcon $(VENV)-numpy1 *.egg-info
+	rm -rf build $(VENV) $(VENV)-bare $(VENV)-colcon $(VENV)-numpy1 *.egg-info
