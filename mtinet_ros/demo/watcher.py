@@ -20,8 +20,8 @@ from std_msgs.msg import String
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera_outputs import LATCHED_QOS
 from mtinet_ros.node.image_message import decode_image
-from mtinet_ros.perception.colors import colorize_depth
-from mtinet_ros.perception.montage import UNTRAINED_NOTE, Panel, depth_title, montage
+from mtinet_ros.visualization.colors import colorize_depth
+from mtinet_ros.visualization.montage import UNTRAINED_NOTE, Panel, depth_title, montage
 
 # Of each task of a model: its topics, and which of them the montage shows.
 _TOPICS: dict[str, dict[str, type[Any]]] = {

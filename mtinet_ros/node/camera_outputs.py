@@ -23,10 +23,10 @@ from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.node.parameters import explained_overrides
 from mtinet_ros.node.settings import CameraSettings
-from mtinet_ros.perception.colors import LabelColors, colorize_normals
 from mtinet_ros.perception.depth import millimetres
 from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.visualization.colors import LabelColors, colorize_normals
 
 LATCHED_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,

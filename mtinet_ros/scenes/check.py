@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from mtinet_ros.output_files import make_folder
 from mtinet_ros.scenes.classes import NAMES, VOID
-from mtinet_ros.scenes.contact_sheet import contact_sheet
 from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes, read_index
+from mtinet_ros.visualization.contact_sheet import contact_sheet
 
 FLOOR = 0.002
 """Least share of the pixels of a split that a class must have …"""

@@ -27,9 +27,9 @@ from mtinet_ros.inference import load_backend
 from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.colors import LabelColors, colorize_normals
 from mtinet_ros.perception.perceiver import Perceiver
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.visualization.colors import LabelColors, colorize_normals
 
 pytestmark = pytest.mark.ros
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from inference.tiny_model import tiny_card
 
-from mtinet_ros.perception.montage import depth_title, montage, prediction_panels
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.visualization.montage import depth_title, montage, prediction_panels
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.perception.colors import LabelColors, colorize_depth, colorize_normals
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.visualization.colors import LabelColors, colorize_depth, colorize_normals
 
 UNTRAINED_NOTE = "RANDOM WEIGHTS: this shows that everything runs, not what a trained model sees"
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.perception.colors import LabelColors, colorize_depth, colorize_normals
+from mtinet_ros.visualization.colors import LabelColors, colorize_depth, colorize_normals
 
 PALETTE = ((10, 20, 30), (40, 50, 60), (255, 0, 1))
 

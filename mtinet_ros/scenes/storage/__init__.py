@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered rooms on disk: production, reading, checking, conversion."""
