@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mtinet_ros.perception.panorama import look_into_panorama, pinhole_for_view
+from mtinet_ros.demo.panorama import look_into_panorama, pinhole_for_view
 
 HEIGHT = 128
 
