@@ -24,11 +24,11 @@ from mtinet_ros.node.complaints import Complaints
 from mtinet_ros.node.diagnostics import CameraReport
 from mtinet_ros.node.image_message import decode_compressed_image, decode_image
 from mtinet_ros.node.settings import CameraSettings, NodeSettings, image_and_info_topics
+from mtinet_ros.node.statistics import StreamStatistics
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.rectify import Rectifier
 from mtinet_ros.perception.resample import resize_prediction
-from mtinet_ros.perception.statistics import StreamStatistics
 
 # How long the first images wait for a CameraInfo, in seconds: discovery may bring it later.
 _CAMERA_INFO_PATIENCE = 1.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from mtinet_ros.perception.statistics import StreamSummary
+from mtinet_ros.node.statistics import StreamSummary
 
 
 @dataclass(frozen=True)

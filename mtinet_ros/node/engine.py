@@ -13,8 +13,8 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera import Camera, DecodedFrame, Frame
 from mtinet_ros.node.complaints import Complaints
 from mtinet_ros.node.diagnostics import EngineReport
+from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
 from mtinet_ros.perception.perceiver import Perceiver
-from mtinet_ros.perception.scheduler import InferenceWorker, NewestFrames
 
 
 class Engine:

@@ -12,7 +12,7 @@ pytest.importorskip("diagnostic_msgs")
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from mtinet_ros.node.diagnostics import CameraReport, EngineReport, camera_status, engine_status
-from mtinet_ros.perception.statistics import StreamSummary
+from mtinet_ros.node.statistics import StreamSummary
 
 pytestmark = pytest.mark.ros
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mtinet_ros.errors import BackendError, MtinetError
-from mtinet_ros.perception.scheduler import InferenceWorker, NewestFrames
+from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
 
 PATIENCE = 5.0  # seconds
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mtinet_ros.perception.statistics import StreamStatistics
+from mtinet_ros.node.statistics import StreamStatistics
 
 START = 1000.0
 
