@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.sources import KINECT_FOCAL_LENGTH, bundled_pictures, kinect_shot
 from mtinet_ros.inference import load_backend
-from mtinet_ros.perception.perceiver import Perceiver
+from mtinet_ros.perception.predictor import Perceiver
 from mtinet_ros.training.metrics import DepthMetric
 
 DEPTH_FOCAL_LENGTH = 575.8  # pixels, nominal

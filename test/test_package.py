@@ -82,7 +82,7 @@ def test_the_runtime_needs_four_packages_only() -> None:
     """A robot installs numpy, OpenCV, ONNX Runtime and PyYAML: nothing else is imported."""
     code = (
         "import sys\n"
-        "import mtinet_ros.perception.perceiver, mtinet_ros.node.scheduler\n"
+        "import mtinet_ros.perception.predictor, mtinet_ros.node.scheduler\n"
         "import mtinet_ros.inference, mtinet_ros.model_card, mtinet_ros.cli.main\n"
         "heavy = {'torch', 'onnx', 'openvino', 'lightning', 'rclpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -22,7 +22,7 @@ from mtinet_ros.benchmark.ros_topics import RosTopics, open_ros_topics
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, EngineSettings, load_backend
 from mtinet_ros.perception.depth import valid_depth
-from mtinet_ros.perception.perceiver import Perceiver
+from mtinet_ros.perception.predictor import Perceiver
 
 if TYPE_CHECKING:
     from mtinet_ros.inference.tensorrt_backend import TensorRtBackend

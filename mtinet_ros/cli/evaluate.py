@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mtinet_ros.perception.perceiver import Perceiver
+    from mtinet_ros.perception.predictor import Perceiver
     from mtinet_ros.training.evaluation import Predicted
     from mtinet_ros.training.sample import Lens
 
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
     from mtinet_ros.inference import Backend, load_backend
-    from mtinet_ros.perception.perceiver import Perceiver
     from mtinet_ros.perception.picture_file import write_whole
+    from mtinet_ros.perception.predictor import Perceiver
     from mtinet_ros.training.evaluation import evaluate
     from mtinet_ros.training.sample import open_samples
 

@@ -13,7 +13,6 @@ from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.output_files import make_folder, npy_bytes
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.perceiver import Perceiver
 from mtinet_ros.perception.picture_file import (
     list_pictures,
     read_picture,
@@ -21,6 +20,7 @@ from mtinet_ros.perception.picture_file import (
     write_whole,
 )
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.perception.predictor import Perceiver
 from mtinet_ros.visualization.montage import UNTRAINED_NOTE, montage, prediction_panels
 
 

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendLostError
 from mtinet_ros.inference.backend import Outputs, check_graph, check_images
-from mtinet_ros.inference.compiled_kernels import CompiledKernels
 from mtinet_ros.inference.cuda import (
     Buffer,
     DeviceContext,
@@ -35,6 +34,7 @@ from mtinet_ros.inference.cuda import (
 )
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import EngineCache, EngineSettings, StoredEngine
+from mtinet_ros.inference.runtime_cache import CompiledKernels
 from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
 from mtinet_ros.model_card import ModelCard, read_model_card
 

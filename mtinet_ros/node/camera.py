@@ -20,9 +20,9 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.adaptive_subscription import AdaptiveSubscription
 from mtinet_ros.node.camera_info_message import camera_model
 from mtinet_ros.node.camera_outputs import CameraOutputs
-from mtinet_ros.node.complaints import Complaints
 from mtinet_ros.node.diagnostics import CameraReport
 from mtinet_ros.node.image_message import decode_compressed_image, decode_image
+from mtinet_ros.node.problem_log import Complaints
 from mtinet_ros.node.settings import CameraSettings, NodeSettings, image_and_info_topics
 from mtinet_ros.node.statistics import StreamStatistics
 from mtinet_ros.perception.camera_model import CameraModel

@@ -20,10 +20,10 @@ from mtinet_ros.inference import Backend, EngineSettings, Progress, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard, read_model_card
 from mtinet_ros.node.camera import Camera, Frame
-from mtinet_ros.node.complaints import Complaints
 from mtinet_ros.node.diagnostics import EngineReport, camera_status, engine_status
-from mtinet_ros.node.engine import Engine
+from mtinet_ros.node.inference_pipeline import Engine
 from mtinet_ros.node.parameters import declare_parameters, guard_parameters, read_settings
+from mtinet_ros.node.problem_log import Complaints
 from mtinet_ros.node.settings import NodeSettings
 
 _DIAGNOSTICS_PERIOD = 1.0  # seconds, as REP 107 suggests

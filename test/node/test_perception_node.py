@@ -27,8 +27,8 @@ from mtinet_ros.inference import load_backend
 from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.perceiver import Perceiver
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.perception.predictor import Perceiver
 from mtinet_ros.visualization.colors import LabelColors, colorize_normals
 
 pytestmark = pytest.mark.ros

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from mtinet_ros.node import complaints as module
-from mtinet_ros.node.complaints import Complaints
+from mtinet_ros.node import problem_log as module
+from mtinet_ros.node.problem_log import Complaints
 
 pytestmark = pytest.mark.ros
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import InputError
 from mtinet_ros.inference import Backend, load_backend
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.perceiver import Perceiver
+from mtinet_ros.perception.predictor import Perceiver
 
 
 @pytest.fixture

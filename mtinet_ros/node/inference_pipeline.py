@@ -11,10 +11,10 @@ from mtinet_ros.errors import BackendError, BackendLostError, InputError, Mtinet
 from mtinet_ros.inference import Backend, Progress
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera import Camera, DecodedFrame, Frame
-from mtinet_ros.node.complaints import Complaints
 from mtinet_ros.node.diagnostics import EngineReport
+from mtinet_ros.node.problem_log import Complaints
 from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
-from mtinet_ros.perception.perceiver import Perceiver
+from mtinet_ros.perception.predictor import Perceiver
 
 
 class Engine:

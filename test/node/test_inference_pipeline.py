@@ -16,8 +16,8 @@ from inference.tiny_model import tiny_card
 
 from mtinet_ros.errors import BackendError, BackendLostError, MtinetError
 from mtinet_ros.inference import Backend, load_backend
-from mtinet_ros.node.complaints import Complaints
-from mtinet_ros.node.engine import Engine
+from mtinet_ros.node.inference_pipeline import Engine
+from mtinet_ros.node.problem_log import Complaints
 from mtinet_ros.perception.prediction import Prediction
 
 pytestmark = pytest.mark.ros
