@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
     if arguments.output.suffix == ".safetensors":
         return _copy(arguments)
-    from mtinet_ros.cli.calibration_pictures import load_pictures
+    from mtinet_ros.export.calibration_images import load_pictures
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
     check_precision(arguments.precision, arguments.calibration is not None)

@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.perception.picture_codec import MAX_PIXELS, decode_picture, picture_format
+from mtinet_ros.image_files import MAX_PIXELS, decode_picture, picture_format
 
 Array = NDArray[Any]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.image_files import decode_picture
 from mtinet_ros.output_files import replace_file
-from mtinet_ros.perception.picture_codec import decode_picture
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 

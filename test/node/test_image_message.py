@@ -22,13 +22,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.image_files import MAX_PIXELS
 from mtinet_ros.node.image_message import (
     ENCODINGS,
     decode_compressed_image,
     decode_image,
     encode_image,
 )
-from mtinet_ros.perception.picture_codec import MAX_PIXELS
 
 pytestmark = pytest.mark.ros
 
