@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if arguments.check is not None:
-        from mtinet_ros.scenes.check import check
+        from mtinet_ros.scenes.storage.check import check
 
         report = check(arguments.check)
         print(report.text())
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _render(arguments)
     if arguments.layout == "nyud":
-        from mtinet_ros.scenes.nyud import write_nyud
+        from mtinet_ros.scenes.storage.nyud import write_nyud
 
         folder = arguments.output / "NYUD_MT"
         write_nyud(arguments.output, folder)
@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    from mtinet_ros.scenes.catalogue import LICENCES, furniture_folder
-    from mtinet_ros.scenes.production import Settings, prepare, produce
+    from mtinet_ros.scenes.assets.catalog import LICENCES, furniture_folder
+    from mtinet_ros.scenes.storage.production import Settings, prepare, produce
 
     unknown = set(arguments.licences or ()) - set(LICENCES)
     if unknown:

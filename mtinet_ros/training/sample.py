@@ -111,7 +111,7 @@ class RoomSamples:
             DataError: The folder holds no such rooms.
         """
         from mtinet_ros.scenes.classes import NAMES, PALETTE
-        from mtinet_ros.scenes.dataset import SceneDataset
+        from mtinet_ros.scenes.storage.dataset import SceneDataset
 
         self.rooms = SceneDataset(root, split)
         self.class_names = NAMES

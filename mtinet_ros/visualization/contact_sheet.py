@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.scenes.classes import colourise
-from mtinet_ros.scenes.dataset import Frame
+from mtinet_ros.scenes.storage.dataset import Frame
 
 FAR = 8.0
 """Depth that is drawn darkest, metres."""

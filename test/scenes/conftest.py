@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scenes.box_furniture import BOXES, write_library
 
-from mtinet_ros.scenes.production import Settings, prepare, produce
+from mtinet_ros.scenes.storage.production import Settings, prepare, produce
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from scenes.box_furniture import BOXES, CUBE, write_library
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
-from mtinet_ros.scenes import production
-from mtinet_ros.scenes.catalogue import Catalogue, furniture_folder
-from mtinet_ros.scenes.dataset import SceneDataset
-from mtinet_ros.scenes.production import Settings, prepare, produce
-from mtinet_ros.scenes.stock import ModelCache
-from mtinet_ros.scenes.wavefront import read_obj
+from mtinet_ros.scenes.assets.catalog import Catalogue, furniture_folder
+from mtinet_ros.scenes.assets.stock import ModelCache
+from mtinet_ros.scenes.assets.wavefront import read_obj
+from mtinet_ros.scenes.storage import production
+from mtinet_ros.scenes.storage.dataset import SceneDataset
+from mtinet_ros.scenes.storage.production import Settings, prepare, produce
 
 
 def archive_of(path: Path, **files: str) -> zipfile.ZipFile:

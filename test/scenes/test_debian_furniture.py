@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.catalogue import DEFAULT_FOLDER, Catalogue
+from mtinet_ros.scenes.assets.catalog import DEFAULT_FOLDER, Catalogue
+from mtinet_ros.scenes.assets.roles import ROLES, role_of_model
+from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.classes import NAMES
-from mtinet_ros.scenes.roles import ROLES, role_of_model
-from mtinet_ros.scenes.rooms import KINDS, build_room
-from mtinet_ros.scenes.stock import ModelCache
+from mtinet_ros.scenes.room.rooms import KINDS, build_room
 
 pytestmark = pytest.mark.skipif(
     not any(DEFAULT_FOLDER.glob("*.sh3f")), reason="sweethome3d-furniture is not installed"

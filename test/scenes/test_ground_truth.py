@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.camera import Camera, look
-from mtinet_ros.scenes.check import compare_normals
 from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, colourise, from_nyu40
-from mtinet_ros.scenes.dataset import SPLITS, SceneDataset
-from mtinet_ros.scenes.lighting import Lighting
-from mtinet_ros.scenes.mesh import Material, box, quad
-from mtinet_ros.scenes.render import render
-from mtinet_ros.scenes.scene import SceneBuilder
-from mtinet_ros.scenes.surfaces import Surfaces
+from mtinet_ros.scenes.geometry.mesh import Material, box, quad
+from mtinet_ros.scenes.geometry.scene import SceneBuilder
+from mtinet_ros.scenes.rendering.camera import Camera, look
+from mtinet_ros.scenes.rendering.lighting import Lighting
+from mtinet_ros.scenes.rendering.render import render
+from mtinet_ros.scenes.rendering.surfaces import Surfaces
+from mtinet_ros.scenes.storage.check import compare_normals
+from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
 
 
 def test_the_tiny_set_is_small_and_has_all_splits(tiny_rooms: Path) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.catalogue import Catalogue
-from mtinet_ros.scenes.dataset import SPLITS, SceneDataset
-from mtinet_ros.scenes.production import (
+from mtinet_ros.scenes.assets.catalog import Catalogue
+from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
+from mtinet_ros.scenes.storage.production import (
     ScenePlan,
     Settings,
     plan_scenes,

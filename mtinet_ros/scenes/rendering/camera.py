@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.scenes.assets.texture import Generator
 from mtinet_ros.scenes.classes import NAMES
-from mtinet_ros.scenes.scene import Instance
-from mtinet_ros.scenes.surfaces import Array, Surfaces
-from mtinet_ros.scenes.texture import Generator
+from mtinet_ros.scenes.geometry.scene import Instance
+from mtinet_ros.scenes.rendering.surfaces import Array, Surfaces
 
 # Classes worth aiming at: those that a camera at random sees too little of.
 AIM = {

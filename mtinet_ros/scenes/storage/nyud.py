@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import DataError
 from mtinet_ros.output_files import npy_bytes, replace_file
 from mtinet_ros.scenes.classes import VOID
-from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes
+from mtinet_ros.scenes.storage.dataset import SPLITS, Frame, SceneDataset, complete_scenes
 
 FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
 JPEG_QUALITY = 95

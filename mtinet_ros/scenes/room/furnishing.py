@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes import made_furniture as furniture
-from mtinet_ros.scenes import made_objects as objects
-from mtinet_ros.scenes.layout import Layout
-from mtinet_ros.scenes.mesh import Mesh, joined, triple
-from mtinet_ros.scenes.scene import AreaLight, Instance, SceneBuilder
-from mtinet_ros.scenes.shell import Wall
-from mtinet_ros.scenes.stock import Piece
+from mtinet_ros.scenes.assets import made_furniture as furniture
+from mtinet_ros.scenes.assets import made_objects as objects
+from mtinet_ros.scenes.assets.stock import Piece
+from mtinet_ros.scenes.geometry.mesh import Mesh, joined, triple
+from mtinet_ros.scenes.geometry.scene import AreaLight, Instance, SceneBuilder
+from mtinet_ros.scenes.room.layout import Layout
+from mtinet_ros.scenes.room.shell import Wall
 
 
 def bookcase(layout: Layout) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.mesh import Mesh
-from mtinet_ros.scenes.scene import Instance, SceneBuilder
-from mtinet_ros.scenes.shell import Wall
-from mtinet_ros.scenes.stock import Piece, Stock
-from mtinet_ros.scenes.texture import Generator
+from mtinet_ros.scenes.assets.stock import Piece, Stock
+from mtinet_ros.scenes.assets.texture import Generator
+from mtinet_ros.scenes.geometry.mesh import Mesh
+from mtinet_ros.scenes.geometry.scene import Instance, SceneBuilder
+from mtinet_ros.scenes.room.shell import Wall
 
 TRIES = 25
 

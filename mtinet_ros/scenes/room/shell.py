@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes import openings, texture
-from mtinet_ros.scenes.mesh import Material, Mesh, box, joined, quad, triple
-from mtinet_ros.scenes.scene import AreaLight, SceneBuilder
-from mtinet_ros.scenes.texture import Generator
+from mtinet_ros.scenes.assets import texture
+from mtinet_ros.scenes.assets.texture import Generator
+from mtinet_ros.scenes.geometry.mesh import Material, Mesh, box, joined, quad, triple
+from mtinet_ros.scenes.geometry.scene import AreaLight, SceneBuilder
+from mtinet_ros.scenes.room import openings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.scenes.classes import class_id
-from mtinet_ros.scenes.mesh import Mesh, face_normals, joined
+from mtinet_ros.scenes.geometry.mesh import Mesh, face_normals, joined
 
 # World frame: x, y along the floor, z up, metres; the floor is z = 0.
 

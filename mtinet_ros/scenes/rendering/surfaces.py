@@ -11,8 +11,8 @@ from embreex import rtcore_scene  # type: ignore[import-untyped]
 from embreex.mesh_construction import TriangleMesh  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.mesh import dot, length
-from mtinet_ros.scenes.scene import Scene
+from mtinet_ros.scenes.geometry.mesh import dot, length
+from mtinet_ros.scenes.geometry.scene import Scene
 
 Array = NDArray[np.float32]
 LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.scenes.mesh import Material, Mesh, face_normals, triple
+from mtinet_ros.scenes.geometry.mesh import Material, Mesh, face_normals, triple
 
 TEXTURE_LIMIT = 512
 """Longer side of a texture in pixels; more is never seen at the size of the frames."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.mesh import Material, triple
+from mtinet_ros.scenes.geometry.mesh import Material, triple
 
 Generator = np.random.Generator
 Image = NDArray[np.uint8]

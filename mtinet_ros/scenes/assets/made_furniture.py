@@ -8,8 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtinet_ros.scenes import pictures
-from mtinet_ros.scenes.mesh import (
+from mtinet_ros.scenes.assets import artwork
+from mtinet_ros.scenes.assets.texture import (
+    Generator,
+    fabric_material,
+    marble,
+    metal_material,
+    paint_material,
+    wall_colour,
+    wood_material,
+)
+from mtinet_ros.scenes.geometry.mesh import (
     Material,
     Mesh,
     box,
@@ -19,15 +28,6 @@ from mtinet_ros.scenes.mesh import (
     revolved,
     surface,
     triple,
-)
-from mtinet_ros.scenes.texture import (
-    Generator,
-    fabric_material,
-    marble,
-    metal_material,
-    paint_material,
-    wall_colour,
-    wood_material,
 )
 
 BLACK = Material((0.012, 0.012, 0.013), mirror=0.05, roughness=0.12)
@@ -421,7 +421,7 @@ def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
     """A row of books from x = 0 to at most `width`, some missing at the end."""
     x, end = 0.0, width * rng.uniform(0.4, 1.0)
     parts: list[Mesh] = []
-    colours = pictures.spines(rng, 60)
+    colours = artwork.spines(rng, 60)
     tall = rng.uniform(0.55, 0.9) * height
     while x < end - 0.05 and len(parts) < 60:
         thick = min(rng.uniform(0.012, 0.05), end - x)
@@ -452,7 +452,7 @@ def television(rng: Generator, width: float, *, stand: bool, kind: str = "tv") -
             (tone, tone, tone), mirror=rng.uniform(0.03, 0.1), roughness=rng.uniform(0.0, 0.15)
         )
     else:
-        image = pictures.broadcast(rng) if kind == "tv" else pictures.screen(rng)
+        image = artwork.broadcast(rng) if kind == "tv" else artwork.screen(rng)
         bright = float(rng.uniform(0.25, 1.1))
         screen = Material((0.02, 0.02, 0.02), image, 1.0, 0.03, 0.1, (bright, bright, bright))
     face = quad(

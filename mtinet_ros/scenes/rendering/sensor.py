@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.surfaces import Array
-from mtinet_ros.scenes.texture import Generator
+from mtinet_ros.scenes.assets.texture import Generator
+from mtinet_ros.scenes.rendering.surfaces import Array
 
 
 @dataclass(frozen=True)

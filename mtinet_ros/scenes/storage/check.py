@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from mtinet_ros.output_files import make_folder
 from mtinet_ros.scenes.classes import NAMES, VOID
-from mtinet_ros.scenes.dataset import SPLITS, Frame, SceneDataset, complete_scenes, read_index
+from mtinet_ros.scenes.storage.dataset import (
+    SPLITS,
+    Frame,
+    SceneDataset,
+    complete_scenes,
+    read_index,
+)
 from mtinet_ros.visualization.contact_sheet import contact_sheet
 
 FLOOR = 0.002

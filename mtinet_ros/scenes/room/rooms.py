@@ -8,10 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mtinet_ros.scenes import made_objects as objects
-from mtinet_ros.scenes import pictures
-from mtinet_ros.scenes.catalogue import Model
-from mtinet_ros.scenes.furnishing import (
+from mtinet_ros.scenes.assets import artwork
+from mtinet_ros.scenes.assets import made_objects as objects
+from mtinet_ros.scenes.assets.catalog import Model
+from mtinet_ros.scenes.assets.stock import ModelCache, Piece, Stock
+from mtinet_ros.scenes.assets.texture import Generator
+from mtinet_ros.scenes.geometry.mesh import Mesh, joined, triple
+from mtinet_ros.scenes.geometry.scene import AreaLight, Scene, SceneBuilder, Sun
+from mtinet_ros.scenes.room.furnishing import (
     bookcase,
     clutter,
     dining_place,
@@ -24,12 +28,8 @@ from mtinet_ros.scenes.furnishing import (
     wall_pictures,
     work_place,
 )
-from mtinet_ros.scenes.layout import Layout
-from mtinet_ros.scenes.mesh import Mesh, joined, triple
-from mtinet_ros.scenes.scene import AreaLight, Scene, SceneBuilder, Sun
-from mtinet_ros.scenes.shell import Wall, build_shell, cut_openings, walls_of
-from mtinet_ros.scenes.stock import ModelCache, Piece, Stock
-from mtinet_ros.scenes.texture import Generator
+from mtinet_ros.scenes.room.layout import Layout
+from mtinet_ros.scenes.room.shell import Wall, build_shell, cut_openings, walls_of
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def build_room(
             size[1],
         )
     night = bool(rng.random() < 0.3)
-    outside = pictures.outside(rng, night) * np.float32(rng.uniform(3.0, 9.0))
+    outside = artwork.outside(rng, night) * np.float32(rng.uniform(3.0, 9.0))
     room = SceneBuilder(kind, (size[0], size[1], height), notch, outside)
     walls = walls_of(room.size, notch)
     cut_openings(

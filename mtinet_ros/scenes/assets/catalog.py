@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.scenes.mesh import Mesh
-from mtinet_ros.scenes.roles import LIBRARIES, ROLES, role_of_model
-from mtinet_ros.scenes.wavefront import read_obj
+from mtinet_ros.scenes.assets.roles import LIBRARIES, ROLES, role_of_model
+from mtinet_ros.scenes.assets.wavefront import read_obj
+from mtinet_ros.scenes.geometry.mesh import Mesh
 
 DEFAULT_FOLDER = Path("/usr/share/sweethome3d/furniture")
 """Where Debian's and Ubuntu's sweethome3d-furniture puts its libraries."""

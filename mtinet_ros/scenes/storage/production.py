@@ -27,16 +27,16 @@ import numpy as np
 from mtinet_ros import __version__
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.output_files import make_folder, npy_bytes, replace_file
-from mtinet_ros.scenes.camera import Camera, Viewpoints
-from mtinet_ros.scenes.catalogue import Catalogue, credits_text
+from mtinet_ros.scenes.assets.catalog import Catalogue, credits_text
+from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
-from mtinet_ros.scenes.dataset import SPLITS, read_index
-from mtinet_ros.scenes.lighting import Lighting
-from mtinet_ros.scenes.render import Render, render
-from mtinet_ros.scenes.rooms import build_room
-from mtinet_ros.scenes.sensor import automatic_exposure, draw_sensor, expose
-from mtinet_ros.scenes.stock import ModelCache
-from mtinet_ros.scenes.surfaces import Surfaces
+from mtinet_ros.scenes.rendering.camera import Camera, Viewpoints
+from mtinet_ros.scenes.rendering.lighting import Lighting
+from mtinet_ros.scenes.rendering.render import Render, render
+from mtinet_ros.scenes.rendering.sensor import automatic_exposure, draw_sensor, expose
+from mtinet_ros.scenes.rendering.surfaces import Surfaces
+from mtinet_ros.scenes.room.rooms import build_room
+from mtinet_ros.scenes.storage.dataset import SPLITS, read_index
 
 FORMAT = "mtinet_ros.scenes"
 FORMAT_VERSION = 1

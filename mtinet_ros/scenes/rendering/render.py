@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.camera import Camera
 from mtinet_ros.scenes.classes import VOID
-from mtinet_ros.scenes.lighting import LIFT, Lighting, smooth_along_surfaces
-from mtinet_ros.scenes.mesh import dot, length
-from mtinet_ros.scenes.surfaces import Array, Hits, Surfaces
+from mtinet_ros.scenes.geometry.mesh import dot, length
+from mtinet_ros.scenes.rendering.camera import Camera
+from mtinet_ros.scenes.rendering.lighting import LIFT, Lighting, smooth_along_surfaces
+from mtinet_ros.scenes.rendering.surfaces import Array, Hits, Surfaces
 
 SUBSAMPLES = ((-0.3, -0.17), (0.3, 0.17))
 """Of pixels at edges, in pixels from the centre."""

@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtinet_ros.scenes import pictures
-from mtinet_ros.scenes.made_furniture import BLACK, CHROME, hard_material
-from mtinet_ros.scenes.mesh import (
+from mtinet_ros.scenes.assets import artwork
+from mtinet_ros.scenes.assets.made_furniture import BLACK, CHROME, hard_material
+from mtinet_ros.scenes.assets.texture import (
+    Generator,
+    fabric_colour,
+    fabric_material,
+    metal_material,
+    oriental,
+    paint_material,
+    wood_material,
+)
+from mtinet_ros.scenes.geometry.mesh import (
     Material,
     Mesh,
     box,
@@ -22,15 +31,6 @@ from mtinet_ros.scenes.mesh import (
     surface,
     triple,
 )
-from mtinet_ros.scenes.texture import (
-    Generator,
-    fabric_colour,
-    fabric_material,
-    metal_material,
-    oriental,
-    paint_material,
-    wood_material,
-)
 
 
 def framed(rng: Generator, width: float, height: float) -> Mesh:
@@ -40,7 +40,7 @@ def framed(rng: Generator, width: float, height: float) -> Mesh:
     shape = (160, max(24, int(160 * width / height)))
     image = Material(
         (1, 1, 1),
-        pictures.picture(rng, shape),
+        artwork.picture(rng, shape),
         mirror=float(rng.choice([0.0, 0.0, 0.05])),
         roughness=0.05,
     )
@@ -77,7 +77,7 @@ def whiteboard(rng: Generator, width: float, height: float) -> Mesh:
     """White, with or without writing."""
     surface_ = Material((0.75, 0.75, 0.76), mirror=0.03, roughness=0.2)
     if rng.random() < 0.6:
-        surface_ = Material((0.8, 0.8, 0.8), pictures.print_of_text(rng), mirror=0.03)
+        surface_ = Material((0.8, 0.8, 0.8), artwork.print_of_text(rng), mirror=0.03)
     back = box((width, 0.02, height), metal_material(rng), (0, -0.01, 0))
     return joined([back, _panel(width, height, 0.02, 0.021, surface_)])
 
@@ -205,7 +205,7 @@ def carton(rng: Generator) -> Mesh:
     size = rng.uniform([0.06, 0.05, 0.02], [0.35, 0.3, 0.3])
     material = Material((0.45, 0.3, 0.17)) if rng.random() < 0.3 else paint_material(rng)
     if rng.random() < 0.4:
-        material = Material((1, 1, 1), pictures.picture(rng), tile=float(size[0]))
+        material = Material((1, 1, 1), artwork.picture(rng), tile=float(size[0]))
     return box(size, material).moved((0, 0, 0), rng.uniform(-0.6, 0.6))
 
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.mesh import triple
-from mtinet_ros.scenes.texture import Generator, Image, fabric_colour, hsv, noise, to_image
+from mtinet_ros.scenes.assets.texture import Generator, Image, fabric_colour, hsv, noise, to_image
+from mtinet_ros.scenes.geometry.mesh import triple
 
 SIZE = (160, 224)
 

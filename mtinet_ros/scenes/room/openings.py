@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mtinet_ros.scenes.made_furniture import CHROME
-from mtinet_ros.scenes.made_objects import blind, curtain
-from mtinet_ros.scenes.mesh import Colour, Material, Mesh, box, joined, quad, triple
-from mtinet_ros.scenes.texture import (
+from mtinet_ros.scenes.assets.made_furniture import CHROME
+from mtinet_ros.scenes.assets.made_objects import blind, curtain
+from mtinet_ros.scenes.assets.texture import (
     Generator,
     carpet,
     fabric_colour,
@@ -24,6 +23,7 @@ from mtinet_ros.scenes.texture import (
     paint_material,
     wood_material,
 )
+from mtinet_ros.scenes.geometry.mesh import Colour, Material, Mesh, box, joined, quad, triple
 
 PANE = Material((0.02, 0.02, 0.02), mirror=0.06, roughness=0.0, clear=0.9)
 FROSTED = Material((0.6, 0.65, 0.65), mirror=0.04, roughness=0.2)

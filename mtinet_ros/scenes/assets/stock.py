@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.scenes import made_furniture as furniture
-from mtinet_ros.scenes import made_objects as objects
-from mtinet_ros.scenes.catalogue import Catalogue, Model
-from mtinet_ros.scenes.mesh import Mesh, triple
-from mtinet_ros.scenes.roles import ROLES
-from mtinet_ros.scenes.texture import Generator, fabric_colour, fabric_material, wood_material
+from mtinet_ros.scenes.assets import made_furniture as furniture
+from mtinet_ros.scenes.assets import made_objects as objects
+from mtinet_ros.scenes.assets.catalog import Catalogue, Model
+from mtinet_ros.scenes.assets.roles import ROLES
+from mtinet_ros.scenes.assets.texture import (
+    Generator,
+    fabric_colour,
+    fabric_material,
+    wood_material,
+)
+from mtinet_ros.scenes.geometry.mesh import Mesh, triple
 
 logger = logging.getLogger(__name__)
 CACHED_MODELS = 400

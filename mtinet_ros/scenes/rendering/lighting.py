@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.mesh import dot, length
-from mtinet_ros.scenes.scene import AreaLight
-from mtinet_ros.scenes.surfaces import Array, Surfaces
+from mtinet_ros.scenes.geometry.mesh import dot, length
+from mtinet_ros.scenes.geometry.scene import AreaLight
+from mtinet_ros.scenes.rendering.surfaces import Array, Surfaces
 
 SPACING = 0.5
 """Of the probes, metres."""
