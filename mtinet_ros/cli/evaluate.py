@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mtinet_ros.datasets.sample import Lens
     from mtinet_ros.perception.predictor import Perceiver
     from mtinet_ros.training.evaluation import Predicted
-    from mtinet_ros.training.sample import Lens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
+    from mtinet_ros.datasets.sample import open_samples
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
     from mtinet_ros.inference import Backend, load_backend
     from mtinet_ros.perception.picture_file import write_whole
     from mtinet_ros.perception.predictor import Perceiver
     from mtinet_ros.training.evaluation import evaluate
-    from mtinet_ros.training.sample import open_samples
 
     if arguments.frames < 0:
         raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import MTINet
 from mtinet_ros.training.config import TrainConfig
-from mtinet_ros.training.sample import SampleSource
 
 _EXPORTED_TASKS = ("semseg", "normals", "depth")
 

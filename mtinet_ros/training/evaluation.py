@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mtinet_ros.datasets.sample import Lens, Sample, SampleSource
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
-from mtinet_ros.training.sample import Lens, Sample, SampleSource
 from mtinet_ros.training.stability import Stability, correspond
 
 

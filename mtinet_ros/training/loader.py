@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mtinet_ros.datasets.sample import Lens, Sample, SampleSource
 from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.photometric import photometric
-from mtinet_ros.training.sample import Lens, Sample, SampleSource
 from mtinet_ros.training.view import fit, look, random_view
 
 Batch = dict[str, Tensor]

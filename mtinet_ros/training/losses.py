@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtinet_ros.datasets.sample import VOID
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.network import MTINetOutput
 from mtinet_ros.training.config import LossConfig
-from mtinet_ros.training.sample import VOID
 
 POSITIVE_WEIGHT = 0.95
 """Weight of the rare positive pixels in balanced binary cross-entropy (authors' training)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from mtinet_ros.training.sample import VOID
+from mtinet_ros.datasets.sample import VOID
 
 _ANGLE_BINS = 18000  # hundredths of a degree, 0..180
 

@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mtinet_ros.datasets.sample import VOID, SampleSource, every, open_samples
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
@@ -42,7 +43,6 @@ from mtinet_ros.training.loader import (
 )
 from mtinet_ros.training.losses import balanced_class_weights, check_losses
 from mtinet_ros.training.module import TrainingModule
-from mtinet_ros.training.sample import VOID, SampleSource, every, open_samples
 
 _log = logging.getLogger(__name__)
 

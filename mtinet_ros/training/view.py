@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.datasets.sample import VOID, Lens, Sample, Target
 from mtinet_ros.training.config import AugmentationConfig
-from mtinet_ros.training.sample import VOID, Lens, Sample, Target
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mtinet_ros.datasets.sample import Lens, Sample
 from mtinet_ros.training.evaluation import Predicted, evaluate
-from mtinet_ros.training.sample import Lens, Sample
 from mtinet_ros.training.stability import Stability, correspond
 
 LENS = Lens(40.0, 31.5, 23.5)

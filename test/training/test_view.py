@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mtinet_ros.datasets.sample import VOID, Lens, Sample
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.loader import TrainingSamples
 from mtinet_ros.training.photometric import photometric
-from mtinet_ros.training.sample import VOID, Lens, Sample
 from mtinet_ros.training.view import View, fit, look, random_view
 
 ROWS, COLUMNS = 48, 64
