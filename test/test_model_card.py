@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from inference.tiny_model import tiny_card, write_tiny_model
+from support.tiny_model import tiny_card, write_tiny_model
 
 from mtinet_ros.errors import ModelError
 from mtinet_ros.model_card import METADATA_KEY, ModelCard, read_model_card

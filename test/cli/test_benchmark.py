@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from inference.gpu_double import gpu_double
-from inference.tiny_model import write_tiny_model
+from support.gpu_double import gpu_double
+from support.tiny_model import write_tiny_model
 
 from mtinet_ros.benchmark.stages import STAGES, Request, measure
 from mtinet_ros.cli.main import main

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from inference.tiny_model import write_tiny_model
+from support.tiny_model import write_tiny_model
 
 from mtinet_ros.cli.main import main
 

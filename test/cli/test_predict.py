@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
+from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.inference import load_backend

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from inference.tiny_model import tiny_card, write_tiny_model
+from support.tiny_model import tiny_card, write_tiny_model
 
 pytest.importorskip("rclpy")
 coordinator = pytest.importorskip("domain_coordinator")

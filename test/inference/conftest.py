@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.gpu_double import gpu_double
+from support.gpu_double import gpu_double
 
 
 @pytest.fixture

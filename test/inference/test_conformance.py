@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from inference.gpu_double import gpu_double
-from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 from numpy.typing import NDArray
 from onnx import TensorProto
+from support.gpu_double import gpu_double
+from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, InputError, ModelError
 from mtinet_ros.inference import OUTPUT_LAYOUT, Backend, load_backend

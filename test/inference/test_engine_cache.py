@@ -21,8 +21,8 @@ from typing import Any
 
 import onnx
 import pytest
-from inference.tiny_model import tiny_card, write_tiny_model
 from onnx import helper
+from support.tiny_model import tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
 from mtinet_ros.inference import EngineSettings, StoredEngine, build_engine, engine_cache

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from inference.tiny_model import write_tiny_model
+from support.tiny_model import write_tiny_model
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
 from mtinet_ros.inference import load_backend, selection

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from inference.gpu_double import gpu_double
-from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
+from support.gpu_double import gpu_double
+from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, BackendLostError
 from mtinet_ros.inference import Backend, load_backend

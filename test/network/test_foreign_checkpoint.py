@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from network.reference_weights import fill
 from safetensors.torch import save_file
+from support.reference_weights import fill
 from torch import Tensor
 
 from mtinet_ros.errors import ModelError

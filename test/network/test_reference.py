@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from network.reference_weights import (
+from support.reference_weights import (
     TOLERANCE,
     deviation_from_summary,
     fill,

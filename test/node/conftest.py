@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.tiny_model import write_tiny_model
+from support.tiny_model import write_tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def ros_domain() -> Iterator[int]:
 @pytest.fixture
 def robot(ros_domain: int) -> Iterator[Any]:
     import rclpy
-    from node.harness import Robot
+    from support.node_harness import Robot
 
     rclpy.init()
     node = Robot()

@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from node.harness import Robot, compressed
 from node.test_perception_node import CAMERA, OUT, picture, started
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from support.node_harness import Robot, compressed
 
 from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image

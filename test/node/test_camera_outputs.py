@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference.tiny_model import tiny_card
+from support.tiny_model import tiny_card
 
 pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy

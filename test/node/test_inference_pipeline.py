@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from inference.tiny_model import tiny_card
+from support.tiny_model import tiny_card
 
 from mtinet_ros.errors import BackendError, BackendLostError, MtinetError
 from mtinet_ros.inference import Backend, load_backend

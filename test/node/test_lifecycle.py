@@ -11,12 +11,12 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from inference.tiny_model import write_tiny_model
-from node.harness import ROOT, NodeProcess, Robot
 from node.test_perception_node import CAMERA, OUT, picture, started
 from onnx import TensorProto
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
+from support.node_harness import ROOT, NodeProcess, Robot
+from support.tiny_model import write_tiny_model
 
 pytestmark = pytest.mark.ros
 

@@ -16,12 +16,12 @@ import pytest
 pytest.importorskip("rclpy")
 
 from builtin_interfaces.msg import Time
-from node.harness import BEST_EFFORT, NodeProcess, Robot, compressed
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
+from support.node_harness import BEST_EFFORT, NodeProcess, Robot, compressed
 
 from mtinet_ros.inference import load_backend
 from mtinet_ros.node.camera_info_message import camera_info_message

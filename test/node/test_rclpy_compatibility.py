@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node.rclpy_usage import Use, missing, uses_of_rclpy
+from support.rclpy_usage import Use, missing, uses_of_rclpy
 
 ROOT = Path(__file__).parents[2]
 TABLE: dict[str, Any] = json.loads((ROOT / "test/data/rclpy_members.json").read_text())

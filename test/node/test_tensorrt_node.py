@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("tensorrt_rtx")
 
-from inference.tiny_model import write_tiny_model
-from node.harness import ROOT, NodeProcess, Robot
 from node.test_perception_node import CAMERA, OUT, picture
 from sensor_msgs.msg import Image
+from support.node_harness import ROOT, NodeProcess, Robot
+from support.tiny_model import write_tiny_model
 
 pytestmark = pytest.mark.ros
 DEPTH = OUT + "depth/image"
@@ -25,7 +25,7 @@ DEPTH = OUT + "depth/image"
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model without an engine yet; node processes started from now on have a doubled GPU."""
-    paths = [str(tmp_path), str(ROOT / "test" / "doubles"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(tmp_path), str(ROOT / "test" / "support" / "doubles"), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return write_tiny_model(tmp_path / "m.onnx")

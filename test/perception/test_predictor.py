@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 from numpy.typing import NDArray
+from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.inference import Backend, load_backend

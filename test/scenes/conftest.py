@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scenes.box_furniture import BOXES, write_library
+from support.box_furniture import BOXES, write_library
 
 from mtinet_ros.scenes.storage.production import Settings, prepare, produce
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes.box_furniture import BOXES, CUBE, write_library
+from support.box_furniture import BOXES, CUBE, write_library
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError

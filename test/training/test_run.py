@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from inference.tiny_model import write_tiny_model
+from support.tiny_model import write_tiny_model
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError

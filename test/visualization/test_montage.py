@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inference.tiny_model import tiny_card
+from support.tiny_model import tiny_card
 
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.visualization.montage import depth_title, montage, prediction_panels

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-_DOUBLES = Path(__file__).parents[1] / "doubles"
+_DOUBLES = Path(__file__).parent / "doubles"
 _MODULES = ("pycuda", "pycuda.driver", "tensorrt")
 
 

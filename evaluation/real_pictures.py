@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows what a model sees on the bundled real pictures, for eyes: nothing is measured.
 
-    python benchmarks/real_pictures.py models/mtinet_indoor.onnx -o real_pictures.png
+    python evaluation/real_pictures.py models/mtinet_indoor.onnx -o real_pictures.png
 
 Eight views around the hotel room and the Kinect's bookshelf, each as picture, segmentation, depth
 and normals. Judge a model in training the same way: export `latest.safetensors` first.

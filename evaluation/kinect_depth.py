@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares a model's depth with what a real Kinect measured: the bundled frame of a bookshelf.
 
-    python benchmarks/kinect_depth.py models/mtinet_indoor.onnx
+    python evaluation/kinect_depth.py models/mtinet_indoor.onnx
 
 One frame says little, and nothing is tuned to it; but it is real. The depth camera sits beside the
 colour camera, and the recording does not say exactly where: nominal values of the first Kinect are
