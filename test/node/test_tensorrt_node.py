@@ -25,7 +25,11 @@ DEPTH = OUT + "depth/image"
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model without an engine yet; node processes started from now on have a doubled GPU."""
-    paths = [str(tmp_path), str(ROOT / "test" / "support" / "doubles"), os.environ.get("PYTHONPATH", "")]
+    paths = [
+        str(tmp_path),
+        str(ROOT / "test" / "support" / "doubles"),
+        os.environ.get("PYTHONPATH", ""),
+    ]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return write_tiny_model(tmp_path / "m.onnx")
