@@ -43,15 +43,15 @@ def main() -> None:
     }
     batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, 1e-5)
+    optimizer = torch.optim.AdamW(parameters, 1e-5)
 
     def step(narrow: bool) -> float:
         begin = time.process_time()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if narrow else contextlib.nullcontext():
             total = module.loss(module.network(batch["image"]), batch)["total"]
         total.backward()
-        optimiser.step()
+        optimizer.step()
         return time.process_time() - begin
 
     for narrow in (False, True):

@@ -22,7 +22,7 @@ def test_a_picture_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert (read_picture(tmp_path / "a.png") == RED_LEFT).all()
 
 
-def test_labels_and_millimetres_keep_every_value(tmp_path: Path) -> None:
+def test_labels_and_millimeters_keep_every_value(tmp_path: Path) -> None:
     for pixels in (
         np.arange(256, dtype=np.uint8).reshape(16, 16),
         np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16),

@@ -71,13 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    from mtinet_ros.scenes.assets.catalog import LICENCES, furniture_folder
+    from mtinet_ros.scenes.assets.catalog import LICENSES, furniture_folder
     from mtinet_ros.scenes.storage.production import Settings, prepare, produce
 
-    unknown = set(arguments.licences or ()) - set(LICENCES)
+    unknown = set(arguments.licenses or ()) - set(LICENSES)
     if unknown:
         raise ConfigurationError(
-            f"licence {', '.join(sorted(unknown))} is not known; choose from {', '.join(LICENCES)}"
+            f"licence {', '.join(sorted(unknown))} is not known; choose from {', '.join(LICENSES)}"
         )
     width, height = _size(arguments.size)
     settings = Settings(
@@ -85,7 +85,7 @@ def _render(arguments: argparse.Namespace) -> None:
         height=height,
         width=width,
         furniture=str(furniture_folder(arguments.furniture)),
-        licences=tuple(sorted(arguments.licences or LICENCES)),
+        licenses=tuple(sorted(arguments.licenses or LICENSES)),
     )
     todo = prepare(arguments.output, arguments.frames, settings)
     bar = _Progress(sum(plan.stills + plan.path for plan in todo))

@@ -33,7 +33,7 @@ class Lens:
     cy: float
 
     @staticmethod
-    def centred(focal_length: float, height: int, width: int) -> Lens:
+    def centered(focal_length: float, height: int, width: int) -> Lens:
         """A lens whose principal point is the middle of the image."""
         return Lens(focal_length, (width - 1) / 2, (height - 1) / 2)
 
@@ -139,7 +139,7 @@ class RoomSamples:
 
 
 def _credits(table: Path) -> tuple[str, ...]:
-    """One sentence per licence that asks for credit, from rows `| model | creator | licence |`."""
+    """One sentence per licence that asks for credit, from rows `| model | creator | license |`."""
     creators: dict[str, set[str]] = {}
     if table.exists():
         for row in table.read_text().splitlines()[1:]:
@@ -148,8 +148,8 @@ def _credits(table: Path) -> tuple[str, ...]:
                 creators.setdefault(cells[2], set()).add(cells[1])
     return tuple(
         f"Furniture in rendered rooms: Sweet Home 3D libraries, by {', '.join(sorted(names))} "
-        f"({licence})"
-        for licence, names in sorted(creators.items())
+        f"({license})"
+        for license, names in sorted(creators.items())
     )
 
 

@@ -59,9 +59,9 @@ def load_described(
     if preset.normals_axes is not None and "normals" in network.tasks:
         changes["normals_axes"] = "camera_optical"
         encoding = replace(encoding, normals_axes=preset.normals_axes)
-    if preset.metres_per_unit is not None and "depth" in network.tasks:
+    if preset.meters_per_unit is not None and "depth" in network.tasks:
         changes["depth_kind"] = "metric"
-        encoding = replace(encoding, metres_per_unit=preset.metres_per_unit)
+        encoding = replace(encoding, meters_per_unit=preset.meters_per_unit)
     for field in ("depth_range", "focal_length", "license"):
         if getattr(preset, field) is not None:
             changes[field] = getattr(preset, field)

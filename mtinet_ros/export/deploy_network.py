@@ -25,12 +25,12 @@ class OutputEncoding:
 
     Attributes:
         depth: One of `DEPTH_ENCODINGS`: depth itself, or its natural logarithm.
-        metres_per_unit: Metres in one unit of depth.
+        meters_per_unit: Metres in one unit of depth.
         normals_axes: Network component, with its sign, for x, y and z of the camera optical frame.
     """
 
     depth: str = "metres"
-    metres_per_unit: float = 1.0
+    meters_per_unit: float = 1.0
     normals_axes: tuple[str, str, str] = ("x", "y", "z")
 
 
@@ -126,8 +126,8 @@ class DeployNetwork(nn.Module):
         depth = raw.squeeze(1)
         if self.encoding.depth == "log_metres":
             depth = depth.exp()
-        if self.encoding.metres_per_unit != 1.0:
-            depth = depth * self.encoding.metres_per_unit
+        if self.encoding.meters_per_unit != 1.0:
+            depth = depth * self.encoding.meters_per_unit
         return depth
 
 

@@ -22,7 +22,7 @@ class Preset:
         palette: A colour for each; None: colours are made up.
         normals_axes: Which of the network's components, with which sign, is x (right), y (down)
             and z (forward) of the camera optical frame (REP 103), e.g. ("x", "y", "-z").
-        metres_per_unit: Metres in one unit of the network's depth.
+        meters_per_unit: Metres in one unit of the network's depth.
         depth_range: [min, max] in metres of depth in the training data.
         focal_length: f0 in pixels at the size of training.
         license: SPDX expression for the weights.
@@ -32,7 +32,7 @@ class Preset:
     class_names: tuple[str, ...] | None = None
     palette: tuple[RGB, ...] | None = None
     normals_axes: Axes | None = None
-    metres_per_unit: float | None = None
+    meters_per_unit: float | None = None
     depth_range: tuple[float, float] | None = None
     focal_length: float | None = None
     license: str | None = None
@@ -51,9 +51,9 @@ class Preset:
                     f"normals' axes {','.join(self.normals_axes)} must name each of x, y and z "
                     "once, each with or without a minus, e.g. x,y,-z"
                 )
-        if self.metres_per_unit is not None and not 0.0 < self.metres_per_unit < 1e6:
+        if self.meters_per_unit is not None and not 0.0 < self.meters_per_unit < 1e6:
             raise ConfigurationError(
-                f"depth unit {self.metres_per_unit} must be a positive number of metres: 1 for "
+                f"depth unit {self.meters_per_unit} must be a positive number of metres: 1 for "
                 "metres, 0.001 for millimetres"
             )
 
@@ -112,7 +112,7 @@ PRESETS: dict[str, Preset] = {
     "nyud": Preset(
         class_names=NYUD_CLASSES,
         normals_axes=_NYU_AXES,
-        metres_per_unit=1.0,
+        meters_per_unit=1.0,
         depth_range=(0.5, 10.0),
         focal_length=589.8,
         attribution=("NYU Depth Dataset V2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012)",),

@@ -23,7 +23,7 @@ from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.node.parameters import explained_overrides
 from mtinet_ros.node.settings import CameraSettings
-from mtinet_ros.perception.depth import millimetres
+from mtinet_ros.perception.depth import to_millimeters
 from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.visualization.colors import LabelColors, colorize_normals
@@ -207,7 +207,7 @@ class CameraOutputs:
     def _depth_image(self, prediction: Prediction, header: Header) -> Image:
         depth = _given(prediction.depth)
         if self.depth_encoding == "16UC1":
-            return encode_image(millimetres(depth), "16UC1", header)
+            return encode_image(to_millimeters(depth), "16UC1", header)
         return encode_image(depth, "32FC1", header)
 
     def _normals_image(self, prediction: Prediction, header: Header) -> Image:

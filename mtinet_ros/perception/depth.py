@@ -51,7 +51,7 @@ def valid_depth(
     return result
 
 
-def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+def to_millimeters(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Depth in metres as uint16 millimetres (REP 118); 0 where invalid or beyond 65.535 m.
 
     Example:

@@ -18,12 +18,12 @@ class SceneClass:
 
     Attributes:
         name: As it is published.
-        colour: RGB, 0..255.
+        color: RGB, 0..255.
         nyu40: The labels of NYUv2's 40-class set (1-based, Gupta et al. 2013) merged into it.
     """
 
     name: str
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
     nyu40: tuple[int, ...]
 
 
@@ -50,7 +50,7 @@ CLASSES: tuple[SceneClass, ...] = (
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CLASSES)
-PALETTE: tuple[tuple[int, int, int], ...] = tuple(entry.colour for entry in CLASSES)
+PALETTE: tuple[tuple[int, int, int], ...] = tuple(entry.color for entry in CLASSES)
 
 
 def class_id(name: str) -> int:
@@ -81,7 +81,7 @@ def from_nyu40(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     return table[np.where(inside, labels, 255)]
 
 
-def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colorize(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Colours of a label map: uint8 [...] to uint8 [..., 3], void black."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(PALETTE)] = PALETTE

@@ -25,7 +25,7 @@ from mtinet_ros.errors import DataError
 from mtinet_ros.network import MTINet, save_checkpoint
 from mtinet_ros.output_files import make_folder, replace_file
 from mtinet_ros.training.decode import decode
-from mtinet_ros.training.loader import FixedSamples, normalise
+from mtinet_ros.training.loader import FixedSamples, normalize
 from mtinet_ros.training.pictures import (
     Picture,
     draw_depth,
@@ -214,7 +214,7 @@ class Pictures(Callback):
                     truth.append(draw(_channels_last(batch[task])))
             image = self._photograph_of(place)
             rows += [[image, *predicted], [image, *truth]]
-        rows += [[p, *self._predict(network, normalise(p))] for p in self.photographs]
+        rows += [[p, *self._predict(network, normalize(p))] for p in self.photographs]
         picture = montage(rows)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_png(str(self.folder / f"step_{trainer.global_step:06d}.png"), picture)

@@ -102,7 +102,7 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """How it is minimised: AdamW with warm-up, constant rate and a final polynomial decay.
 
     Attributes:
@@ -189,7 +189,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     losses: LossConfig = field(default_factory=LossConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     card: CardConfig = field(default_factory=CardConfig)
     run: RunConfig = field(default_factory=RunConfig)
 

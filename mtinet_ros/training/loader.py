@@ -39,7 +39,7 @@ def to_tensors(sample: Sample, focal_length: float) -> Batch:
         image: float32 3×H×W, normalised. semseg, human_parts: int64 H×W. depth: float32 1×H×W.
         normals: float32 3×H×W. edge, sal: float32 1×H×W, 255 where unknown.
     """
-    tensors = {"image": normalise(sample.image)}
+    tensors = {"image": normalize(sample.image)}
     for task, target in sample.targets.items():
         if task in ("semseg", "human_parts"):
             tensors[task] = torch.from_numpy(target.astype(np.int64))
@@ -53,7 +53,7 @@ def to_tensors(sample: Sample, focal_length: float) -> Batch:
     return tensors
 
 
-def normalise(image: NDArray[np.uint8]) -> Tensor:
+def normalize(image: NDArray[np.uint8]) -> Tensor:
     """uint8 [H, W, 3] RGB to float32 3×H×W with ImageNet's mean and deviation."""
     mean, std = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
     return torch.from_numpy(
@@ -86,7 +86,7 @@ class TrainingSamples(Dataset[Batch]):
         if sample.lens is None:
             rows, columns = sample.image.shape[:2]
             scale = min(rows / data.height, columns / data.width)  # as `look` fills the new image
-            lens = Lens.centred(data.focal_length * scale, rows, columns)
+            lens = Lens.centered(data.focal_length * scale, rows, columns)
             sample = Sample(sample.image, sample.targets, lens)
         red, green, blue = (int(value) for value in random.integers(0, 256, 3))
         view = random_view(self.augmentation, random)

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from mtinet_ros.network import MTINet
-from mtinet_ros.training.config import OptimiserConfig, TrainConfig
+from mtinet_ros.training.config import OptimizerConfig, TrainConfig
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
 from mtinet_ros.training.losses import MultiTaskLoss
@@ -40,7 +40,7 @@ class TrainingModule(LightningModule):
         self.config = config
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
-            if name.startswith(config.optimiser.frozen) or (
+            if name.startswith(config.optimizer.frozen) or (
                 not config.losses.deep_supervision and _DEEPLY_SUPERVISED.match(name)
             ):
                 parameter.requires_grad_(False)
@@ -59,7 +59,7 @@ class TrainingModule(LightningModule):
         """Switch to training or evaluation; frozen parts stay in evaluation."""
         super().train(mode)
         for name, module in self.network.named_modules():
-            if f"{name}.".startswith(self.config.optimiser.frozen):
+            if f"{name}.".startswith(self.config.optimizer.frozen):
                 module.eval()
         return self
 
@@ -69,7 +69,7 @@ class TrainingModule(LightningModule):
         The state brings those of before; where nothing has changed, they are the same.
         """
         fresh = self.configure_optimizers()
-        factor = rate_factor(self.trainer.global_step, self.config.optimiser)
+        factor = rate_factor(self.trainer.global_step, self.config.optimizer)
         scheduler = self.trainer.lr_scheduler_configs[0].scheduler
         scheduler.base_lrs = fresh["lr_scheduler"]["scheduler"].base_lrs
         groups = zip(
@@ -115,14 +115,14 @@ class TrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW; normalisation and biases are not decayed, the backbone learns more slowly."""
-        config = self.config.optimiser
+        config = self.config.optimizer
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             if not parameter.requires_grad:
                 continue
             key = (name.startswith("backbone."), parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
-        optimiser = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             [
                 {
                     "params": parameters,
@@ -132,14 +132,14 @@ class TrainingModule(LightningModule):
                 for (of_backbone, decayed), parameters in groups.items()
             ]
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate_factor(s, config))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(s, config))
         return {
-            "optimizer": optimiser,
+            "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
 
-def rate_factor(step: int, config: OptimiserConfig) -> float:
+def rate_factor(step: int, config: OptimizerConfig) -> float:
     """Learning rate at a step as a share of the full one: up, level, down.
 
     >>> config = OptimiserConfig(max_steps=100, warmup_steps=10, decay_steps=50)

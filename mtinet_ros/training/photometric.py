@@ -42,7 +42,7 @@ def photometric(image: Image, random: np.random.Generator, strength: float = 1.0
     if chance(0.4):
         light = _shade_unevenly(light, random, strength)
     if chance(0.8):
-        light = _recolour(light, random, strength)
+        light = _recolor(light, random, strength)
     if chance(0.35):
         light = _blur(light, random, strength)
     if chance(0.5):
@@ -92,13 +92,13 @@ def _shade_unevenly(light: Light, random: np.random.Generator, strength: float) 
     return _clip(light * field)
 
 
-def _recolour(light: Light, random: np.random.Generator, strength: float) -> Light:
+def _recolor(light: Light, random: np.random.Generator, strength: float) -> Light:
     """White balance, saturation and a turn of the hue, as one 3×3 matrix."""
     balance = np.exp2(random.uniform(-0.25, 0.25, 3) * strength)
     saturation = 0.0 if random.random() < 0.08 else random.uniform(1 - 0.6 * strength, 1.5)
-    grey = np.full((3, 3), 1 / 3)
+    gray = np.full((3, 3), 1 / 3)
     hue, _ = cv2.Rodrigues(np.full(3, 1 / np.sqrt(3)) * random.uniform(-0.35, 0.35) * strength)
-    matrix = hue @ (grey + saturation * (np.eye(3) - grey)) @ np.diag(balance)
+    matrix = hue @ (gray + saturation * (np.eye(3) - gray)) @ np.diag(balance)
     return _clip(light @ matrix.T.astype(np.float32))
 
 

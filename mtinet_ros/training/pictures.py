@@ -32,8 +32,8 @@ def draw_depth(depth: NDArray[np.float32], near: float = 0.5, far: float = 8.0) 
     """Metres [H, W] in colours, logarithmic, near red, far blue; unknown (0) black."""
     known = depth > 0
     scaled = np.log(np.clip(depth, near, far) / near) / np.log(far / near)
-    coloured = cv2.applyColorMap((255 * (1 - scaled)).astype(np.uint8), cv2.COLORMAP_TURBO)
-    return np.where(known[..., None], cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), 0).astype(
+    colored = cv2.applyColorMap((255 * (1 - scaled)).astype(np.uint8), cv2.COLORMAP_TURBO)
+    return np.where(known[..., None], cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), 0).astype(
         np.uint8
     )
 
@@ -41,8 +41,8 @@ def draw_depth(depth: NDArray[np.float32], near: float = 0.5, far: float = 8.0) 
 def draw_normals(normals: NDArray[np.float32]) -> Picture:
     """Unit vectors [H, W, 3] in the usual look: facing the camera light blue; unknown black."""
     known = (normals != 0).any(-1, keepdims=True)
-    coloured = (normals * (1, -1, -1) + 1) * 127.5
-    return np.where(known, np.clip(coloured, 0, 255), 0).astype(np.uint8)
+    colored = (normals * (1, -1, -1) + 1) * 127.5
+    return np.where(known, np.clip(colored, 0, 255), 0).astype(np.uint8)
 
 
 def write_png(path: str, picture: Picture) -> None:

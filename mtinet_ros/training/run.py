@@ -51,7 +51,7 @@ _COUNTED_FRAMES = 500
 
 
 def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
-    """Train until `optimiser.max_steps`; pause after `max_minutes` (0: no limit).
+    """Train until `optimizer.max_steps`; pause after `max_minutes` (0: no limit).
 
     Returns:
         The folder of the run; `latest.safetensors` in it is the averaged network, `last.ckpt` the
@@ -89,7 +89,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
 
     header = partial(describe, config, network, data.training)
     header(0)  # a card that is not allowed shows before the first step, not at the first save
-    averaged = AveragedWeights(config.optimiser.average)
+    averaged = AveragedWeights(config.optimizer.average)
     last = folder / "last.ckpt"
     if last.exists():
         check_state(last, module)
@@ -123,9 +123,9 @@ def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) 
             devices=run.devices or "auto",
             num_nodes=run.nodes,
             precision=choose_precision(run.precision),  # type: ignore[arg-type]
-            max_steps=config.optimiser.max_steps,
+            max_steps=config.optimizer.max_steps,
             max_epochs=-1,
-            gradient_clip_val=config.optimiser.clip or None,
+            gradient_clip_val=config.optimizer.clip or None,
             val_check_interval=run.validate_steps,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
@@ -240,9 +240,9 @@ def check_state(path: Path, module: TrainingModule) -> None:
             f"{path} cannot be read ({reason}): move it away to begin anew, with network.initial "
             "set to the latest.safetensors beside it if that is of use"
         ) from error
-    optimiser = module.configure_optimizers()["optimizer"]
+    optimizer = module.configure_optimizers()["optimizer"]
     if shapes != {name: value.shape for name, value in module.state_dict().items()} or groups != [
-        len(group["params"]) for group in optimiser.param_groups
+        len(group["params"]) for group in optimizer.param_groups
     ]:
         raise ConfigurationError(
             f"{path} is of a run with another network, other tasks, other parts frozen or other "

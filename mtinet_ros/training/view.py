@@ -64,7 +64,7 @@ def look(
     rows, columns = sample.image.shape[:2]
     scale = max(height / rows, width / columns)
     focal_length = sample.lens.focal_length * scale * view.zoom
-    lens = Lens.centred(focal_length, height, width)
+    lens = Lens.centered(focal_length, height, width)
 
     # Rays of the new pixels (z = 1), turned back into the old camera.
     x = (np.arange(width, dtype=np.float32) - np.float32(lens.cx)) / np.float32(focal_length)

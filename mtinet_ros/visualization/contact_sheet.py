@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.classes import colourise
+from mtinet_ros.scenes.classes import colorize
 from mtinet_ros.scenes.storage.dataset import Frame
 
 FAR = 8.0
@@ -19,15 +19,15 @@ FAR = 8.0
 def frame_strip(frame: Frame, width: int = 160) -> NDArray[np.uint8]:
     """Picture, classes, depth and normals of a frame side by side, uint8 [h, 4 · width, 3]."""
     near = np.clip(1 - frame.depth / FAR, 0, 1) * (frame.depth > 0)
-    grey = (near * 255).astype(np.uint8)
-    depth = np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_TURBO))[..., ::-1]
+    gray = (near * 255).astype(np.uint8)
+    depth = np.asarray(cv2.applyColorMap(gray, cv2.COLORMAP_TURBO))[..., ::-1]
     normals = ((frame.unit_normals() * (1, -1, -1) + 1) * 127.5).astype(np.uint8)
     height = round(width * frame.rgb.shape[0] / frame.rgb.shape[1])
     views = [
         cv2.resize(np.ascontiguousarray(view), (width, height), interpolation=interpolation)
         for view, interpolation in (
             (frame.rgb, cv2.INTER_AREA),
-            (colourise(frame.classes), cv2.INTER_NEAREST),
+            (colorize(frame.classes), cv2.INTER_NEAREST),
             (depth, cv2.INTER_NEAREST),
             (normals, cv2.INTER_NEAREST),
         )

@@ -56,7 +56,7 @@ def test_from_picture_to_results(
     assert "weights of tiny are random" in said
 
 
-def test_a_known_lens_makes_metres(
+def test_a_known_lens_makes_meters(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     focal_length = tiny_card().focal_length

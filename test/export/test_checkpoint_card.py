@@ -89,10 +89,10 @@ def test_impossible_axes_are_refused(axes):
 
 def test_an_impossible_depth_unit_is_refused():
     with pytest.raises(ConfigurationError, match="depth unit -1"):
-        Preset(metres_per_unit=-1.0)
+        Preset(meters_per_unit=-1.0)
 
 
-def test_class_colours_differ_and_none_is_black():
+def test_class_colors_differ_and_none_is_black():
     palette = voc_palette(40)
     assert len(set(palette)) == 40
     assert (0, 0, 0) not in palette

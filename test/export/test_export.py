@@ -118,7 +118,7 @@ def test_the_card_travels_in_the_file(exported):
     assert card.focal_length is not None
 
 
-def test_random_weights_still_give_a_room_two_metres_deep(exported):
+def test_random_weights_still_give_a_room_two_meters_deep(exported):
     backend = load_backend(exported.path, "onnxruntime")
     outputs = backend.infer(synthetic_images(1, SIZE, seed=9), ("depth", "labels"))
     assert outputs["depth"].min() > 0.0

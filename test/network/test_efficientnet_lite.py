@@ -30,9 +30,9 @@ def test_weights_of_another_network_are_refused():
 def test_input_is_brought_to_the_range_the_weights_were_trained_on():
     """A mid-grey pixel (127) is zero there; with zero input only batch norm's shift remains."""
     network = EfficientNetLite0().eval()
-    grey = (127 / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    gray = (127 / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     seen = []
     network._conv_stem.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        network(grey[None, :, None, None].expand(1, 3, 32, 32))
+        network(gray[None, :, None, None].expand(1, 3, 32, 32))
     torch.testing.assert_close(seen[0], torch.zeros(1, 3, 32, 32), atol=1e-6, rtol=0)

@@ -149,7 +149,7 @@ def test_files_without_weights_are_refused(content, tmp_path):
         load_checkpoint(tmp_path / "x.pth")
 
 
-def test_a_public_imagenet_file_initialises_the_backbone(tmp_path):
+def test_a_public_imagenet_file_initializes_the_backbone(tmp_path):
     classifier = MTINet("hrnet_w18", {"depth": 1}).backbone.state_dict()
     classifier |= {
         "classifier.weight": torch.zeros(1000, 2048),

@@ -109,7 +109,7 @@ def test_a_single_task_works():
     assert list(output.predictions) == ["depth"]
 
 
-def test_softmax_of_feature_propagation_runs_over_neighbouring_channels():
+def test_softmax_of_feature_propagation_runs_over_neighboring_channels():
     """Channels 0 and 1 of one task share a softmax group when there are two tasks."""
     fpm = FeaturePropagation(["semseg", "depth"], 4).eval()
     fpm.non_linear = nn.Identity()

@@ -48,7 +48,7 @@ def test_a_region_of_interest_shifts_the_principal_point() -> None:
     assert model.K[0, 0] == 500
 
 
-def test_binning_scales_around_pixel_centres() -> None:
+def test_binning_scales_around_pixel_centers() -> None:
     model = camera_model(info(binning_x=2, binning_y=4), (120, 320))
     assert (model.K[0, 0], model.K[1, 1]) == (250, 130)
     assert model.K[0, 2] == pytest.approx((310 + 0.5) / 2 - 0.5)

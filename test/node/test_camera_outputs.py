@@ -186,7 +186,7 @@ def test_without_a_lens_there_is_no_camera_info_and_no_cloud() -> None:
     }
 
 
-def test_depth_in_millimetres_on_request_and_at_any_time() -> None:
+def test_depth_in_millimeters_on_request_and_at_any_time() -> None:
     made, publishers = outputs("depth")
     publishers["~/front/depth/image"].listeners = 1
     made.depth_encoding = "16UC1"
@@ -210,7 +210,7 @@ def test_the_clouds_stride() -> None:
     assert sizes == [(4, 5), (3, 4)]
 
 
-def test_the_legend_is_latched_with_names_and_colours() -> None:
+def test_the_legend_is_latched_with_names_and_colors() -> None:
     made, publishers = outputs("segmentation")
     made.publish_legends()
     publisher = publishers["~/front/segmentation/label_info_json"]

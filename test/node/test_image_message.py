@@ -119,7 +119,7 @@ OPENCV = {
 @pytest.mark.parametrize("encoding", OPENCV)
 @pytest.mark.parametrize("padding", [0, 3])
 @pytest.mark.parametrize("size", [(6, 8), (4, 4), (12, 6)])
-def test_mosaics_and_packed_colour_are_what_opencv_makes_of_a_contiguous_copy(
+def test_mosaics_and_packed_color_are_what_opencv_makes_of_a_contiguous_copy(
     encoding: str, padding: int, size: tuple[int, int]
 ) -> None:
     width = size[1] * bytes_per_pixel(encoding)
@@ -158,7 +158,7 @@ def flat(encoding: str, y: int, cb: int, cr: int, size: tuple[int, int] = (4, 6)
         ((0, 0, 0), (0, 154, 0)),
     ],
 )
-def test_video_colours(encoding: str, ycbcr: tuple[int, int, int], rgb: Pixel) -> None:
+def test_video_colors(encoding: str, ycbcr: tuple[int, int, int], rgb: Pixel) -> None:
     picture = decode_image(flat(encoding, *ycbcr))
     assert picture.shape == (4, 6, 3)
     assert np.abs(picture.astype(int) - rgb).max() <= 2

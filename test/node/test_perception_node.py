@@ -258,7 +258,7 @@ def test_compressed_images_are_decoded_in_the_node(robot: Robot, tiny_model: Pat
     np.testing.assert_array_equal(pixels(answer), predict(tiny_model, image, None).labels)
 
 
-def test_outputs_come_back_at_camera_size_in_millimetres_when_asked_at_run_time(
+def test_outputs_come_back_at_camera_size_in_millimeters_when_asked_at_run_time(
     robot: Robot, tiny_model: Path
 ) -> None:
     robot.listen(OUT + "segmentation/image", Image)
@@ -276,8 +276,8 @@ def test_outputs_come_back_at_camera_size_in_millimetres_when_asked_at_run_time(
     assert (labels.height, labels.width) == (150, 200)
     expected = predict(tiny_model, image, camera)
     assert expected.depth is not None
-    metres = np.nan_to_num(expected.depth)
-    assert abs(np.median(pixels(depth)) / 1000 - np.median(metres)) < 0.05
+    meters = np.nan_to_num(expected.depth)
+    assert abs(np.median(pixels(depth)) / 1000 - np.median(meters)) < 0.05
 
 
 def test_points_are_what_depth_and_camera_info_give(robot: Robot, tiny_model: Path) -> None:

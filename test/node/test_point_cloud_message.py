@@ -53,7 +53,7 @@ def read_by_fields(message: PointCloud2) -> NDArray[Any]:
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
 
 
-def test_it_is_organised_and_says_that_it_has_holes() -> None:
+def test_it_is_organized_and_says_that_it_has_holes() -> None:
     header = Header(frame_id="camera_optical_frame")
     message = point_cloud_message(points(), header)
     assert message.header is header

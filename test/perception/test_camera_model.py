@@ -19,7 +19,7 @@ def stereo_right() -> CameraModel:
     return replace(model, P=P)
 
 
-def test_the_principal_point_moves_with_the_pixel_centres() -> None:
+def test_the_principal_point_moves_with_the_pixel_centers() -> None:
     half = stereo_right().resampled((0.5, 0.25), (0.0, 0.0), (320, 120))
     assert half.K[0, 0] == 250
     assert half.K[1, 1] == 130

@@ -8,7 +8,7 @@ import pytest
 
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.depth import depth_scale, millimetres, valid_depth
+from mtinet_ros.perception.depth import depth_scale, to_millimeters, valid_depth
 from mtinet_ros.perception.fit import Fit
 
 NETWORK = (96, 128)
@@ -30,7 +30,7 @@ def test_a_longer_lens_shows_things_farther_away() -> None:
     assert depth_scale(card(), fit, camera(640, 480, 1000.0)) == pytest.approx(2.0)
 
 
-def test_the_same_lens_at_another_resolution_gives_the_same_metres() -> None:
+def test_the_same_lens_at_another_resolution_gives_the_same_meters() -> None:
     for height, width in ((480, 640), (240, 320), (96, 128), (960, 1280)):
         fit = Fit.plan((height, width), NETWORK, "letterbox")
         scale = depth_scale(card(), fit, camera(width, height, 0.8 * width))
@@ -54,7 +54,7 @@ def test_what_is_out_of_range_or_no_number_is_nan() -> None:
     assert unlimited.tolist() == [[False, False, *[True] * 5, False, False, False]]
 
 
-def test_the_range_speaks_of_the_metres_that_come_out() -> None:
+def test_the_range_speaks_of_the_meters_that_come_out() -> None:
     depth = np.array([[4.0, 6.0]], np.float32)
     assert np.isfinite(valid_depth(depth, 2.0, (0.5, 10.0))).tolist() == [[True, False]]
     assert valid_depth(depth, 2.0, None).tolist() == [[8.0, 12.0]]
@@ -68,8 +68,8 @@ def test_the_networks_buffer_is_not_written_to() -> None:
     assert result.dtype == np.float32
 
 
-def test_millimetres_round_and_never_wrap() -> None:
+def test_millimeters_round_and_never_wrap() -> None:
     depth = np.array([[np.nan, np.inf, 0.0004, 0.0006, 65.535, 65.536, 1e6, 2.5]], np.float32)
-    result = millimetres(depth)
+    result = to_millimeters(depth)
     assert result.dtype == np.uint16
     assert result.tolist() == [[0, 0, 0, 1, 65535, 0, 0, 2500]]

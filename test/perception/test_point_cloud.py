@@ -50,7 +50,7 @@ def test_every_point_is_where_depth_image_proc_puts_it(stride: int) -> None:
             assert point["normal_y"] == prediction.normals[v, u, 1]
 
 
-def test_colours_are_what_rviz_and_pcl_unpack() -> None:
+def test_colors_are_what_rviz_and_pcl_unpack() -> None:
     prediction = scene()
     packed = point_cloud(prediction)["rgb"].copy().view(np.uint32)
     unpacked = np.dstack([packed >> 16 & 255, packed >> 8 & 255, packed & 255])

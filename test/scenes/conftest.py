@@ -26,7 +26,7 @@ def tiny_settings(furniture: Path) -> Settings:
         height=48,
         width=64,
         furniture=str(furniture),
-        licences=("CC-BY-3.0", "CC0-1.0"),
+        licenses=("CC-BY-3.0", "CC0-1.0"),
         stills=2,
         path=3,
     )

@@ -15,7 +15,7 @@ from support.box_furniture import BOXES, CUBE, write_library
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError
-from mtinet_ros.scenes.assets.catalog import Catalogue, furniture_folder
+from mtinet_ros.scenes.assets.catalog import Catalog, furniture_folder
 from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.assets.wavefront import read_obj
 from mtinet_ros.scenes.storage import production
@@ -73,9 +73,9 @@ def test_a_corrupt_model_costs_that_model_alone(
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    catalogue = Catalogue(tmp_path)
-    cache = ModelCache(catalogue)
-    beds = {model.name: cache.load(model) for model in catalogue.roles["bed"]}
+    catalog = Catalog(tmp_path)
+    cache = ModelCache(catalog)
+    beds = {model.name: cache.load(model) for model in catalog.roles["bed"]}
     assert beds["bed1"] is None
     assert beds["bed2"] is not None
     assert "bed1.obj" in caplog.text
@@ -84,15 +84,15 @@ def test_a_corrupt_model_costs_that_model_alone(
 def test_a_damaged_library_says_how_to_install_it_again(tmp_path: Path) -> None:
     (tmp_path / "Scopia.sh3f").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(DataError, match="--reinstall sweethome3d-furniture"):
-        Catalogue(tmp_path)
+        Catalog(tmp_path)
 
 
-def test_only_models_of_the_allowed_licences_are_used(furniture: Path) -> None:
-    free = Catalogue(furniture, ["CC0-1.0"])
-    used = {model.licence for models in free.roles.values() for model in models}
+def test_only_models_of_the_allowed_licenses_are_used(furniture: Path) -> None:
+    free = Catalog(furniture, ["CC0-1.0"])
+    used = {model.license for models in free.roles.values() for model in models}
     assert used == {"CC0-1.0"}
     with pytest.raises(DataError, match="no usable model"):
-        Catalogue(furniture, [])
+        Catalog(furniture, [])
 
 
 def test_creators_are_credited(tiny_rooms: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.assets.catalog import DEFAULT_FOLDER, Catalogue
+from mtinet_ros.scenes.assets.catalog import DEFAULT_FOLDER, Catalog
 from mtinet_ros.scenes.assets.roles import ROLES, role_of_model
 from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.classes import NAMES
@@ -18,17 +18,17 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> Catalogue:
-    return Catalogue(DEFAULT_FOLDER)
+def catalog() -> Catalog:
+    return Catalog(DEFAULT_FOLDER)
 
 
 @pytest.fixture(scope="module")
-def cache(catalogue: Catalogue) -> ModelCache:
-    return ModelCache(catalogue)
+def cache(catalog: Catalog) -> ModelCache:
+    return ModelCache(catalog)
 
 
-def test_every_listed_model_exists(catalogue: Catalogue) -> None:
-    found = {(m.library, m.name) for models in catalogue.roles.values() for m in models}
+def test_every_listed_model_exists(catalog: Catalog) -> None:
+    found = {(m.library, m.name) for models in catalog.roles.values() for m in models}
     assert set(role_of_model()) == found
 
 
@@ -36,19 +36,19 @@ def test_every_role_has_a_class() -> None:
     assert {label for label, _ in ROLES.values()} <= set(NAMES)
 
 
-def test_models_have_the_size_their_catalogue_says(catalogue: Catalogue) -> None:
+def test_models_have_the_size_their_catalog_says(catalog: Catalog) -> None:
     for role in ("chair", "tv", "desk"):
-        model = catalogue.roles[role][0]
-        low, high = catalogue.load(model).bounds()
+        model = catalog.roles[role][0]
+        low, high = catalog.load(model).bounds()
         np.testing.assert_allclose(high - low, model.size, rtol=1e-4)
         np.testing.assert_allclose([low[2], (low + high)[0]], [0, 0], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_room_is_furnished(
-    catalogue: Catalogue, cache: ModelCache, kind: str
+    catalog: Catalog, cache: ModelCache, kind: str
 ) -> None:
-    models = catalogue.split("val", 0)
+    models = catalog.split("val", 0)
     scene, used = build_room(np.random.default_rng(5), models, cache, kind)
     assert used
     assert {"wall", "floor", "ceiling"} <= {NAMES[thing.label] for thing in scene.instances}

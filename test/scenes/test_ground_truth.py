@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, colourise, from_nyu40
+from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, colorize, from_nyu40
 from mtinet_ros.scenes.geometry.mesh import Material, box, quad
 from mtinet_ros.scenes.geometry.scene import SceneBuilder
 from mtinet_ros.scenes.rendering.camera import Camera, look
@@ -87,9 +87,9 @@ def test_consecutive_video_frames_show_the_same_world(tiny_rooms: Path) -> None:
 
 def test_depth_and_normals_of_a_known_wall_are_exact() -> None:
     room = SceneBuilder("test", (4.0, 4.0, 3.0), None, np.zeros((128, 512, 3), np.float32))
-    grey = Material((0.5, 0.5, 0.5))
-    room.add(quad((4, 0, 0), (0, 4, 0), (0, 0, 3), grey), "wall", "wall")  # the plane x = 4
-    room.add(box((0.4, 0.4, 0.4), grey, (3.0, 2.0, 0.0)), "table", "table")
+    gray = Material((0.5, 0.5, 0.5))
+    room.add(quad((4, 0, 0), (0, 4, 0), (0, 0, 3), gray), "wall", "wall")  # the plane x = 4
+    room.add(box((0.4, 0.4, 0.4), gray, (3.0, 2.0, 0.0)), "table", "table")
     surfaces = Surfaces(room.finished())
     rng = np.random.default_rng(0)
     camera = Camera((40.0, 40.0, 31.5, 23.5), look(np.array([1.0, 2.0, 1.0]), 0, 0, 0), (48, 64))
@@ -111,4 +111,4 @@ def test_every_class_merges_nyu_labels_and_none_is_merged_twice() -> None:
     assert set(range(1, 41)) - set(merged) == {18}
     assert len(set(NAMES)) == len(set(PALETTE)) == 13
     assert from_nyu40(np.array([[1, 25, 18, 0]], np.uint8)).tolist() == [[0, 11, 255, 255]]
-    assert colourise(np.array([0, VOID], np.uint8)).tolist() == [list(PALETTE[0]), [0, 0, 0]]
+    assert colorize(np.array([0, VOID], np.uint8)).tolist() == [list(PALETTE[0]), [0, 0, 0]]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.assets.catalog import Catalogue
+from mtinet_ros.scenes.assets.catalog import Catalog
 from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
 from mtinet_ros.scenes.storage.production import (
     ScenePlan,
@@ -70,10 +70,10 @@ def test_frames_are_spread_over_the_splits_with_videos_in_each(tiny_settings: Se
 
 
 def test_no_model_is_in_two_splits(furniture: Path) -> None:
-    catalogue = Catalogue(furniture)
+    catalog = Catalog(furniture)
     owners: dict[str, set[str]] = {}
     for split in SPLITS:
-        for models in catalogue.split(split, 7).values():
+        for models in catalog.split(split, 7).values():
             for model in models:
                 owners.setdefault(model.key, set()).add(split)
     assert all(len(splits) == 1 for splits in owners.values())

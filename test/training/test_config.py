@@ -23,8 +23,8 @@ def test_overrides_replace_entries(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("optimiser: {learning_rate: 1e-3}\n")
     config = load_config(path, ["optimiser.max_steps=7", "augmentation.zoom=[1, 2]"])
-    assert config.optimiser.learning_rate == 1e-3
-    assert config.optimiser.max_steps == 7
+    assert config.optimizer.learning_rate == 1e-3
+    assert config.optimizer.max_steps == 7
     assert config.augmentation.zoom == (1.0, 2.0)
 
 

@@ -69,7 +69,7 @@ def test_balanced_bce_by_hand():
     assert balanced_bce(logits, truth).item() == pytest.approx(expected)
 
 
-def test_class_weights_favour_rare_classes_and_keep_the_scale():
+def test_class_weights_favor_rare_classes_and_keep_the_scale():
     counts = torch.tensor([900, 100, 0])
     weights = balanced_class_weights(counts, 0.5)
     assert (weights[1] / weights[0]).item() == pytest.approx(3.0)

@@ -54,7 +54,7 @@ def test_depth_normals_and_lens_describe_the_same_plane_after_any_view(seed, mir
     np.testing.assert_allclose(depth[known], expected[known], rtol=0.012)
 
 
-def test_zoom_lengthens_the_lens_and_leaves_metres_alone():
+def test_zoom_lengthens_the_lens_and_leaves_meters_alone():
     new = look(plane_sample(np.array([0, 0, -1.0]), 2.0), View(1.5, np.eye(3), False), 24, 32)
     assert new.lens == Lens(45.0, 15.5, 11.5)
     np.testing.assert_allclose(new.targets["depth"], 2.0, rtol=1e-6)

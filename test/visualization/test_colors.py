@@ -11,14 +11,14 @@ from mtinet_ros.visualization.colors import LabelColors, colorize_depth, coloriz
 PALETTE = ((10, 20, 30), (40, 50, 60), (255, 0, 1))
 
 
-def test_classes_have_the_cards_colours_and_void_is_black() -> None:
+def test_classes_have_the_cards_colors_and_void_is_black() -> None:
     labels = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
     color = LabelColors(PALETTE).colorize(labels)
     assert color.dtype == np.uint8
     assert color.tolist() == [[list(c) for c in PALETTE], [[0, 0, 0]] * 3]
 
 
-def test_a_padded_view_of_the_networks_output_is_coloured_alike() -> None:
+def test_a_padded_view_of_the_networks_output_is_colored_alike() -> None:
     buffer = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(np.uint8)
     view = buffer[3:17, 5:25]
     colors = LabelColors(PALETTE)
@@ -49,7 +49,7 @@ def test_normals_have_their_usual_look(
     assert pixels[0, 0].tolist() == pytest.approx(list(color), abs=1)
 
 
-def test_colouring_normals_leaves_them_alone() -> None:
+def test_coloring_normals_leaves_them_alone() -> None:
     normals = np.full((2, 2, 3), np.nan, np.float32)
     colorize_normals(normals)
     assert np.isnan(normals).all()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.assets.texture import Generator, Image, fabric_colour, hsv, noise, to_image
+from mtinet_ros.scenes.assets.texture import Generator, Image, fabric_color, hsv, noise, to_image
 from mtinet_ros.scenes.geometry.mesh import triple
 
 SIZE = (160, 224)
@@ -34,8 +34,8 @@ def landscape(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
         line = level - noise(rng, (1, w), (1, 4), 4)[0] * h * 0.06
         fade = (ridge + 1) / ridges
         texture = 1 + 0.15 * noise(rng, shape, (20, 30), 3)
-        colour = (ground * fade + low * (1 - fade)) * texture[..., None]
-        image = np.where((y > line)[..., None], colour, image)
+        color = (ground * fade + low * (1 - fade)) * texture[..., None]
+        image = np.where((y > line)[..., None], color, image)
     return to_image(image)
 
 
@@ -43,19 +43,19 @@ def abstract(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     """Overlapping rectangles, discs and strokes."""
     h, w = shape
     canvas = np.empty((h, w, 3), np.float32)
-    canvas[:] = fabric_colour(rng)
+    canvas[:] = fabric_color(rng)
     for _ in range(int(rng.integers(4, 22))):
-        colour = triple(fabric_colour(rng))
+        color = triple(fabric_color(rng))
         x, y = int(rng.integers(w)), int(rng.integers(h))
         size = int(rng.integers(8, h // 2))
         kind = rng.integers(3)
         if kind == 0:
-            cv2.rectangle(canvas, (x, y), (x + size, y + int(rng.integers(5, h))), colour, -1)
+            cv2.rectangle(canvas, (x, y), (x + size, y + int(rng.integers(5, h))), color, -1)
         elif kind == 1:
-            cv2.circle(canvas, (x, y), size // 2, colour, -1, cv2.LINE_AA)
+            cv2.circle(canvas, (x, y), size // 2, color, -1, cv2.LINE_AA)
         else:
             end = (int(rng.integers(w)), int(rng.integers(h)))
-            cv2.line(canvas, (x, y), end, colour, int(rng.integers(1, 12)), cv2.LINE_AA)
+            cv2.line(canvas, (x, y), end, color, int(rng.integers(1, 12)), cv2.LINE_AA)
     return to_image(canvas * (1 + 0.05 * noise(rng, shape, (40, 40), 2))[..., None])
 
 
@@ -68,7 +68,7 @@ def portrait(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     skin = hsv(rng.uniform(0.03, 0.08), rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.95))
     x, y, r = w // 2 + int(rng.normal(0, w / 12)), int(h * 0.4), int(h * rng.uniform(0.12, 0.22))
     cv2.ellipse(
-        canvas, (x, h), (int(r * 2.2), int(h * 0.42)), 0, 0, 360, fabric_colour(rng).tolist(), -1
+        canvas, (x, h), (int(r * 2.2), int(h * 0.42)), 0, 0, 360, fabric_color(rng).tolist(), -1
     )
     cv2.ellipse(
         canvas,
@@ -103,9 +103,9 @@ def print_of_text(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
         x = int(w * 0.06) + int(rng.integers(0, 3)) * step
         while x < w * rng.uniform(0.5, 0.95):
             length = int(rng.integers(3, 24))
-            colour = ink if rng.random() < 0.85 else fabric_colour(rng)
+            color = ink if rng.random() < 0.85 else fabric_color(rng)
             cv2.line(
-                canvas, (x, y), (min(x + length, w - 4), y), colour.tolist(), max(1, step // 4)
+                canvas, (x, y), (min(x + length, w - 4), y), color.tolist(), max(1, step // 4)
             )
             x += length + int(rng.integers(3, 7))
     if rng.random() < 0.6:
@@ -123,7 +123,7 @@ def desktop(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
         hh, ww = int(rng.integers(h // 3, h)), int(rng.integers(w // 3, w))
         y, x = int(rng.integers(0, h - hh + 1)), int(rng.integers(0, w - ww + 1))
         canvas[y : y + hh, x : x + ww] = print_of_text(rng, (hh, ww))
-        canvas[y : y + 6, x : x + ww] = to_image(fabric_colour(rng))
+        canvas[y : y + 6, x : x + ww] = to_image(fabric_color(rng))
     canvas[-8:] = to_image(hsv(0.6, 0.2, rng.uniform(0.05, 0.9)))
     return canvas
 
@@ -134,7 +134,7 @@ def broadcast(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     h, w = shape
     if rng.random() < 0.5:
         y = int(h * rng.uniform(0.72, 0.9))
-        canvas[y : y + h // 10, w // 12 : w - w // 12] = to_image(fabric_colour(rng))
+        canvas[y : y + h // 10, w // 12 : w - w // 12] = to_image(fabric_color(rng))
         cv2.line(
             canvas,
             (w // 9, y + h // 20),
@@ -161,7 +161,7 @@ def screen(rng: Generator) -> Image:
 
 def spines(rng: Generator, count: int) -> NDArray[np.float32]:
     """Colours of book backs [count, 3], sRGB 0..1: a few bright, many dull."""
-    return np.stack([fabric_colour(rng) * rng.uniform(0.6, 1.0) for _ in range(count)])
+    return np.stack([fabric_color(rng) * rng.uniform(0.6, 1.0) for _ in range(count)])
 
 
 def outside(rng: Generator, night: bool) -> NDArray[np.float32]:
@@ -189,12 +189,12 @@ def outside(rng: Generator, night: bool) -> NDArray[np.float32]:
         while left < w:
             width = int(rng.integers(15, 60))
             top = h // 2 - int(rng.integers(-2, 34))
-            colour = hsv(rng.uniform(0, 0.15), rng.uniform(0.05, 0.5), rng.uniform(0.3, 0.85))
+            color = hsv(rng.uniform(0, 0.15), rng.uniform(0.05, 0.5), rng.uniform(0.3, 0.85))
             block = (x >= left) & (x < left + width) & (y > top) & (y < h // 2 + 14)
             lit = 4.0 if night and rng.random() < 0.6 else 0.35
             pane = block & ((x - left) % 9 > 4) & ((y - top) % 11 > 5)
-            image = np.where(block[..., None], colour, image)
-            image = np.where(pane[..., None], colour * lit if night else colour * 0.35, image)
+            image = np.where(block[..., None], color, image)
+            image = np.where(pane[..., None], color * lit if night else color * 0.35, image)
             left += width + int(rng.integers(0, 25))
     if rng.random() < 0.75:  # trees
         crown = h // 2 - 4 - noise(rng, (1, w), (1, 10), 4)[0] * rng.uniform(5, 14)

@@ -24,7 +24,7 @@ from mtinet_ros.scenes.geometry.mesh import Mesh
 DEFAULT_FOLDER = Path("/usr/share/sweethome3d/furniture")
 """Where Debian's and Ubuntu's sweethome3d-furniture puts its libraries."""
 FOLDER_VARIABLE = "MTINET_FURNITURE"
-LICENCES = tuple(sorted(set(LIBRARIES.values())))
+LICENSES = tuple(sorted(set(LIBRARIES.values())))
 SPLIT_SHARE = {"train": 0.7, "val": 0.15, "test": 0.15}
 TRIANGLE_LIMIT = 80_000
 """Models above it cost more than they show at the size of the frames."""
@@ -42,7 +42,7 @@ class Model:
         elevation: Height of its lower side above the floor, metres, 0 when it stands.
         rotation: Rotation of the model before everything else, row-major, or None.
         creator: To be credited.
-        licence: SPDX identifier.
+        license: SPDX identifier.
     """
 
     library: str
@@ -52,7 +52,7 @@ class Model:
     elevation: float
     rotation: tuple[float, ...] | None
     creator: str
-    licence: str
+    license: str
 
     @property
     def key(self) -> str:
@@ -76,34 +76,34 @@ def furniture_folder(option: str | None = None) -> Path:
     return folder
 
 
-class Catalogue:
+class Catalog:
     """The models of a folder that a role uses and a licence allows.
 
     Args:
         folder: Folder with .sh3f files.
-        licences: SPDX identifiers that are acceptable.
+        licenses: SPDX identifiers that are acceptable.
 
     Raises:
         DataError: A library is damaged, or nothing is left.
     """
 
-    def __init__(self, folder: Path, licences: Iterable[str] = LICENCES) -> None:
+    def __init__(self, folder: Path, licenses: Iterable[str] = LICENSES) -> None:
         """Read the catalogues, not yet the models."""
         self.folder = folder
         self._archives: dict[str, zipfile.ZipFile] = {}
-        allowed = set(licences)
+        allowed = set(licenses)
         self.roles: dict[str, list[Model]] = {role: [] for role in ROLES}
         roles = role_of_model()
         for path in sorted(folder.glob("*.sh3f")):
-            licence = LIBRARIES.get(path.stem)
-            if licence in allowed:
-                for model in _read_library(path, licence):
+            license = LIBRARIES.get(path.stem)
+            if license in allowed:
+                for model in _read_library(path, license):
                     for role in roles.get((model.library, model.name), []):
                         self.roles[role].append(model)
         if not any(self.roles.values()):
             raise DataError(
                 f"{folder} holds no usable model under {', '.join(sorted(allowed)) or 'none'}"
-                f"; known libraries: {', '.join(LIBRARIES)}; licences: {', '.join(LICENCES)}"
+                f"; known libraries: {', '.join(LIBRARIES)}; licences: {', '.join(LICENSES)}"
             )
 
     def split(self, name: str, seed: int) -> dict[str, list[Model]]:
@@ -162,7 +162,7 @@ class Catalogue:
         return mesh.scaled(np.array(model.size, np.float32) / extent)
 
 
-def _read_library(path: Path, licence: str) -> list[Model]:
+def _read_library(path: Path, license: str) -> list[Model]:
     try:
         with zipfile.ZipFile(path) as archive:
             text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
@@ -174,10 +174,10 @@ def _read_library(path: Path, licence: str) -> list[Model]:
     records: dict[int, dict[str, str]] = {}
     for key, number, value in re.findall(r"^(\w+)#(\d+)=(.*?)\r?$", text, re.MULTILINE):
         records.setdefault(int(number), {})[key] = value
-    return [_model(path.stem, record, licence) for _, record in sorted(records.items())]
+    return [_model(path.stem, record, license) for _, record in sorted(records.items())]
 
 
-def _model(library: str, record: dict[str, str], licence: str) -> Model:
+def _model(library: str, record: dict[str, str], license: str) -> Model:
     try:
         width, depth, height = (float(record[key]) / 100 for key in ("width", "depth", "height"))
         rotation = record.get("modelRotation")
@@ -189,7 +189,7 @@ def _model(library: str, record: dict[str, str], licence: str) -> Model:
             elevation=float(record.get("elevation", 0)) / 100,
             rotation=None if rotation is None else tuple(float(v) for v in rotation.split()),
             creator=record.get("creator", "unknown"),
-            licence=licence,
+            license=license,
         )
     except (KeyError, ValueError) as error:
         raise DataError(
@@ -209,5 +209,5 @@ def credits_text(models: Iterable[Model]) -> str:
         "| model | creator | licence |",
         "|---|---|---|",
     ]
-    lines += [f"| {m.key} | {m.creator} | {m.licence} |" for _, m in sorted(unique.items())]
+    lines += [f"| {m.key} | {m.creator} | {m.license} |" for _, m in sorted(unique.items())]
     return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ from mtinet_ros.scenes.assets.texture import (
     marble,
     metal_material,
     paint_material,
-    wall_colour,
+    wall_color,
     wood_material,
 )
 from mtinet_ros.scenes.geometry.mesh import (
@@ -356,7 +356,7 @@ def cabinet(rng: Generator, width: float, depth: float, height: float) -> Mesh:
 def worktop(rng: Generator, width: float, depth: float) -> Mesh:
     """A slab of stone or wood, 2 to 5 cm."""
     stone = Material(
-        (1, 1, 1), marble(rng, wall_colour(rng) * rng.uniform(0.2, 1)), 0.8, 0.05, 0.1
+        (1, 1, 1), marble(rng, wall_color(rng) * rng.uniform(0.2, 1)), 0.8, 0.05, 0.1
     )
     return box(
         (width, depth, rng.uniform(0.02, 0.05)),
@@ -421,7 +421,7 @@ def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
     """A row of books from x = 0 to at most `width`, some missing at the end."""
     x, end = 0.0, width * rng.uniform(0.4, 1.0)
     parts: list[Mesh] = []
-    colours = artwork.spines(rng, 60)
+    colors = artwork.spines(rng, 60)
     tall = rng.uniform(0.55, 0.9) * height
     while x < end - 0.05 and len(parts) < 60:
         thick = min(rng.uniform(0.012, 0.05), end - x)
@@ -430,7 +430,7 @@ def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
             depth * rng.uniform(0.6, 1.0),
             min(tall * rng.uniform(0.75, 1.1), height * 0.98),
         )
-        cover = Material(triple(colours[len(parts)] ** 2.2), mirror=0.02)
+        cover = Material(triple(colors[len(parts)] ** 2.2), mirror=0.02)
         parts.append(box(size, cover, (x + thick / 2, -(depth - size[1]) / 2, 0), faces="xXyZ"))
         x += thick
     return joined(parts) if parts else box((0.05, depth * 0.5, height * 0.5), BLACK, (0.03, 0, 0))

@@ -13,7 +13,7 @@ from mtinet_ros.scenes.assets import artwork
 from mtinet_ros.scenes.assets.made_furniture import BLACK, CHROME, hard_material
 from mtinet_ros.scenes.assets.texture import (
     Generator,
-    fabric_colour,
+    fabric_color,
     fabric_material,
     metal_material,
     oriental,
@@ -154,7 +154,7 @@ def standing_lamp(rng: Generator, height: float) -> tuple[Mesh, Mesh]:
             (0.012, height - tall * 0.5),
         ]
     lower = radius * rng.uniform(1.0, 1.4)
-    tint = fabric_colour(rng) * 0.5 + 0.5
+    tint = fabric_color(rng) * 0.5 + 0.5
     shade = Material(triple(tint * np.float32(0.7)))
     return revolved(foot, metal, segments=14), revolved(
         [(lower, height - tall), (radius * rng.uniform(0.6, 1.0), height)], shade, segments=20

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import DataError
 from mtinet_ros.scenes.assets import made_furniture as furniture
 from mtinet_ros.scenes.assets import made_objects as objects
-from mtinet_ros.scenes.assets.catalog import Catalogue, Model
+from mtinet_ros.scenes.assets.catalog import Catalog, Model
 from mtinet_ros.scenes.assets.roles import ROLES
 from mtinet_ros.scenes.assets.texture import (
     Generator,
-    fabric_colour,
+    fabric_color,
     fabric_material,
     wood_material,
 )
@@ -163,16 +163,16 @@ def _heap(rng: Generator) -> Piece:
 class ModelCache:
     """Meshes of a catalogue, loaded once; a damaged model is reported once and left out."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         """Load nothing yet."""
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._meshes: OrderedDict[str, Mesh | None] = OrderedDict()
 
     def load(self, model: Model) -> Mesh | None:
         """The mesh, or None if the model cannot be used."""
         if model.key not in self._meshes:
             try:
-                self._meshes[model.key] = self._catalogue.load(model)
+                self._meshes[model.key] = self._catalog.load(model)
             except DataError as error:
                 logger.warning("left out: %s", error)
                 self._meshes[model.key] = None
@@ -254,9 +254,9 @@ def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
             uv = np.where(rows, projected, uv)
             changed.append(new)
         elif material.texture is None and chance < 0.8:
-            paint = triple(np.maximum(fabric_colour(rng), 0.05) ** 2.2)
-            mixed = triple((a + b) / 2 for a, b in zip(material.colour, paint, strict=True))
-            changed.append(replace(material, colour=mixed))
+            paint = triple(np.maximum(fabric_color(rng), 0.05) ** 2.2)
+            mixed = triple((a + b) / 2 for a, b in zip(material.color, paint, strict=True))
+            changed.append(replace(material, color=mixed))
         elif material.texture is not None and chance < 0.6:
             changed.append(
                 replace(
@@ -280,7 +280,7 @@ def _box_projection(mesh: Mesh) -> NDArray[np.float32]:
 
 
 def _tinted(image: NDArray[np.uint8], hue: float, value: float) -> NDArray[np.uint8]:
-    colour = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
-    colour[..., 0] = (colour[..., 0] + hue * 180) % 180
-    colour[..., 2] = np.clip(colour[..., 2] * value, 0, 255)
-    return np.asarray(cv2.cvtColor(colour.astype(np.uint8), cv2.COLOR_HSV2RGB))
+    color = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+    color[..., 0] = (color[..., 0] + hue * 180) % 180
+    color[..., 2] = np.clip(color[..., 2] * value, 0, 255)
+    return np.asarray(cv2.cvtColor(color.astype(np.uint8), cv2.COLOR_HSV2RGB))

@@ -51,17 +51,17 @@ def hsv(hue: float, saturation: float, value: float) -> NDArray[np.float32]:
     return np.array(colorsys.hsv_to_rgb(hue % 1.0, s, v), np.float32)
 
 
-def to_image(colour: NDArray[np.floating]) -> Image:
+def to_image(color: NDArray[np.floating]) -> Image:
     """Float sRGB 0..1 to uint8."""
-    return np.asarray(np.clip(colour, 0, 1) * 255 + 0.5, np.float32).astype(np.uint8)
+    return np.asarray(np.clip(color, 0, 1) * 255 + 0.5, np.float32).astype(np.uint8)
 
 
-def shaded(colour: NDArray[np.float32], lightness: NDArray[np.float32]) -> Image:
+def shaded(color: NDArray[np.float32], lightness: NDArray[np.float32]) -> Image:
     """One colour [3] (or [h, w, 3]) varied by a factor map [h, w]."""
-    return to_image(colour * lightness[..., None])
+    return to_image(color * lightness[..., None])
 
 
-def wall_colour(rng: Generator) -> NDArray[np.float32]:
+def wall_color(rng: Generator) -> NDArray[np.float32]:
     """Paint as people choose it: mostly off-white, cream and grey, sometimes a colour."""
     kind = rng.random()
     if kind < 0.62:
@@ -73,7 +73,7 @@ def wall_colour(rng: Generator) -> NDArray[np.float32]:
     return hsv(rng.random(), rng.uniform(0.3, 0.6), rng.uniform(0.25, 0.7))
 
 
-def fabric_colour(rng: Generator) -> NDArray[np.float32]:
+def fabric_color(rng: Generator) -> NDArray[np.float32]:
     """Upholstery and bedding: whites and beiges, darks, greys, fewer colours."""
     kind = rng.random()
     if kind < 0.22:
@@ -87,7 +87,7 @@ def fabric_colour(rng: Generator) -> NDArray[np.float32]:
     return hsv(rng.random(), rng.uniform(0.5, 0.85), rng.uniform(0.3, 0.9))
 
 
-def wood_colour(rng: Generator) -> NDArray[np.float32]:
+def wood_color(rng: Generator) -> NDArray[np.float32]:
     """From bleached ash to wenge, sometimes painted white or black."""
     kind = rng.random()
     if kind < 0.17:
@@ -98,17 +98,17 @@ def wood_colour(rng: Generator) -> NDArray[np.float32]:
     return hsv(rng.uniform(0.05, 0.105), rng.uniform(0.25, 0.6) * (1.2 - 0.6 * value), value)
 
 
-def plaster(rng: Generator, colour: NDArray[np.float32]) -> Image:
+def plaster(rng: Generator, color: NDArray[np.float32]) -> Image:
     """Painted plaster: nearly even, with stains larger than the hand and a fine grain."""
     blotch = noise(rng, (SIDE, SIDE), (2, 2), 3) * rng.uniform(0.0, 0.02)
     grain = noise(rng, (SIDE, SIDE), (96, 96), 2) * rng.uniform(0.0, 0.02)
-    return shaded(colour, 1 + blotch + grain)
+    return shaded(color, 1 + blotch + grain)
 
 
-def wallpaper(rng: Generator, colour: NDArray[np.float32]) -> Image:
+def wallpaper(rng: Generator, color: NDArray[np.float32]) -> Image:
     """Stripes, damask-like blobs or a small repeated motif."""
     x = np.arange(SIDE) / SIDE
-    other = np.clip(colour * rng.uniform(0.78, 1.1) + rng.normal(0, 0.03, 3), 0, 1)
+    other = np.clip(color * rng.uniform(0.78, 1.1) + rng.normal(0, 0.03, 3), 0, 1)
     kind = rng.integers(3)
     if kind == 0:
         mask = np.repeat(
@@ -125,10 +125,10 @@ def wallpaper(rng: Generator, colour: NDArray[np.float32]) -> Image:
             > 0.3
         )
     soft = cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), 0.8)[..., None]
-    return to_image(colour * (1 - soft) + other * soft)
+    return to_image(color * (1 - soft) + other * soft)
 
 
-def wood(rng: Generator, colour: NDArray[np.float32], planks: int = 0) -> Image:
+def wood(rng: Generator, color: NDArray[np.float32], planks: int = 0) -> Image:
     """Grain along the rows' direction; `planks` > 0 lays boards with joints."""
     h, w = SIDE, SIDE
     stretch = noise(rng, (h, w), (12, 2), 4)
@@ -143,10 +143,10 @@ def wood(rng: Generator, colour: NDArray[np.float32], planks: int = 0) -> Image:
         light = np.take_along_axis(light, x, axis=1) * tone[rows[:, None], (x * 2 // w) % 2]
         joint = (np.arange(h) * planks % h < planks)[:, None] | (x % (w // 2) < 1)
         light = np.where(joint, light * rng.uniform(0.4, 0.85), light)
-    return shaded(colour, light.astype(np.float32))
+    return shaded(color, light.astype(np.float32))
 
 
-def tiles(rng: Generator, colour: NDArray[np.float32], count: int = 4) -> Image:
+def tiles(rng: Generator, color: NDArray[np.float32], count: int = 4) -> Image:
     """Ceramic tiles with grout: square or brick-bonded, plain, two-tone or marbled."""
     y, x = np.mgrid[0:SIDE, 0:SIDE] * (count / SIDE)
     if rng.random() < 0.3:
@@ -154,28 +154,28 @@ def tiles(rng: Generator, colour: NDArray[np.float32], count: int = 4) -> Image:
     row, column = np.floor(y).astype(int) % count, np.floor(x).astype(int) % count
     tone = 1 + rng.normal(0, rng.uniform(0.0, 0.06), (count, count))
     light = tone[row, column] + noise(rng, (SIDE, SIDE), (6, 6), 4) * rng.uniform(0, 0.06)
-    base = np.broadcast_to(colour, (SIDE, SIDE, 3))
+    base = np.broadcast_to(color, (SIDE, SIDE, 3))
     if rng.random() < 0.15 and count % 2 == 0:
-        base = np.where(((row + column) % 2 == 0)[..., None], base, wall_colour(rng) * 0.7)
+        base = np.where(((row + column) % 2 == 0)[..., None], base, wall_color(rng) * 0.7)
     grout = np.minimum.reduce([x % 1, y % 1, 1 - x % 1, 1 - y % 1]) < count * 1.3 / SIDE
-    joint = wall_colour(rng) * rng.uniform(0.4, 0.95)
+    joint = wall_color(rng) * rng.uniform(0.4, 0.95)
     return to_image(np.where(grout[..., None], joint, base * light[..., None]))
 
 
-def carpet(rng: Generator, colour: NDArray[np.float32]) -> Image:
+def carpet(rng: Generator, color: NDArray[np.float32]) -> Image:
     """Pile: strong fine grain, weak blotches."""
     light = 1 + noise(rng, (SIDE, SIDE), (128, 128), 2) * rng.uniform(0.04, 0.14)
     light += noise(rng, (SIDE, SIDE), (4, 4), 3) * rng.uniform(0, 0.05)
-    return shaded(colour, light)
+    return shaded(color, light)
 
 
-def fabric(rng: Generator, colour: NDArray[np.float32]) -> Image:
+def fabric(rng: Generator, color: NDArray[np.float32]) -> Image:
     """Woven cloth: plain, striped, checked, dotted, floral."""
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     weave = 1 + 0.05 * np.sin(2 * np.pi * 64 * x) * np.sin(2 * np.pi * 64 * y)
     weave += noise(rng, (SIDE, SIDE), (64, 64), 2) * rng.uniform(0.01, 0.05)
-    base = np.broadcast_to(colour, (SIDE, SIDE, 3))
-    kind, other = rng.random(), fabric_colour(rng)
+    base = np.broadcast_to(color, (SIDE, SIDE, 3))
+    kind, other = rng.random(), fabric_color(rng)
     count = int(rng.integers(2, 9))
     if kind < 0.08:
         mask = (np.sin(2 * np.pi * count * x) > rng.uniform(-0.5, 0.8)).astype(np.float32)
@@ -197,7 +197,7 @@ def oriental(rng: Generator) -> Image:
     """A rug with a border and a mirrored ornament; does not tile, it is the whole rug."""
     quarter = noise(rng, (SIDE // 2, SIDE // 2), (5, 5), 3)
     field = np.block([[quarter, quarter[:, ::-1]], [quarter[::-1], quarter[::-1, ::-1]]])
-    palette = np.stack([fabric_colour(rng) for _ in range(4)])
+    palette = np.stack([fabric_color(rng) for _ in range(4)])
     image = palette[np.digitize(field, [-0.6, 0.3, 1.0])]
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     edge = np.minimum.reduce([x, y, SIDE - 1 - x, SIDE - 1 - y])
@@ -207,7 +207,7 @@ def oriental(rng: Generator) -> Image:
     return to_image(image * (1 + 0.06 * noise(rng, (SIDE, SIDE), (128, 128), 1))[..., None])
 
 
-def marble(rng: Generator, colour: NDArray[np.float32]) -> Image:
+def marble(rng: Generator, color: NDArray[np.float32]) -> Image:
     """Stone worktops and floors: veins or speckles."""
     light: NDArray[np.floating]
     if rng.random() < 0.5:
@@ -215,7 +215,7 @@ def marble(rng: Generator, colour: NDArray[np.float32]) -> Image:
         light = 1 - rng.uniform(0.1, 0.4) * np.exp(-veins * rng.uniform(6, 18))
     else:
         light = 1 + noise(rng, (SIDE, SIDE), (80, 80), 2) * rng.uniform(0.05, 0.25)
-    return shaded(colour, np.asarray(light, np.float32))
+    return shaded(color, np.asarray(light, np.float32))
 
 
 def floor_material(rng: Generator, wet: bool) -> Material:
@@ -224,52 +224,52 @@ def floor_material(rng: Generator, wet: bool) -> Material:
     gloss = float(rng.choice([0.0, 0.0, 0.04, 0.07]))
     if kind < 0.3:
         image, tile = (
-            tiles(rng, wall_colour(rng) * rng.uniform(0.5, 1), int(rng.choice([2, 4]))),
+            tiles(rng, wall_color(rng) * rng.uniform(0.5, 1), int(rng.choice([2, 4]))),
             rng.uniform(0.6, 1.6),
         )
     elif kind < 0.45:
-        image, tile = marble(rng, wall_colour(rng) * rng.uniform(0.4, 1)), rng.uniform(0.8, 2.0)
+        image, tile = marble(rng, wall_color(rng) * rng.uniform(0.4, 1)), rng.uniform(0.8, 2.0)
     elif kind < 0.8:
-        image, tile = wood(rng, wood_colour(rng), int(rng.integers(4, 12))), rng.uniform(0.8, 1.8)
+        image, tile = wood(rng, wood_color(rng), int(rng.integers(4, 12))), rng.uniform(0.8, 1.8)
     else:
-        image, tile, gloss = carpet(rng, fabric_colour(rng)), rng.uniform(0.5, 1.5), 0.0
+        image, tile, gloss = carpet(rng, fabric_color(rng)), rng.uniform(0.5, 1.5), 0.0
     return Material((1, 1, 1), image, float(tile), gloss, float(rng.uniform(0.05, 0.25)))
 
 
 def wall_material(rng: Generator, wet: bool) -> Material:
     """Paint, wallpaper, brick or panelling; tiles where it gets wet."""
-    colour = wall_colour(rng)
+    color = wall_color(rng)
     kind = rng.random()
     if wet and kind < 0.65:
-        return Material((1, 1, 1), tiles(rng, colour, 4), float(rng.uniform(0.4, 1.6)), 0.04, 0.1)
+        return Material((1, 1, 1), tiles(rng, color, 4), float(rng.uniform(0.4, 1.6)), 0.04, 0.1)
     if kind < 0.8:
-        return Material((1, 1, 1), plaster(rng, colour), float(rng.uniform(1.5, 3.0)))
+        return Material((1, 1, 1), plaster(rng, color), float(rng.uniform(1.5, 3.0)))
     if kind < 0.93:
-        return Material((1, 1, 1), wallpaper(rng, colour), float(rng.uniform(0.5, 1.5)))
+        return Material((1, 1, 1), wallpaper(rng, color), float(rng.uniform(0.5, 1.5)))
     if kind < 0.97:
         return Material(
             (1, 1, 1), tiles(rng, hsv(0.03, rng.uniform(0.05, 0.5), rng.uniform(0.4, 0.9)), 8), 1.2
         )
-    return Material((1, 1, 1), wood(rng, wood_colour(rng), 6), 1.2)
+    return Material((1, 1, 1), wood(rng, wood_color(rng), 6), 1.2)
 
 
 def wood_material(rng: Generator) -> Material:
     """Wood of furniture and doors, matt or varnished."""
     gloss = float(rng.choice([0.0, 0.03, 0.05]))
     return Material(
-        (1, 1, 1), wood(rng, wood_colour(rng)), float(rng.uniform(0.5, 1.2)), gloss, 0.25
+        (1, 1, 1), wood(rng, wood_color(rng)), float(rng.uniform(0.5, 1.2)), gloss, 0.25
     )
 
 
 def fabric_material(rng: Generator) -> Material:
     """Cloth of upholstery, bedding and curtains."""
-    return Material((1, 1, 1), fabric(rng, fabric_colour(rng)), float(rng.uniform(0.3, 1.0)))
+    return Material((1, 1, 1), fabric(rng, fabric_color(rng)), float(rng.uniform(0.3, 1.0)))
 
 
 def paint_material(rng: Generator) -> Material:
     """Plain lacquer: any colour, often white, black or grey."""
-    colour = fabric_colour(rng) if rng.random() < 0.5 else hsv(0, 0, rng.choice([0.06, 0.5, 0.9]))
-    return Material(triple(np.maximum(colour, 0.03) ** 2.2), mirror=0.03, roughness=0.3)
+    color = fabric_color(rng) if rng.random() < 0.5 else hsv(0, 0, rng.choice([0.06, 0.5, 0.9]))
+    return Material(triple(np.maximum(color, 0.03) ** 2.2), mirror=0.03, roughness=0.3)
 
 
 def metal_material(rng: Generator) -> Material:

@@ -219,7 +219,7 @@ def _material(archive: zipfile.ZipFile, folder: str, record: dict[str, str]) -> 
         if texture is not None:
             diffuse = np.ones(3)
     return Material(
-        colour=triple(diffuse),
+        color=triple(diffuse),
         texture=texture,
         mirror=0.05 * min(specular, 1.0) if shininess > 50 else 0.0,
         roughness=0.15,

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Vector = Sequence[float] | NDArray[np.floating]
 """Three numbers."""
 
 
-def triple(values: Iterable[float]) -> Colour:
+def triple(values: Iterable[float]) -> Color:
     """Three numbers as a tuple of floats."""
     first, second, third = (float(value) for value in values)
     return first, second, third
@@ -28,7 +28,7 @@ class Material:
     """How a surface looks.
 
     Attributes:
-        colour: Linear RGB albedo, 0..1; multiplied with the texture.
+        color: Linear RGB albedo, 0..1; multiplied with the texture.
         texture: sRGB uint8 [h, w, 3] or None.
         tile: Metres that one repetition of the texture covers (its uv are then metres);
             1 for uv that come with a model.
@@ -39,12 +39,12 @@ class Material:
         lamp: The glow is also an area light of the room and must not be counted twice.
     """
 
-    colour: Colour = (0.7, 0.7, 0.7)
+    color: Color = (0.7, 0.7, 0.7)
     texture: NDArray[np.uint8] | None = None
     tile: float = 1.0
     mirror: float = 0.0
     roughness: float = 0.3
-    glow: Colour = (0.0, 0.0, 0.0)
+    glow: Color = (0.0, 0.0, 0.0)
     clear: float = 0.0
     lamp: bool = False
 

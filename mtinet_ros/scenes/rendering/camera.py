@@ -162,13 +162,13 @@ class Viewpoints:
         weights = np.array([AIM[NAMES[thing.label]] for thing in self._targets])
         thing = self._targets[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
         low, high = np.array(thing.low), np.array(thing.high)
-        centre = (low + high) / 2
+        center = (low + high) / 2
         place = self._place()
         if NAMES[thing.label] == "bed" and self.rng.random() < HEAD_ON:
-            place = self._at_the_foot(thing, centre, (high - low) / 2)
+            place = self._at_the_foot(thing, center, (high - low) / 2)
         if not self._free(place):
             return None
-        gap = centre - place
+        gap = center - place
         flat = float(np.hypot(gap[0], gap[1]))
         if flat < 0.5:
             return None
@@ -179,13 +179,13 @@ class Viewpoints:
         return self._camera(place, yaw, float(np.clip(pitch, -0.75, 0.35)))
 
     def _at_the_foot(
-        self, thing: Instance, centre: NDArray[np.float64], half: NDArray[np.float64]
+        self, thing: Instance, center: NDArray[np.float64], half: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
         reach = abs(float(facing @ half[:2])) + self.rng.uniform(0.1, 2.0)
         aside = self.rng.normal(0, 0.25) * np.array([-facing[1], facing[0]])
         height = self._height() if self.rng.random() < 0.6 else self.rng.uniform(1.2, 1.7)
-        return np.array([*(centre[:2] + facing * reach + aside), height])
+        return np.array([*(center[:2] + facing * reach + aside), height])
 
     def _camera(self, place: NDArray[np.float64], yaw: float, pitch: float) -> Camera:
         roll = self.rng.normal(0, 0.02) if self.rng.random() < 0.9 else self.rng.normal(0, 0.12)

@@ -177,14 +177,14 @@ class Lighting:
         part = type(hits)(hits.triangle[met], hits.distance[met], hits.weights[met])
         normal = self.surfaces.facing(part, directions[met])
         place = origins[met] + directions[met] * part.distance[:, None] + normal * 0.1
-        colour = self.surfaces.albedo(part, footprint)
-        radiance[met] = colour * self.ambient(place, normal) + self.glow(part.triangle, colour)
+        color = self.surfaces.albedo(part, footprint)
+        radiance[met] = color * self.ambient(place, normal) + self.glow(part.triangle, color)
         return radiance
 
     def glow(self, triangle: NDArray[np.int32], albedo: Array) -> Array:
         """Radiance that surfaces emit towards an eye; a screen's image is its texture."""
         material = self.surfaces.scene.mesh.material[triangle]
-        base = np.maximum(self.surfaces.colour[material], 1e-4)
+        base = np.maximum(self.surfaces.color[material], 1e-4)
         return np.asarray(
             self.surfaces.glow[material] * np.minimum(albedo / base, 1.0), np.float32
         )
@@ -251,9 +251,9 @@ class Lighting:
         part = type(hits)(hits.triangle[met], hits.distance[met], hits.weights[met])
         normal = self.surfaces.facing(part, rays[met])
         place = origins[met] + rays[met] * part.distance[:, None] + normal * 0.1
-        colour = self.surfaces.albedo(part, 0.15, coarse=True)
+        color = self.surfaces.albedo(part, 0.15, coarse=True)
         arriving = self.ambient_coarse(place, normal, rng.random((len(met), 3), np.float32))
-        radiance[met] = np.minimum(colour * arriving + self._glow(part.triangle), BRIGHTEST)
+        radiance[met] = np.minimum(color * arriving + self._glow(part.triangle), BRIGHTEST)
         total = np.einsum("prc->pc", radiance.reshape(count, GATHER_RAYS, 3))
         return np.asarray(total / GATHER_RAYS, np.float32)
 

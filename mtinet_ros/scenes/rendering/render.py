@@ -183,7 +183,7 @@ def _light_grid(
 
 def _shade(samples: _Samples, surfaces: Surfaces, lighting: Lighting, grid: _LightGrid) -> Array:
     """Diffuse light, glow, and what is seen through glass."""
-    colour = samples.albedo * grid.at(samples) + lighting.glow(
+    color = samples.albedo * grid.at(samples) + lighting.glow(
         samples.hits.triangle, samples.albedo
     )
     material = surfaces.scene.mesh.material[samples.hits.triangle]
@@ -193,8 +193,8 @@ def _shade(samples: _Samples, surfaces: Surfaces, lighting: Lighting, grid: _Lig
         rays = samples.rays[through]
         share = clear[through, None]
         beyond = lighting.seen_from(samples.points[through] + rays * LIFT, rays, 0.02)
-        colour[through] = colour[through] * (1 - share) + beyond * share
-    return colour
+        color[through] = color[through] * (1 - share) + beyond * share
+    return color
 
 
 def _reflected(

@@ -72,10 +72,10 @@ def brightness(light: Array) -> Array:
 
 def automatic_exposure(radiance: Array) -> float:
     """Gain that brings the picture's middle tones to 0.18; the brightest do not count."""
-    grey = brightness(radiance)
-    light = np.minimum(grey, np.quantile(grey, 0.92))
-    centre = float(np.exp(np.log(np.maximum(light, 1e-4)).mean()))
-    return 0.18 / max(0.6 * centre + 0.4 * float(light.mean()), 1e-4)
+    gray = brightness(radiance)
+    light = np.minimum(gray, np.quantile(gray, 0.92))
+    center = float(np.exp(np.log(np.maximum(light, 1e-4)).mean()))
+    return 0.18 / max(0.6 * center + 0.4 * float(light.mean()), 1e-4)
 
 
 def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDArray[np.uint8]:
@@ -102,8 +102,8 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
     noise = 0.8 * noise + 0.6 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     light = light + noise * np.sqrt(sensor.shot**2 * np.maximum(light, 0) * 0.25 + sensor.read**2)
     light = np.maximum(light, 0)
-    grey = brightness(light)[..., None]
-    light = np.maximum(grey + (light - grey) * sensor.saturation, 0)
+    gray = brightness(light)[..., None]
+    light = np.maximum(gray + (light - gray) * sensor.saturation, 0)
     value = np.where(
         light < 0.7, light, 0.7 + 0.3 * (1 - np.exp(-(light - 0.7) / 0.3))
     )  # shoulder
@@ -125,9 +125,9 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
 def _streak(length: float, direction: float) -> Array:
     side = int(np.ceil(length)) | 1
     kernel = np.zeros((side + 2, side + 2), np.float32)
-    centre = (side + 1) / 2
+    center = (side + 1) / 2
     step = length / 2 * np.array([np.cos(direction), np.sin(direction)])
     for t in np.linspace(-1, 1, 4 * side):
-        px, py = centre + t * step
+        px, py = center + t * step
         kernel[round(py), round(px)] += 1
     return np.asarray(kernel / kernel.sum(), np.float32)

@@ -51,7 +51,7 @@ class Surfaces:
         self.scene = scene
         mesh = scene.mesh
         materials = mesh.materials
-        self.colour = np.array([m.colour for m in materials], np.float32)
+        self.color = np.array([m.color for m in materials], np.float32)
         self.glow = np.array([m.glow for m in materials], np.float32)
         self.lamp = np.array([m.lamp for m in materials], bool)
         self.mirror = np.array([m.mirror for m in materials], np.float32)
@@ -146,13 +146,13 @@ class Surfaces:
             return np.asarray(self._texels[index])
 
         if coarse:
-            return np.asarray(self.colour[material] * LINEAR[texel(0, 0)], np.float32)
+            return np.asarray(self.color[material] * LINEAR[texel(0, 0)], np.float32)
         fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)
         top = texel(0, 0) * (1 - fx) + texel(0, 1) * fx
         low = texel(1, 0) * (1 - fx) + texel(1, 1) * fx
         value = top * (1 - fy) + low * fy
         return np.asarray(
-            self.colour[material] * LINEAR[(value + 0.5).astype(np.uint8)], np.float32
+            self.color[material] * LINEAR[(value + 0.5).astype(np.uint8)], np.float32
         )
 
     def shading_normal(self, hits: Hits, directions: Array) -> Array:

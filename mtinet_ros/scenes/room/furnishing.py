@@ -61,7 +61,7 @@ def television(layout: Layout, *, facing: Instance | None = None) -> None:
     screen = layout.stock.piece("tv")
     thing = found[0]
     if screen is not None and thing.high[2] < 1.2:
-        layout.top_centre(thing, screen, shift=float(layout.rng.normal(0, 0.05)))
+        layout.top_center(thing, screen, shift=float(layout.rng.normal(0, 0.05)))
         layout.on_top(thing, ["ornament", "small_plant"], int(layout.rng.integers(0, 3)))
 
 
@@ -117,7 +117,7 @@ def lamp(layout: Layout, thing: Instance | None = None) -> None:
     tint = np.array([1.0, rng.uniform(0.75, 0.9), rng.uniform(0.45, 0.75)])
     if lit:
         material = shade.materials[0]
-        glow = triple(tint * power * np.array(material.colour))
+        glow = triple(tint * power * np.array(material.color))
         shade = Mesh(
             shade.corners,
             shade.uv,
@@ -131,7 +131,7 @@ def lamp(layout: Layout, thing: Instance | None = None) -> None:
         placed = None if found is None else found[0]
     else:
         aside = float(rng.uniform(-0.1, 0.1) * (thing.high[0] - thing.low[0]))
-        placed = layout.top_centre(thing, piece, shift=aside)
+        placed = layout.top_center(thing, piece, shift=aside)
     if placed is not None and lit:
         _shine(layout.room, placed, shade, tint * power)
 
@@ -226,7 +226,7 @@ def dining_place(layout: Layout) -> None:
     table = layout.free_piece(
         layout.stock.piece("dining_table"),
         margin=0.35,
-        centre=rng.random() < 0.6,
+        center=rng.random() < 0.6,
         square=rng.random() < 0.85,
     )
     if table is None:
@@ -303,11 +303,11 @@ def work_place(layout: Layout) -> None:
         return
     count = int(rng.choice([0, 1, 1, 2]))
     for place in range(count):
-        layout.top_centre(
+        layout.top_center(
             desk, layout.stock.piece("computer"), shift=(place - (count - 1) / 2) * 0.68, back=0.12
         )
     if count:
-        layout.top_centre(desk, Piece(objects.keyboard(rng), "object", "keyboard"), back=-0.15)
+        layout.top_center(desk, Piece(objects.keyboard(rng), "object", "keyboard"), back=-0.15)
     if rng.random() < 0.4:
         layout.on_top(desk, ["laptop"], 1)
     layout.on_top(

@@ -160,7 +160,7 @@ class Layout:
         piece: Piece | None,
         *,
         margin: float = 0.05,
-        centre: bool = False,
+        center: bool = False,
         square: bool = False,
     ) -> Instance | None:
         """Put a piece somewhere on the floor, turned at random (`square`: by right angles)."""
@@ -171,7 +171,7 @@ class Layout:
             yaw = float(self.rng.integers(4)) * np.pi / 2
             if not square:
                 yaw += float(self.rng.uniform(-np.pi / 4, np.pi / 4))
-            share = self.rng.uniform(0.3, 0.7, 2) if centre else self.rng.uniform(0.0, 1.0, 2)
+            share = self.rng.uniform(0.3, 0.7, 2) if center else self.rng.uniform(0.0, 1.0, 2)
             low, _high = piece.mesh.bounds()
             mesh = piece.mesh.moved(
                 (share[0] * x, share[1] * y, piece.elevation - float(low[2])), yaw
@@ -206,7 +206,7 @@ class Layout:
     def seats(self, thing: Instance, role: str, count: int, *, tuck: float = 0.25) -> None:
         """Chairs around a table, some pushed under it, some turned away."""
         low, high = np.array(thing.low), np.array(thing.high)
-        centre, half = (low + high)[:2] / 2, (high - low)[:2] / 2
+        center, half = (low + high)[:2] / 2, (high - low)[:2] / 2
         kind = self.stock.piece(role)
         if kind is None:
             return
@@ -223,7 +223,7 @@ class Layout:
             out = np.zeros(2)
             out[axis] = sign
             reach = half[axis] + float(kind.size[1]) / 2 - tuck + abs(self.rng.normal(0, 0.12))
-            place = centre + out * reach
+            place = center + out * reach
             place[1 - axis] += offset
             yaw = float(np.arctan2(-out[0], out[1])) + float(self.rng.normal(0, 0.25))
             mesh = kind.mesh.moved((*place, 0.0), yaw)
@@ -270,7 +270,7 @@ class Layout:
                 self.put(piece, mesh, turn, solid=False)
                 return
 
-    def top_centre(
+    def top_center(
         self, thing: Instance, piece: Piece | None, *, shift: float = 0.0, back: float = 0.0
     ) -> Instance | None:
         """Put one piece on the middle of another, facing the same way."""

@@ -17,13 +17,13 @@ from mtinet_ros.scenes.assets.made_objects import blind, curtain
 from mtinet_ros.scenes.assets.texture import (
     Generator,
     carpet,
-    fabric_colour,
+    fabric_color,
     fabric_material,
     hsv,
     paint_material,
     wood_material,
 )
-from mtinet_ros.scenes.geometry.mesh import Colour, Material, Mesh, box, joined, quad, triple
+from mtinet_ros.scenes.geometry.mesh import Color, Material, Mesh, box, joined, quad, triple
 
 PANE = Material((0.02, 0.02, 0.02), mirror=0.06, roughness=0.0, clear=0.9)
 FROSTED = Material((0.6, 0.65, 0.65), mirror=0.04, roughness=0.2)
@@ -73,7 +73,7 @@ def window(rng: Generator, width: float, height: float, reveal: float) -> Mesh:
 
 
 def _sheer_curtain(
-    rng: Generator, window: tuple[float, float], hung: tuple[float, float, float], shine: Colour
+    rng: Generator, window: tuple[float, float], hung: tuple[float, float, float], shine: Color
 ) -> Mesh:
     """A thin white curtain over the whole window: bright before the panes, dim before the wall.
 
@@ -88,15 +88,15 @@ def _sheer_curtain(
     before_glass = Material(white, glow=triple(bright), clear=thin, lamp=True)
     before_wall = Material(white, glow=triple(bright * 0.08), clear=thin * 0.5, lamp=True)
     cloth = curtain(rng, width, upper - lower, before_glass).moved((0, 0, lower))
-    centre = cloth.corners.mean(axis=1)
+    center = cloth.corners.mean(axis=1)
     outside = (
-        (np.abs(centre[:, 0]) > window[0] / 2) | (centre[:, 2] < 0) | (centre[:, 2] > window[1])
+        (np.abs(center[:, 0]) > window[0] / 2) | (center[:, 2] < 0) | (center[:, 2] > window[1])
     )
     return replace(cloth, material=outside.astype(np.int32), materials=(before_glass, before_wall))
 
 
 def dressing(
-    rng: Generator, width: float, height: float, floor: float, ceiling: float, shine: Colour
+    rng: Generator, width: float, height: float, floor: float, ceiling: float, shine: Color
 ) -> Mesh | None:
     """Curtains, a blind, both or nothing (None).
 
@@ -112,7 +112,7 @@ def dressing(
         sheer = _sheer_curtain(rng, (width, height), (wide, lower, top), shine)
         parts.append(sheer.moved((0, -0.05, 0)))  # clear of the sill
         if rng.random() < 0.8:
-            cloth = Material((1, 1, 1), carpet(rng, fabric_colour(rng)), 1.0)
+            cloth = Material((1, 1, 1), carpet(rng, fabric_color(rng)), 1.0)
             for side in (-1, 1):
                 each = rng.uniform(0.2, 0.7)
                 drape = curtain(rng, each, top - lower, cloth)
@@ -121,7 +121,7 @@ def dressing(
     if kind < 0.65:
         cloth = fabric_material(rng)
         if rng.random() < 0.55:  # plain
-            cloth = Material((1, 1, 1), carpet(rng, fabric_colour(rng)), 1.0)
+            cloth = Material((1, 1, 1), carpet(rng, fabric_color(rng)), 1.0)
         if rng.random() < 0.45:  # sheer
             tone = rng.uniform(0.6, 0.9)
             white = (tone, tone, tone * 0.97)

@@ -157,7 +157,7 @@ def kitchen(layout: Layout) -> None:
     if rng.random() < 0.7:
         layout.wall_piece(layout.stock.piece("stove"), gap=0.02, front=0.4)
     if rng.random() < 0.3:
-        layout.free_piece(layout.stock.piece("island"), margin=0.5, centre=True, square=True)
+        layout.free_piece(layout.stock.piece("island"), margin=0.5, center=True, square=True)
     if rng.random() < 0.75:
         dining_place(layout)
     for _ in range(int(rng.integers(0, 3))):

@@ -248,8 +248,8 @@ def shows_bed_head_on(frame: Frame, instances: dict[str, Any]) -> bool:
     for key, thing in instances.items():
         if thing["class"] == "bed" and (frame.instance == int(key)).mean() > 0.02:
             out = np.array([np.sin(thing["yaw"]), -np.cos(thing["yaw"])])  # from head to foot
-            centre = (np.array(thing["low"][:2]) + np.array(thing["high"][:2])) / 2
-            gap = frame.pose[:2, 3] - centre
+            center = (np.array(thing["low"][:2]) + np.array(thing["high"][:2])) / 2
+            gap = frame.pose[:2, 3] - center
             if gap @ out > HEAD_ON_COSINE * np.linalg.norm(gap):
                 return True
     return False
@@ -287,14 +287,14 @@ def compare_normals(frame: Frame) -> tuple[float, float]:
     measured = np.cross(down, right)
     measured /= np.maximum(np.linalg.norm(measured, axis=-1, keepdims=True), 1e-12)
     stored, thing = frame.unit_normals(), frame.instance
-    centre = (slice(1, -1), slice(1, -1))
-    smooth = thing[centre] > 0
-    for there in ((slice(2, None), centre[1]), (slice(-2), centre[1])):
+    center = (slice(1, -1), slice(1, -1))
+    smooth = thing[center] > 0
+    for there in ((slice(2, None), center[1]), (slice(-2), center[1])):
         for other in (there, there[::-1]):
-            smooth &= thing[other] == thing[centre]
-            bend = np.einsum("hwc,hwc->hw", stored[other], stored[centre])
+            smooth &= thing[other] == thing[center]
+            bend = np.einsum("hwc,hwc->hw", stored[other], stored[center])
             smooth &= bend > SMOOTH_COSINE
-    cosine = np.einsum("hwc,hwc->hw", measured, stored[centre])[smooth]
+    cosine = np.einsum("hwc,hwc->hw", measured, stored[center])[smooth]
     angle = float(np.degrees(np.median(np.arccos(np.clip(cosine, -1, 1))))) if cosine.size else 0.0
     facing = np.einsum("hwc,hwc->hw", stored, rays) / np.linalg.norm(rays, axis=-1)
     return angle, float((facing > AWAY_LIMIT).mean())

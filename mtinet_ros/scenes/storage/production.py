@@ -27,7 +27,7 @@ import numpy as np
 from mtinet_ros import __version__
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.output_files import make_folder, npy_bytes, replace_file
-from mtinet_ros.scenes.assets.catalog import Catalogue, credits_text
+from mtinet_ros.scenes.assets.catalog import Catalog, credits_text
 from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
 from mtinet_ros.scenes.rendering.camera import Camera, Viewpoints
@@ -57,7 +57,7 @@ class Settings:
         height: Of the frames, pixels.
         width: Of the frames, pixels.
         furniture: Folder of the furniture libraries.
-        licences: Acceptable licences (SPDX).
+        licenses: Acceptable licences (SPDX).
         stills: Stills per scene.
         path: Frames of a video.
     """
@@ -66,7 +66,7 @@ class Settings:
     height: int
     width: int
     furniture: str
-    licences: tuple[str, ...]
+    licenses: tuple[str, ...]
     stills: int = STILLS
     path: int = PATH
 
@@ -118,9 +118,9 @@ class Renderer:
     def __init__(self, settings: Settings) -> None:
         """Read the catalogue and deal its models to the splits."""
         self.settings = settings
-        self.catalogue = Catalogue(Path(settings.furniture), settings.licences)
-        self._cache = ModelCache(self.catalogue)
-        self._models = {name: self.catalogue.split(name, settings.seed) for name in SPLITS}
+        self.catalog = Catalog(Path(settings.furniture), settings.licenses)
+        self._cache = ModelCache(self.catalog)
+        self._models = {name: self.catalog.split(name, settings.seed) for name in SPLITS}
 
     def scene(self, plan: ScenePlan) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         """Arrays and description of one scene, as they are stored (see docs/scenes.md)."""
@@ -176,7 +176,7 @@ class Renderer:
                 for i, t in enumerate(scene.instances)
             },
             "assets": [
-                {"model": m.key, "creator": m.creator, "licence": m.licence} for m in models
+                {"model": m.key, "creator": m.creator, "licence": m.license} for m in models
             ],
         }
         return arrays, description
@@ -223,10 +223,10 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
     """
     if frames < 1:
         raise ConfigurationError(f"{frames} frames cannot be rendered; ask for 1 or more")
-    catalogue = Catalogue(Path(settings.furniture), settings.licences)
+    catalog = Catalog(Path(settings.furniture), settings.licenses)
     plans = plan_scenes(frames, settings)
     kept = {key: value for key, value in asdict(settings).items() if key != "furniture"}
-    kept["licences"] = list(settings.licences)
+    kept["licences"] = list(settings.licenses)
     index_file = root / "index.json"
     if index_file.exists():
         old = read_index(root)
@@ -245,7 +245,7 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
         "format_version": FORMAT_VERSION,
         "generator": f"mtinet_ros {__version__}",
         "classes": list(NAMES),
-        "palette": [list(colour) for colour in PALETTE],
+        "palette": [list(color) for color in PALETTE],
         "void": VOID,
         "size": [settings.height, settings.width],
         "scenes": len(plans),
@@ -258,7 +258,7 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
             make_folder(root / split)
             for leftover in (root / split).glob(".*.part"):
                 shutil.rmtree(leftover)
-        everything = [model for models in catalogue.roles.values() for model in models]
+        everything = [model for models in catalog.roles.values() for model in models]
         replace_file(root / "CREDITS.md", credits_text(everything))
         replace_file(index_file, json.dumps(index, indent=1))
     return todo

@@ -54,7 +54,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.gpus = [("Double GPU", (8, 7))]
-        self.initialised = False
+        self.initialized = False
         self.retained = 0
         self.stacks: defaultdict[int, list[Context]] = defaultdict(list)
         self.memory: dict[int, bytearray] = {}
@@ -79,7 +79,7 @@ class Machine:
     def enter(self, call: str, context: bool = True) -> bool:
         """Every call of the driver and of TensorRT passes here; True: it shall answer no."""
         self.calls[call] += 1
-        if not self.initialised:
+        if not self.initialized:
             raise LogicError(f"{call} failed: initialization error")
         if context and not self.stack():
             raise LogicError(f"{call} failed: invalid device context")
@@ -129,7 +129,7 @@ machine = Machine()
 
 
 def init(flags: int = 0) -> None:
-    machine.initialised = True
+    machine.initialized = True
     machine.enter("init", context=False)
 
 
