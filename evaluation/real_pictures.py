@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 from mtinet_ros.demo.sources import hotel_room_shots, kinect_shot
+from mtinet_ros.image_files import write_png
 from mtinet_ros.inference import load_backend
-from mtinet_ros.perception.picture_file import write_png
 from mtinet_ros.perception.predictor import Perceiver
 from mtinet_ros.visualization.montage import Panel, montage, prediction_panels
 

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import MAX_PIXELS, decode_picture
-from mtinet_ros.perception.picture_file import list_pictures, read_picture, write_png
+from mtinet_ros.image_files import (
+    MAX_PIXELS,
+    decode_picture,
+    list_pictures,
+    read_picture,
+    write_png,
+)
 
 RED_LEFT = np.zeros((20, 30, 3), np.uint8)
 RED_LEFT[:, :15, 0] = 255

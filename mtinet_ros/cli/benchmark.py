@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Time, print the table, and write JSON and plot if asked."""
     from mtinet_ros.benchmark.comparison import compare, draw_plot, format_table
     from mtinet_ros.benchmark.stages import Request
-    from mtinet_ros.perception.picture_file import write_png, write_whole
+    from mtinet_ros.image_files import write_png, write_whole
 
     for name in ("batch", "frames"):
         if getattr(arguments, name) < 1:

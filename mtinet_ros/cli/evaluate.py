@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mtinet_ros.datasets.sample import open_samples
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
+    from mtinet_ros.image_files import write_whole
     from mtinet_ros.inference import Backend, load_backend
-    from mtinet_ros.perception.picture_file import write_whole
     from mtinet_ros.perception.predictor import Perceiver
     from mtinet_ros.training.evaluation import evaluate
 

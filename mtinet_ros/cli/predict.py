@@ -8,17 +8,17 @@ import math
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.inference import BACKEND_CHOICES, load_backend
-from mtinet_ros.install_paths import bundled_model
-from mtinet_ros.model_card import ModelCard
-from mtinet_ros.output_files import make_folder, npy_bytes
-from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.picture_file import (
+from mtinet_ros.image_files import (
     list_pictures,
     read_picture,
     write_png,
     write_whole,
 )
+from mtinet_ros.inference import BACKEND_CHOICES, load_backend
+from mtinet_ros.install_paths import bundled_model
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.output_files import make_folder, npy_bytes
+from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Perceiver
 from mtinet_ros.visualization.montage import UNTRAINED_NOTE, montage, prediction_panels

@@ -24,10 +24,10 @@ from mtinet_ros.demo.player import CameraPlayer
 from mtinet_ros.demo.sources import open_source
 from mtinet_ros.demo.watcher import Watcher
 from mtinet_ros.errors import BackendError, MtinetError
+from mtinet_ros.image_files import write_png
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 from mtinet_ros.output_files import make_folder
-from mtinet_ros.perception.picture_file import write_png
 
 _START_TIMEOUT = 60.0  # seconds for the node to appear and change its state
 _FRAME_TIMEOUT = 90.0  # seconds without a complete frame after which something is wrong

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.panorama import look_into_panorama, pinhole_for_view
 from mtinet_ros.errors import InputError
+from mtinet_ros.image_files import PICTURE_SUFFIXES, list_pictures, read_picture
 from mtinet_ros.install_paths import share_directory
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.picture_file import PICTURE_SUFFIXES, list_pictures, read_picture
 
 Shot = tuple[NDArray[np.uint8], CameraModel | None]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.sources import open_source
 from mtinet_ros.errors import InputError
+from mtinet_ros.image_files import PICTURE_SUFFIXES, list_pictures, read_picture
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.fit import Fit
-from mtinet_ros.perception.picture_file import PICTURE_SUFFIXES, list_pictures, read_picture
 
 # Ranges of activations settle long before this; more only takes time.
 MOST_PICTURES = 64

@@ -33,9 +33,7 @@ def draw_depth(depth: NDArray[np.float32], near: float = 0.5, far: float = 8.0) 
     known = depth > 0
     scaled = np.log(np.clip(depth, near, far) / near) / np.log(far / near)
     colored = cv2.applyColorMap((255 * (1 - scaled)).astype(np.uint8), cv2.COLORMAP_TURBO)
-    return np.where(known[..., None], cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), 0).astype(
-        np.uint8
-    )
+    return np.where(known[..., None], cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), 0).astype(np.uint8)
 
 
 def draw_normals(normals: NDArray[np.float32]) -> Picture:

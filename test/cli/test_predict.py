@@ -13,8 +13,8 @@ import pytest
 from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.cli.main import main
+from mtinet_ros.image_files import write_png
 from mtinet_ros.inference import load_backend
-from mtinet_ros.perception.picture_file import write_png
 
 
 @pytest.fixture

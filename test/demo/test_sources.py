@@ -12,7 +12,7 @@ import pytest
 
 from mtinet_ros.demo.sources import open_source
 from mtinet_ros.errors import InputError
-from mtinet_ros.perception.picture_file import write_png
+from mtinet_ros.image_files import write_png
 
 
 def picture(value: int) -> np.ndarray:

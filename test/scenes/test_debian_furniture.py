@@ -45,9 +45,7 @@ def test_models_have_the_size_their_catalog_says(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_room_is_furnished(
-    catalog: Catalog, cache: ModelCache, kind: str
-) -> None:
+def test_every_kind_of_room_is_furnished(catalog: Catalog, cache: ModelCache, kind: str) -> None:
     models = catalog.split("val", 0)
     scene, used = build_room(np.random.default_rng(5), models, cache, kind)
     assert used

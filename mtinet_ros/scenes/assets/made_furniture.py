@@ -355,9 +355,7 @@ def cabinet(rng: Generator, width: float, depth: float, height: float) -> Mesh:
 
 def worktop(rng: Generator, width: float, depth: float) -> Mesh:
     """A slab of stone or wood, 2 to 5 cm."""
-    stone = Material(
-        (1, 1, 1), marble(rng, wall_color(rng) * rng.uniform(0.2, 1)), 0.8, 0.05, 0.1
-    )
+    stone = Material((1, 1, 1), marble(rng, wall_color(rng) * rng.uniform(0.2, 1)), 0.8, 0.05, 0.1)
     return box(
         (width, depth, rng.uniform(0.02, 0.05)),
         stone if rng.random() < 0.6 else wood_material(rng),
