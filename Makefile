@@ -69,11 +69,11 @@ colcon: $(VENV)-colcon/.done
 # off. First come pictures of half the pixels, which take half the time; the last step begins again
 # from the weights that the others made, at a high rate that falls to zero.
 SMALL := --set data.height=128 --set data.width=192 --set data.focal_length=157.5 \
-         --set optimiser.max_steps=1730 --set optimiser.decay_steps=0
+         --set optimizer.max_steps=1730 --set optimizer.decay_steps=0
 AGAIN := --set run.output=build/train/rooms_again --set run.seed=1 \
          --set network.initial=build/train/rooms/latest.safetensors \
-         --set optimiser.learning_rate=1.2e-3 --set optimiser.max_steps=4200 \
-         --set optimiser.decay_steps=4100
+         --set optimizer.learning_rate=1.2e-3 --set optimizer.max_steps=4200 \
+         --set optimizer.decay_steps=4100
 model: $(VENV)/.dev
 	$(BIN)/mtinet scenes -n 11500 -o build/rooms
 	$(BIN)/mtinet train config/train/rooms.yaml $(SMALL)
@@ -93,10 +93,10 @@ TINY := --set data.root=$(SMOKE)/rooms --set data.height=96 --set data.width=128
 model-smoke: $(VENV)/.dev
 	$(BIN)/mtinet scenes -n 60 --size 160x120 -o $(SMOKE)/rooms
 	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) \
-	    --set run.output=$(SMOKE)/train --set optimiser.max_steps=4
+	    --set run.output=$(SMOKE)/train --set optimizer.max_steps=4
 	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) \
-	    --set run.output=$(SMOKE)/train --set optimiser.max_steps=8
-	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) $(AGAIN) --set optimiser.max_steps=4 \
+	    --set run.output=$(SMOKE)/train --set optimizer.max_steps=8
+	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) $(AGAIN) --set optimizer.max_steps=4 \
 	    --set run.output=$(SMOKE)/again --set network.initial=$(SMOKE)/train/latest.safetensors
 	$(BIN)/mtinet export $(SMOKE)/again/latest.safetensors --precision fp16 \
 	    -o $(SMOKE)/model.safetensors

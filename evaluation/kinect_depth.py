@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mtinet_ros.demo.sources import KINECT_FOCAL_LENGTH, bundled_pictures, kinect_shot
+from mtinet_ros.demo.sources import KINECT_FOCAL_LENGTH, bundled_images, kinect_shot
 from mtinet_ros.inference import load_backend
 from mtinet_ros.perception.predictor import Perceiver
 from mtinet_ros.training.metrics import DepthMetric
@@ -49,9 +49,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     arguments = parser.parse_args()
     image, camera = kinect_shot()
-    raw = cv2.imread(
-        str(bundled_pictures() / "kinect_bookshelf_depth_mm.png"), cv2.IMREAD_UNCHANGED
-    )
+    raw = cv2.imread(str(bundled_images() / "kinect_bookshelf_depth_mm.png"), cv2.IMREAD_UNCHANGED)
     measured = raw.astype(np.float32) / 1000
     height, width = measured.shape
     backend = load_backend(arguments.model, "auto", max_batch=1)

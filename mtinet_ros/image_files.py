@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import InputError
 from mtinet_ros.output_files import replace_file
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 # Larger than any camera's frame; what lies above is corrupt or hostile, not an image.
 MAX_PIXELS = 2**28
@@ -27,7 +27,7 @@ _END = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
 _MOST_PADDING = 1024
 
 
-def picture_format(data: NDArray[np.uint8]) -> str:
+def image_file_format(data: NDArray[np.uint8]) -> str:
     """`jpeg`, `png`, or empty for anything else, by the first bytes."""
     start = data[:8].tobytes()
     if start.startswith(_JPEG):
@@ -35,7 +35,7 @@ def picture_format(data: NDArray[np.uint8]) -> str:
     return "png" if start == _PNG else ""
 
 
-def decode_picture(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint8]:
+def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint8]:
     """A compressed picture as RGB.
 
     Args:
@@ -50,7 +50,7 @@ def decode_picture(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint8]:
         InputError: A JPEG or PNG that is damaged, cut short or too large, or a format that OpenCV
             does not read; the sentence is to follow the picture's name.
     """
-    kind = picture_format(data)
+    kind = image_file_format(data)
     if kind:
         # The libraries would quietly fill what is missing with gray.
         if _END[kind] not in data[-_MOST_PADDING:].tobytes():
@@ -71,26 +71,26 @@ def decode_picture(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path) -> NDArray[np.uint8]:
     """A picture file, upright, as uint8 [h,w,3] RGB. Raises `InputError` naming the file."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError(f"cannot read picture {path}: {error.strerror}") from error
     try:
-        return decode_picture(data, upright=True)
+        return decode_image_file(data, upright=True)
     except InputError as error:
         raise InputError(f"{path} {error}") from error
 
 
-def list_pictures(path: Path) -> list[Path]:
+def list_images(path: Path) -> list[Path]:
     """The picture itself, or all pictures of a folder by name. Raises `InputError` if none."""
     if not path.is_dir():
         return [path]
-    pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    if not pictures:
-        raise InputError(f"the folder {path} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
-    return pictures
+    images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise InputError(f"the folder {path} holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
+    return images
 
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:

@@ -12,9 +12,9 @@ import pytest
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import (
     MAX_PIXELS,
-    decode_picture,
-    list_pictures,
-    read_picture,
+    decode_image_file,
+    list_images,
+    read_image,
     write_png,
 )
 
@@ -24,7 +24,7 @@ RED_LEFT[:, :15, 0] = 255
 
 def test_a_picture_comes_back_as_it_was_written(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", RED_LEFT)
-    assert (read_picture(tmp_path / "a.png") == RED_LEFT).all()
+    assert (read_image(tmp_path / "a.png") == RED_LEFT).all()
 
 
 def test_labels_and_millimeters_keep_every_value(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     for name in ("text.png", "empty.jpg", "missing.png"):
         with pytest.raises(InputError, match=name):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
     with pytest.raises(InputError, match="cannot read"):
-        read_picture(tmp_path)
+        read_image(tmp_path)
 
 
 def test_a_picture_cut_short_is_not_taken_for_gray(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_picture_cut_short_is_not_taken_for_gray(tmp_path: Path) -> None:
         data = cv2.imencode(suffix, np.random.default_rng(0).integers(0, 255, (90, 90, 3)))[1]
         (tmp_path / f"cut{suffix}").write_bytes(data.tobytes()[:-40])
         with pytest.raises(InputError, match="cut short"):
-            read_picture(tmp_path / f"cut{suffix}")
+            read_image(tmp_path / f"cut{suffix}")
 
 
 def test_a_photograph_is_turned_upright_but_a_cameras_frame_is_not() -> None:
@@ -64,8 +64,8 @@ def test_a_photograph_is_turned_upright_but_a_cameras_frame_is_not() -> None:
     exif = b"Exif\0\0" + tiff
     data = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
     array = np.frombuffer(data, np.uint8)
-    assert decode_picture(array, upright=True).shape == (30, 20, 3)
-    assert decode_picture(array, upright=False).shape == (20, 30, 3)
+    assert decode_image_file(array, upright=True).shape == (30, 20, 3)
+    assert decode_image_file(array, upright=False).shape == (20, 30, 3)
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -76,17 +76,17 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     jpeg[frame + 5 : frame + 9] = (60000).to_bytes(2, "big") * 2
     for data in (png, jpeg):
         with pytest.raises(InputError, match=f"60000x60000 pixels.*{MAX_PIXELS}"):
-            decode_picture(np.frombuffer(bytes(data), np.uint8), upright=True)
+            decode_image_file(np.frombuffer(bytes(data), np.uint8), upright=True)
 
 
 def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "b.PNG"]
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no pictures"):
-        list_pictures(tmp_path / "none")
-    assert list_pictures(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]
+        list_images(tmp_path / "none")
+    assert list_images(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
     if arguments.output.suffix == ".safetensors":
         return _copy(arguments)
-    from mtinet_ros.export.calibration_images import load_pictures
+    from mtinet_ros.export.calibration_images import load_calibration_images
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
     check_precision(arguments.precision, arguments.calibration is not None)
@@ -102,11 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
         card = replace(card, name=arguments.name)
     for gap in _gaps(described, arguments):
         print(f"note: {gap}")
-    has_pictures = arguments.calibration is not None or arguments.precision in ("fp16", "bf16")
+    has_images = arguments.calibration is not None or arguments.precision in ("fp16", "bf16")
     options = ExportOptions(
         confidence=arguments.confidence,
         precision=arguments.precision,
-        pictures=load_pictures(arguments.calibration, card) if has_pictures else None,
+        images=load_calibration_images(arguments.calibration, card) if has_images else None,
         force=arguments.force,
         encoding=described.encoding,
         report=print,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.image_files import (
-    list_pictures,
-    read_picture,
+    list_images,
+    read_image,
     write_png,
     write_whole,
 )
@@ -26,7 +26,9 @@ from mtinet_ros.visualization.montage import UNTRAINED_NOTE, montage, prediction
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("pictures", nargs="+", type=Path, help="picture files or folders of them")
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="pictures", help="picture files or folders of them"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
     parser.add_argument(
         "-m", "--model", type=Path, help="ONNX model with a card (default: the bundled one)"
@@ -47,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     For a picture NAME.jpg: NAME_labels.png (class ids, 255 void), NAME_depth.npy (float32, metres
     if the focal length is known), NAME_normals.npy (float32 unit vectors) and NAME_montage.png.
     """
-    pictures = [file for path in arguments.pictures for file in list_pictures(path)]
-    stems = [path.stem for path in pictures]
+    images = [file for path in arguments.images for file in list_images(path)]
+    stems = [path.stem for path in images]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
         raise InputError(
@@ -58,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     backend = load_backend(arguments.model or bundled_model(), arguments.backend, max_batch=1)
     try:
         perceiver = Perceiver(backend, arguments.fit)
-        for path in pictures:
-            image = read_picture(path)
+        for path in images:
+            image = read_image(path)
             camera = _camera(image.shape[1], image.shape[0], arguments.focal_length)
             prediction = perceiver.perceive([image], [camera])[0]
             _write(arguments.output, path.stem, prediction, backend.card)

@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "/usr/share/sweethome3d/furniture)",
     )
     parser.add_argument(
-        "--licences", nargs="+", metavar="SPDX", help="use only models under these licences (all)"
+        "--licenses",
+        "--licences",
+        nargs="+",
+        metavar="SPDX",
+        help="use only models under these licenses (all)",
     )
     parser.add_argument(
         "--check", type=Path, metavar="DIR", help="check a rendered folder, write its report there"

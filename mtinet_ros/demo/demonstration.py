@@ -83,11 +83,11 @@ class _Display:
         self._folder = folder
         self._has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
-    def __call__(self, number: int, picture: NDArray[np.uint8]) -> None:
-        write_png(self._folder / f"frame_{number % 200:03d}.png", picture)
+    def __call__(self, number: int, image: NDArray[np.uint8]) -> None:
+        write_png(self._folder / f"frame_{number % 200:03d}.png", image)
         if self._has_screen:
             try:
-                cv2.imshow(_WINDOW, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                cv2.imshow(_WINDOW, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
                 cv2.waitKey(1)
             except cv2.error as error:
                 print(f"No window can be opened ({error.err}); see the files instead.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.panorama import look_into_panorama, pinhole_for_view
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import PICTURE_SUFFIXES, list_pictures, read_picture
+from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, read_image
 from mtinet_ros.install_paths import share_directory
 from mtinet_ros.perception.camera_model import CameraModel
 
@@ -46,9 +46,9 @@ def open_source(spec: str) -> Iterator[Shot]:
             f"the source {spec} does not exist; give a picture, a folder of pictures, a video or "
             "a device such as /dev/video0"
         )
-    if path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES:
-        pictures = [(read_picture(picture), None) for picture in list_pictures(path)]
-        return itertools.cycle(pictures)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        images = [(read_image(image), None) for image in list_images(path)]
+        return itertools.cycle(images)
     return _video(path)
 
 
@@ -62,7 +62,7 @@ def _bundled() -> Iterator[Shot]:
 
 def kinect_shot() -> Shot:
     """The bundled frame of a real Kinect, a bookshelf, with its lens."""
-    bookshelf = read_picture(bundled_pictures() / "kinect_bookshelf.png")
+    bookshelf = read_image(bundled_images() / "kinect_bookshelf.png")
     height, width = bookshelf.shape[:2]
     center = ((width - 1) / 2, (height - 1) / 2)
     return bookshelf, CameraModel.pinhole(
@@ -72,13 +72,13 @@ def kinect_shot() -> Shot:
 
 def hotel_room_shots(step: float) -> Iterator[Shot]:
     """Once around the bundled panorama of a real hotel room, a view every `step` degrees."""
-    room = read_picture(bundled_pictures() / "hotel_room_panorama.jpg")
+    room = read_image(bundled_images() / "hotel_room_panorama.jpg")
     panning = pinhole_for_view(640, 480, horizontal_fov=75.0)
     for yaw in np.arange(0.0, 360.0, step):
         yield look_into_panorama(room, panning, float(yaw), pitch=-8.0), panning
 
 
-def bundled_pictures() -> Path:
+def bundled_images() -> Path:
     """The folder of the bundled pictures."""
     return share_directory() / "demo" / "pictures"
 

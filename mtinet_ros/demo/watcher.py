@@ -33,7 +33,7 @@ _TOPICS: dict[str, dict[str, type[Any]]] = {
     "depth": {"depth/image": Image, "depth/camera_info": CameraInfo},
     "normals": {"normals/image": Image, "normals/color": Image},
 }
-_PICTURES = {
+_SHOWN = {
     "semseg": "segmentation/overlay", "depth": "depth/image", "normals": "normals/color",
 }  # fmt: skip
 _REMEMBERED = 1000  # messages of a topic that its rate and latency are told of
@@ -81,7 +81,7 @@ class Watcher(Node):
         self.frames = 0
         self._note = UNTRAINED_NOTE if card.untrained else ""
         self._tasks = [task for task in _TOPICS if task in card.tasks]
-        self._pictures = {_PICTURES[task] for task in self._tasks}
+        self._shown = {_SHOWN[task] for task in self._tasks}
         self._on_montage = on_montage
         self._legend: list[tuple[str, tuple[int, int, int]]] = []
         self._records: dict[str, TopicRecord] = {}
@@ -108,7 +108,7 @@ class Watcher(Node):
             record.count += 1
             record.latencies.append((now - stamp) * 1e-9)
             record.received.append(now * 1e-9)
-            if name in self._pictures or name == "image":
+            if name in self._shown or name == "image":
                 self._collect(stamp, name, message)
 
         self.create_subscription(message_type, topic, receive, _WATCHING_QOS)
@@ -121,7 +121,7 @@ class Watcher(Node):
         """Messages of one frame carry one stamp; a frame is complete when all have come."""
         parts = self._pending.setdefault(stamp, {})
         parts[name] = message
-        if len(parts) < len(self._pictures) + 1:
+        if len(parts) < len(self._shown) + 1:
             if len(self._pending) > _MOST_PENDING:
                 del self._pending[min(self._pending)]
             return
@@ -130,7 +130,7 @@ class Watcher(Node):
         self.frames += 1
         panels: list[Panel] = [("camera", decode_image(parts["image"]))]
         for task in self._tasks:
-            message = parts[_PICTURES[task]]
+            message = parts[_SHOWN[task]]
             if task == "depth":
                 depth = np.frombuffer(message.data, np.float32)
                 depth = depth.reshape(message.height, message.width)

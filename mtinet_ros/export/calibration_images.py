@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.sources import open_source
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import PICTURE_SUFFIXES, list_pictures, read_picture
+from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, read_image
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.fit import Fit
 
 # Ranges of activations settle long before this; more only takes time.
-MOST_PICTURES = 64
+MAX_IMAGES = 64
 # The bundled pictures are a second of one view and then a slow pan: a few are enough to tell.
 _BUNDLED_FRAMES, _BUNDLED_STEP = 125, 18
 
 
-def load_pictures(source: Path | None, card: ModelCard) -> NDArray[np.uint8]:
+def load_calibration_images(source: Path | None, card: ModelCard) -> NDArray[np.uint8]:
     """Pictures as the network will see them.
 
     Args:
@@ -30,22 +30,22 @@ def load_pictures(source: Path | None, card: ModelCard) -> NDArray[np.uint8]:
         card: Decides the size, and how pictures are fitted to it.
 
     Returns:
-        uint8 [N,H,W,3] RGB, at most `MOST_PICTURES`, spread evenly over the source.
+        uint8 [N,H,W,3] RGB, at most `MAX_IMAGES`, spread evenly over the source.
 
     Raises:
         InputError: There are none, or one cannot be read.
     """
-    pictures = _bundled() if source is None else _given(source)
+    images = _bundled() if source is None else _given(source)
     height, width = card.input_size
-    fitted = np.empty((len(pictures), height, width, 3), np.uint8)
-    for picture, out in zip(pictures, fitted, strict=True):
-        Fit.plan(picture.shape[:2], card.input_size, card.fit).apply(picture, out, card.pad_color)
+    fitted = np.empty((len(images), height, width, 3), np.uint8)
+    for image, out in zip(images, fitted, strict=True):
+        Fit.plan(image.shape[:2], card.input_size, card.fit).apply(image, out, card.pad_color)
     return fitted
 
 
 def _bundled() -> list[NDArray[np.uint8]]:
     frames = itertools.islice(open_source(""), 0, _BUNDLED_FRAMES, _BUNDLED_STEP)
-    return [picture for picture, _ in frames]
+    return [image for image, _ in frames]
 
 
 def _given(source: Path) -> list[NDArray[np.uint8]]:
@@ -53,8 +53,8 @@ def _given(source: Path) -> list[NDArray[np.uint8]]:
         raise InputError(
             f"calibration {source} does not exist; give a folder of pictures, a picture or a video"
         )
-    if source.is_dir() or source.suffix.lower() in PICTURE_SUFFIXES:
-        return [read_picture(path) for path in _spread(list_pictures(source))]
+    if source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES:
+        return [read_image(path) for path in _spread(list_images(source))]
     frames = _video(source)
     if not frames:
         raise InputError(
@@ -66,11 +66,11 @@ def _given(source: Path) -> list[NDArray[np.uint8]]:
 def _video(path: Path) -> list[NDArray[np.uint8]]:
     capture = cv2.VideoCapture(str(path))
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    step = max(1, count // MOST_PICTURES)
+    step = max(1, count // MAX_IMAGES)
     frames: list[NDArray[np.uint8]] = []
     for number in itertools.count():
         ok, frame = capture.read()
-        if not ok or len(frames) == MOST_PICTURES:
+        if not ok or len(frames) == MAX_IMAGES:
             return frames
         if number % step == 0:
             frames.append(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
@@ -78,6 +78,6 @@ def _video(path: Path) -> list[NDArray[np.uint8]]:
 
 
 def _spread(paths: list[Path]) -> list[Path]:
-    if len(paths) <= MOST_PICTURES:
+    if len(paths) <= MAX_IMAGES:
         return paths
-    return [paths[i] for i in np.linspace(0, len(paths) - 1, MOST_PICTURES).astype(int)]
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, MAX_IMAGES).astype(int)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError, ModelError
-from mtinet_ros.export.deploy_network import DEPTH_ENCODINGS, TASK_OUTPUTS, OutputEncoding
+from mtinet_ros.export.deploy_network import DEPTH_OUTPUTS, TASK_OUTPUTS, OutputEncoding
 from mtinet_ros.export.presets import Preset, voc_palette
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import MTINet, load_checkpoint
@@ -73,13 +73,15 @@ def _own_words(
     path: Path, network: MTINet, header: dict[str, str]
 ) -> tuple[ModelCard, OutputEncoding]:
     """The card a checkpoint carries, or one of what its header says; both may say little."""
-    depth_encoding = header.get("depth_encoding", "metres")
-    if depth_encoding not in DEPTH_ENCODINGS:
+    if "depth_encoding" in header:  # what versions before 0.2 called it
+        header = {"depth_output": header["depth_encoding"], **header}
+    depth_output = header.get("depth_output", "metres")
+    if depth_output not in DEPTH_OUTPUTS:
         raise ModelError(
-            f"{path} encodes depth as {depth_encoding!r}; this version exports "
-            f"{', '.join(DEPTH_ENCODINGS)}"
+            f"{path} encodes depth as {depth_output!r}; this version exports "
+            f"{', '.join(DEPTH_OUTPUTS)}"
         )
-    encoding = OutputEncoding(depth=depth_encoding)
+    encoding = OutputEncoding(depth=depth_output)
     if METADATA_KEY in header:
         return ModelCard.from_json(header[METADATA_KEY]), encoding
     tasks = tuple(task for task in network.tasks if task in TASK_OUTPUTS)
@@ -96,7 +98,7 @@ def _own_words(
         normals_axes="as_trained",
         license="NOASSERTION",
     )
-    if "depth_encoding" not in header:
+    if "depth_output" not in header:
         return card, encoding
     # `mtinet train` trains in metres for one focal length, and normals in the optical frame.
     try:

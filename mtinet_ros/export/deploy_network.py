@@ -16,7 +16,7 @@ from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
 # and have no output of their own.
 TASK_OUTPUTS = {"semseg": "labels", "normals": "normals", "depth": "depth"}
 
-DEPTH_ENCODINGS = ("metres", "log_metres")
+DEPTH_OUTPUTS = ("metres", "log_metres")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OutputEncoding:
     """What the network's raw outputs are, so that the graph can turn them into the contract's.
 
     Attributes:
-        depth: One of `DEPTH_ENCODINGS`: depth itself, or its natural logarithm.
+        depth: One of `DEPTH_OUTPUTS`: depth itself, or its natural logarithm.
         meters_per_unit: Metres in one unit of depth.
         normals_axes: Network component, with its sign, for x, y and z of the camera optical frame.
     """

@@ -44,7 +44,7 @@ class ExportOptions:
 
     confidence: bool = False
     precision: str = "fp32"
-    pictures: NDArray[np.uint8] | None = None
+    images: NDArray[np.uint8] | None = None
     force: bool = False
     encoding: OutputEncoding | None = None
     report: Callable[[str], None] = lambda line: None
@@ -82,34 +82,34 @@ def export_network(
             or it cannot be written.
     """
     options = options or ExportOptions()
-    check_precision(options.precision, options.pictures is not None)
-    pictures = options.pictures
-    if pictures is None:
-        pictures = synthetic_images(2, card.input_size)
+    check_precision(options.precision, options.images is not None)
+    images = options.images
+    if images is None:
+        images = synthetic_images(2, card.input_size)
     deploy = DeployNetwork(network, card.tasks, options.confidence, options.encoding)
     fast = DeployNetwork(
         rewrite_for_speed(network), card.tasks, options.confidence, options.encoding
     )
     options.report("tracing and checking the float32 graph against PyTorch")
     model = trace(fast, card.input_size)
-    differences = _check_against(deploy, model, pictures[:2], card.max_batch)
+    differences = _check_against(deploy, model, images[:2], card.max_batch)
     accuracy: Mapping[str, Any] = {"reference": "PyTorch, float32", **differences}
     if options.precision != "fp32":
-        model, accuracy = _converted(model, pictures, options)
+        model, accuracy = _converted(model, images, options)
         _check_runs(model, card, options.precision)
-    pictures_used = "synthetic" if options.pictures is None else "real"
+    images_used = "synthetic" if options.images is None else "real"
     card = replace(
         card,
         tasks=deploy.tasks,
         precision=options.precision,
-        accuracy={**accuracy, "pictures": pictures_used},
+        accuracy={**accuracy, "pictures": images_used},
     )
     attach_card(model, card)
     write_model(model, path)
     return Export(path, card, differences)
 
 
-def check_precision(precision: str, has_pictures: bool) -> None:
+def check_precision(precision: str, has_images: bool) -> None:
     """Refuse what cannot be asked for, before any work is done.
 
     Raises:
@@ -119,7 +119,7 @@ def check_precision(precision: str, has_pictures: bool) -> None:
         raise ConfigurationError(
             f"precision {precision!r} is unknown; allowed: {', '.join(PRECISIONS)}"
         )
-    if precision == "int8" and not has_pictures:
+    if precision == "int8" and not has_images:
         raise ConfigurationError(
             "int8 needs real pictures of the kind the robot will see, to learn how large values "
             "get: give --calibration a folder of 20 or more, or a video"
@@ -127,13 +127,13 @@ def check_precision(precision: str, has_pictures: bool) -> None:
 
 
 def _check_against(
-    deploy: DeployNetwork, model: onnx.ModelProto, pictures: NDArray[np.uint8], max_batch: int
+    deploy: DeployNetwork, model: onnx.ModelProto, images: NDArray[np.uint8], max_batch: int
 ) -> dict[str, float]:
     """One picture, and the largest batch of alternating ones: items must not leak into another."""
-    expected = run_pytorch(deploy, pictures)
-    turns = np.arange(max_batch) % len(pictures)
-    batch = run_onnxruntime(model, pictures[turns])
-    single = run_onnxruntime(model, pictures[:1])
+    expected = run_pytorch(deploy, images)
+    turns = np.arange(max_batch) % len(images)
+    batch = run_onnxruntime(model, images[turns])
+    single = run_onnxruntime(model, images[:1])
     differences = compare({name: array[turns] for name, array in expected.items()}, batch)
     check_exactness(differences)
     check_exactness(compare({name: array[:1] for name, array in expected.items()}, single))
@@ -141,10 +141,10 @@ def _check_against(
 
 
 def _converted(
-    model: onnx.ModelProto, pictures: NDArray[np.uint8], options: ExportOptions
+    model: onnx.ModelProto, images: NDArray[np.uint8], options: ExportOptions
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    options.report(f"converting to {options.precision}, measured on {len(pictures)} pictures")
-    conversion = convert_precision(model, options.precision, pictures, options.report)
+    options.report(f"converting to {options.precision}, measured on {len(images)} pictures")
+    conversion = convert_precision(model, options.precision, images, options.report)
     refuse_unless_forced(conversion, options.precision, options.force)
     accuracy: dict[str, Any] = {
         "reference": "the same graph in float32",

@@ -62,7 +62,7 @@ class _Candidate:
 def convert_precision(
     model: onnx.ModelProto,
     precision: str,
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     report: Callable[[str], None] = lambda line: None,
 ) -> Conversion:
     """Convert a float32 graph, keeping wide whatever part the limits of accuracy demand.
@@ -76,10 +76,10 @@ def convert_precision(
     Raises:
         ExportError: The graph cannot be run.
     """
-    measured = pictures[np.linspace(0, len(pictures) - 1, min(len(pictures), 8)).astype(int)]
+    measured = images[np.linspace(0, len(images) - 1, min(len(images), 8)).astype(int)]
     reference = run_onnxruntime(model, measured)
     candidate = (
-        _int8(model, pictures) if precision == "int8" else _float16(model, precision, measured)
+        _int8(model, images) if precision == "int8" else _float16(model, precision, measured)
     )
     part = parts(model.graph)
     candidate_parts = sorted({part[name] for name in candidate.nodes})
@@ -135,11 +135,11 @@ def choose_wide_parts(
     return tuple(wide), measures
 
 
-def _float16(model: onnx.ModelProto, precision: str, pictures: NDArray[np.uint8]) -> _Candidate:
+def _float16(model: onnx.ModelProto, precision: str, images: NDArray[np.uint8]) -> _Candidate:
     nodes = narrowable_nodes(model)
     max_activation = None
     if precision == "fp16":
-        magnitudes = max_magnitudes(model, nodes, pictures)
+        magnitudes = max_magnitudes(model, nodes, images)
         nodes = {name for name in nodes if magnitudes[name] * _FP16_HEADROOM < FP16_MAX}
         max_activation = max((magnitudes[name] for name in nodes), default=0.0)
     return _Candidate(
@@ -150,9 +150,9 @@ def _float16(model: onnx.ModelProto, precision: str, pictures: NDArray[np.uint8]
     )
 
 
-def _int8(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> _Candidate:
+def _int8(model: onnx.ModelProto, images: NDArray[np.uint8]) -> _Candidate:
     nodes = quantizable_nodes(model)
-    quantized = quantize(model, pictures)
+    quantized = quantize(model, images)
 
     def convert(chosen: Collection[str]) -> onnx.ModelProto:
         return keep_quantized(quantized, model, chosen)
@@ -162,7 +162,7 @@ def _int8(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> _Candidate:
 
 
 def max_magnitudes(
-    model: onnx.ModelProto, nodes: Collection[str], pictures: NDArray[np.uint8]
+    model: onnx.ModelProto, nodes: Collection[str], images: NDArray[np.uint8]
 ) -> dict[str, float]:
     """Largest absolute value that each of these nodes reads or puts out, over all pictures.
 
@@ -181,7 +181,7 @@ def max_magnitudes(
         graph.output.append(
             onnx.helper.make_tensor_value_info(f"{name}_max", onnx.TensorProto.FLOAT, [])
         )
-    runs = [run_onnxruntime(model, picture[np.newaxis]) for picture in pictures]
+    runs = [run_onnxruntime(model, image[np.newaxis]) for image in images]
     return {
         node: max(float(run[f"{name}_max"]) for run in runs for name in names)
         for node, names in held.items()

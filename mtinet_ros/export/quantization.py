@@ -57,7 +57,7 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelPro
             quantize_static(
                 copy.deepcopy(model),
                 target,
-                _Pictures(images),
+                _Images(images),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 nodes_to_quantize=sorted(quantizable_nodes(model)),
@@ -98,7 +98,7 @@ def keep_quantized(
     return quantized
 
 
-class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+class _Images(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self._feeds: Iterator[dict[str, Any]] = iter(
             [{"image": image[np.newaxis]} for image in images]

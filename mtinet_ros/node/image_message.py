@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import MAX_PIXELS, decode_picture, picture_format
+from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_format
 
 Array = NDArray[Any]
 
@@ -175,10 +175,10 @@ def decode_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
     """
     data = np.frombuffer(message.data, np.uint8)
     name = f"the compressed image (format {message.format[:_SHOWN]!r})"
-    if not picture_format(data):
+    if not image_file_format(data):
         raise InputError(f"{name}, {data.size} bytes, is neither jpeg nor png")
     try:
-        return decode_picture(data, upright=False)
+        return decode_image_file(data, upright=False)
     except InputError as error:
         raise InputError(f"{name} {error}") from error
 

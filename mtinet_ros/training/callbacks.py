@@ -27,7 +27,7 @@ from mtinet_ros.output_files import make_folder, replace_file
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import FixedSamples, normalize
 from mtinet_ros.training.pictures import (
-    Picture,
+    Image,
     draw_depth,
     draw_labels,
     draw_normals,
@@ -159,7 +159,7 @@ class DeployableCheckpoints(Callback):
             save_checkpoint(self.path, self.averaged.network(module), **header)
 
 
-class Pictures(Callback):
+class PredictionImages(Callback):
     """Draws what the averaged network sees, every few minutes: PNG files and TensorBoard."""
 
     def __init__(
@@ -169,7 +169,7 @@ class Pictures(Callback):
         averaged: AveragedWeights,
         samples: FixedSamples,
         photographs: Sequence[str],
-        depth_encoding: str,
+        depth_output: str,
     ) -> None:
         """`samples` are drawn with their truth, `photographs` have none.
 
@@ -180,12 +180,12 @@ class Pictures(Callback):
         self.seconds = minutes * 60
         self.averaged = averaged
         self.samples = samples
-        self.depth_encoding = depth_encoding
+        self.depth_output = depth_output
         self.photographs = [
             read_photograph(path, samples.data.height, samples.data.width) for path in photographs
         ]
         self.drawn = float("-inf")
-        self.draw: dict[str, Callable[[Any], Picture]] = {
+        self.draw: dict[str, Callable[[Any], Image]] = {
             "semseg": partial(draw_labels, palette=samples.source.palette),
             "depth": draw_depth,
             "normals": draw_normals,
@@ -215,29 +215,29 @@ class Pictures(Callback):
             image = self._photograph_of(place)
             rows += [[image, *predicted], [image, *truth]]
         rows += [[p, *self._predict(network, normalize(p))] for p in self.photographs]
-        picture = montage(rows)
+        image = montage(rows)
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_png(str(self.folder / f"step_{trainer.global_step:06d}.png"), picture)
+        write_png(str(self.folder / f"step_{trainer.global_step:06d}.png"), image)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(
-                    "predictions", picture, trainer.global_step, dataformats="HWC"
+                    "predictions", image, trainer.global_step, dataformats="HWC"
                 )
 
-    def _photograph_of(self, place: int) -> Picture:
+    def _photograph_of(self, place: int) -> Image:
         data = self.samples.data
         image = self.samples.source[self.samples.indices[place]].image
         size = (data.width, data.height)
         return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    def _predict(self, network: MTINet, image: Tensor) -> list[Picture]:
+    def _predict(self, network: MTINet, image: Tensor) -> list[Image]:
         training = network.training
         network.eval()
         device = next(network.parameters()).device
         with torch.no_grad():
             raw = network(image[None].to(device)).predictions
         network.train(training)
-        decoded = decode(raw, self.depth_encoding)
+        decoded = decode(raw, self.depth_output)
         return [
             draw(_channels_last(decoded[task][0].cpu()))
             for task, draw in self.draw.items()
@@ -245,7 +245,7 @@ class Pictures(Callback):
         ]
 
 
-def read_photograph(path: str, height: int, width: int) -> Picture:
+def read_photograph(path: str, height: int, width: int) -> Image:
     """Read a picture and cut its middle to the network's size.
 
     Raises:

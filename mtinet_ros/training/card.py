@@ -46,7 +46,7 @@ def describe(
         attribution=(*source.attribution, *config.card.attribution),
     )
     return {
-        "depth_encoding": config.network.depth_encoding,
+        "depth_output": config.network.depth_output,
         "focal_length": str(data.focal_length),
         "height": str(data.height),
         "width": str(data.width),

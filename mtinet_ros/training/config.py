@@ -26,14 +26,14 @@ class NetworkConfig:
         tasks: Output channels by target task.
         auxiliary_tasks: Output channels by auxiliary task; empty: the target tasks.
         initial: "imagenet", "random", or a checkpoint whose weights to start from.
-        depth_encoding: What the depth output is: "metres" (the paper) or "log_metres".
+        depth_output: What the depth output is: "metres" (the paper) or "log_metres".
     """
 
     backbone: str = "efficientnet_lite0"
     tasks: dict[str, int] = field(default_factory=dict)
     auxiliary_tasks: dict[str, int] = field(default_factory=dict)
     initial: str = "imagenet"
-    depth_encoding: str = "log_metres"
+    depth_output: str = "log_metres"
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class RunConfig:
         precision: "auto" is bf16-mixed where the hardware multiplies bfloat16, else 32-true.
         threads: CPU threads of PyTorch; 0 leaves its default.
         save_minutes: Minutes between checkpoints.
-        picture_minutes: Minutes between pictures of predictions.
+        image_minutes: Minutes between pictures of predictions.
         validate_steps: Steps between validations.
         log_steps: Steps between logged losses.
         watch: Photographs whose predictions are drawn beside those of validation frames.
@@ -158,7 +158,7 @@ class RunConfig:
     precision: str = "auto"
     threads: int = 0
     save_minutes: float = 10.0
-    picture_minutes: float = 10.0
+    image_minutes: float = 10.0
     validate_steps: int = 1000
     log_steps: int = 20
     watch: tuple[str, ...] = ()
@@ -195,6 +195,13 @@ class TrainConfig:
 
 
 # Least and greatest value; of a range, of both its ends.
+# What settings were called in files of earlier versions, by section ("": the sections themselves).
+_FORMER_NAMES: dict[str, dict[str, str]] = {
+    "": {"optimiser": "optimizer"},
+    "network": {"depth_encoding": "depth_output"},
+    "run": {"picture_minutes": "image_minutes"},
+}
+
 _LIMITS: dict[str, tuple[float, float]] = {
     "data.height": (32, 1 << 14),
     "data.width": (32, 1 << 14),
@@ -210,20 +217,20 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "losses.class_balance": (0, 1),
     "losses.deep_supervision": (0, 1e6),
     "losses.deep_supervision_stride": (1, 32),
-    "optimiser.learning_rate": (0, 1e3),
-    "optimiser.backbone_factor": (0, 1e3),
-    "optimiser.weight_decay": (0, 1e3),
-    "optimiser.clip": (0, 1e9),
-    "optimiser.max_steps": (1, math.inf),
-    "optimiser.warmup_steps": (0, math.inf),
-    "optimiser.decay_steps": (0, math.inf),
-    "optimiser.decay_power": (0, 100),
-    "optimiser.average": (0, 1),
+    "optimizer.learning_rate": (0, 1e3),
+    "optimizer.backbone_factor": (0, 1e3),
+    "optimizer.weight_decay": (0, 1e3),
+    "optimizer.clip": (0, 1e9),
+    "optimizer.max_steps": (1, math.inf),
+    "optimizer.warmup_steps": (0, math.inf),
+    "optimizer.decay_steps": (0, math.inf),
+    "optimizer.decay_power": (0, 100),
+    "optimizer.average": (0, 1),
     "run.devices": (0, 1 << 20),
     "run.nodes": (1, 1 << 20),
     "run.threads": (0, 1 << 12),
     "run.save_minutes": (0, 1e9),
-    "run.picture_minutes": (0, 1e9),
+    "run.image_minutes": (0, 1e9),
     "run.validate_steps": (1, math.inf),
     "run.log_steps": (1, math.inf),
 }
@@ -246,11 +253,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigurationError(f"{path} cannot be read as YAML: {error}.") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path} must map section names to settings.")
+    document = _with_present_names(document, str(path))
     for override in overrides:
         key, equals, value = override.partition("=")
         section, dot, name = key.partition(".")
         if not (equals and dot):
             raise ConfigurationError(f"The setting {override!r} must read section.key=value.")
+        section = _FORMER_NAMES[""].get(section, section)
+        name = _FORMER_NAMES.get(section, {}).get(name, name)
         entries = document.setdefault(section, {})
         if not isinstance(entries, dict):
             raise ConfigurationError(f"{path}: {section} must map names to values.")
@@ -261,6 +271,26 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     config = _build(TrainConfig, document, str(path))
     _check_limits(config)
     return config
+
+
+def _with_present_names(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A document with the names that its sections and settings have in this version."""
+
+    def renamed(entries: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, Any]:
+        for former, present in names.items():
+            if former in entries and present in entries:
+                raise ConfigurationError(
+                    f"{at} has both {present!r} and {former!r}, its former name; keep one."
+                )
+        return {names.get(name, name): value for name, value in entries.items()}
+
+    sections = renamed(document, _FORMER_NAMES[""], where)
+    return {
+        name: renamed(entries, _FORMER_NAMES.get(name, {}), f"{where}: {name}")
+        if isinstance(entries, dict)
+        else entries
+        for name, entries in sections.items()
+    }
 
 
 def _check_limits(config: TrainConfig) -> None:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-DEPTH_ENCODINGS = ("metres", "log_metres")
+DEPTH_OUTPUTS = ("metres", "log_metres")
 
 
-def decode(predictions: Mapping[str, Tensor], depth_encoding: str) -> dict[str, Tensor]:
+def decode(predictions: Mapping[str, Tensor], depth_output: str) -> dict[str, Tensor]:
     """Make raw predictions readable.
 
     Args:
         predictions: By task, N×C×H×W.
-        depth_encoding: What the depth output is, "metres" or "log_metres".
+        depth_output: What the depth output is, "metres" or "log_metres".
 
     Returns:
         By task: semseg, human_parts int64 N×H×W; depth N×1×H×W in metres for the canonical focal
@@ -28,7 +28,7 @@ def decode(predictions: Mapping[str, Tensor], depth_encoding: str) -> dict[str, 
         if task in ("semseg", "human_parts"):
             decoded[task] = raw.argmax(1)
         elif task == "depth":
-            decoded[task] = raw.exp() if depth_encoding == "log_metres" else raw
+            decoded[task] = raw.exp() if depth_output == "log_metres" else raw
         elif task == "normals":
             decoded[task] = functional.normalize(raw, dim=1, eps=1e-6)
         else:

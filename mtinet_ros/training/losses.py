@@ -95,12 +95,12 @@ class Loss:
     Attributes:
         function: Of prediction and ground truth.
         tasks: Tasks it makes sense for.
-        depth_encoding: What it takes a depth prediction to be, if it is about depth.
+        depth_output: What it takes a depth prediction to be, if it is about depth.
     """
 
     function: Callable[..., Tensor]
     tasks: tuple[str, ...]
-    depth_encoding: str | None = None
+    depth_output: str | None = None
 
 
 LOSSES = {
@@ -123,7 +123,7 @@ class MultiTaskLoss(nn.Module):
         self,
         config: LossConfig,
         auxiliary_tasks: Mapping[str, int],
-        depth_encoding: str,
+        depth_output: str,
         class_weights: Tensor | None = None,
     ) -> None:
         """Check that every auxiliary task has losses that suit it.
@@ -133,7 +133,7 @@ class MultiTaskLoss(nn.Module):
                 another encoding of depth.
         """
         super().__init__()
-        check_losses(config, auxiliary_tasks, depth_encoding)
+        check_losses(config, auxiliary_tasks, depth_output)
         self.config = config
         self.register_buffer("class_weights", class_weights, persistent=False)
 
@@ -186,7 +186,7 @@ class MultiTaskLoss(nn.Module):
 
 
 def check_losses(
-    config: LossConfig, auxiliary_tasks: Mapping[str, int], depth_encoding: str
+    config: LossConfig, auxiliary_tasks: Mapping[str, int], depth_output: str
 ) -> None:
     """Raise `ConfigurationError` unless every auxiliary task has losses that suit it."""
     for task in auxiliary_tasks:
@@ -194,11 +194,11 @@ def check_losses(
         suitable = [
             name
             for name, loss in LOSSES.items()
-            if task in loss.tasks and loss.depth_encoding in (None, depth_encoding)
+            if task in loss.tasks and loss.depth_output in (None, depth_output)
         ]
         wrong = [name for name in terms if name not in suitable]
         if wrong or not terms:
-            encoding = f" encoded as {depth_encoding}" if task == "depth" else ""
+            encoding = f" encoded as {depth_output}" if task == "depth" else ""
             found = f"has the loss {wrong[0]!r}" if wrong else "has no loss"
             raise ConfigurationError(
                 f"losses: {task}{encoding} {found}; it takes {', '.join(suitable) or 'none'}."

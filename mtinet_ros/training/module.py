@@ -45,7 +45,7 @@ class TrainingModule(LightningModule):
             ):
                 parameter.requires_grad_(False)
         self.loss = MultiTaskLoss(
-            config.losses, network.auxiliary_tasks, config.network.depth_encoding, class_weights
+            config.losses, network.auxiliary_tasks, config.network.depth_output, class_weights
         )
         self.metrics = nn.ModuleDict()
         if "semseg" in network.tasks:
@@ -94,7 +94,7 @@ class TrainingModule(LightningModule):
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
         """Add a batch to the metrics, at the network's size and canonical focal length."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
-        decoded = decode(self.network(image).predictions, self.config.network.depth_encoding)
+        decoded = decode(self.network(image).predictions, self.config.network.depth_output)
         for task, metric in self.metrics.items():
             prediction, truth = decoded[task].float(), batch[task]
             if task == "normals":

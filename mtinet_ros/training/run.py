@@ -27,12 +27,12 @@ from mtinet_ros.training.callbacks import (
     AveragedWeights,
     DeployableCheckpoints,
     Pause,
-    Pictures,
+    PredictionImages,
     WholeCheckpoints,
 )
 from mtinet_ros.training.card import describe
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
-from mtinet_ros.training.decode import DEPTH_ENCODINGS
+from mtinet_ros.training.decode import DEPTH_OUTPUTS
 from mtinet_ros.training.loader import (
     Batch,
     FixedSamples,
@@ -46,7 +46,7 @@ from mtinet_ros.training.module import TrainingModule
 
 _log = logging.getLogger(__name__)
 
-_PICTURED_FRAMES = 6
+_DRAWN_FRAMES = 6
 _COUNTED_FRAMES = 500
 
 
@@ -76,7 +76,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
 
     network = build_network(config.network)
-    check_losses(config.losses, network.auxiliary_tasks, config.network.depth_encoding)
+    check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
     data = TrainingData(config)
     check_data(network, data.training)
     class_weights = None
@@ -102,9 +102,9 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
             save_top_k=1, enable_version_counter=False,
         ),
         DeployableCheckpoints(folder, run.save_minutes, averaged, header),
-        Pictures(
-            folder / "pictures", run.picture_minutes, averaged, data.pictured(), run.watch,
-            config.network.depth_encoding,
+        PredictionImages(
+            folder / "pictures", run.image_minutes, averaged, data.drawn(), run.watch,
+            config.network.depth_output,
         ),
     ]  # fmt: skip
     trainer = _make_trainer(config, folder, callbacks)
@@ -182,9 +182,9 @@ class TrainingData(LightningDataModule):
         fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
         return validation_loader(fixed)
 
-    def pictured(self) -> FixedSamples:
+    def drawn(self) -> FixedSamples:
         """The few validation frames that pictures show."""
-        return self._fixed(_PICTURED_FRAMES)
+        return self._fixed(_DRAWN_FRAMES)
 
     def _fixed(self, count: int) -> FixedSamples:
         return FixedSamples(self.validation, every(self.validation, count), self.config.data)
@@ -197,10 +197,10 @@ def build_network(config: NetworkConfig) -> MTINet:
         ConfigurationError: Impossible network, or no ImageNet weights exist for its backbone.
         ModelError: The initial weights cannot be read.
     """
-    if config.depth_encoding not in DEPTH_ENCODINGS:
+    if config.depth_output not in DEPTH_OUTPUTS:
         raise ConfigurationError(
-            f"network: depth_encoding is {config.depth_encoding!r}; it must be one of "
-            f"{', '.join(DEPTH_ENCODINGS)}."
+            f"network: depth_output is {config.depth_output!r}; it must be one of "
+            f"{', '.join(DEPTH_OUTPUTS)}."
         )
     network = MTINet(config.backbone, config.tasks, config.auxiliary_tasks or None)
     if config.initial == "imagenet":

@@ -55,15 +55,16 @@ def test_a_preset_for_other_classes_is_refused(checkpoint):
         load_described(checkpoint, PRESETS["pascal"])
 
 
-def test_a_checkpoint_of_the_trainer_describes_itself(network, tmp_path):
+@pytest.mark.parametrize("key", ["depth_output", "depth_encoding"])  # the latter until 0.1
+def test_a_checkpoint_of_the_trainer_describes_itself(network, tmp_path, key):
     path = tmp_path / "latest.safetensors"
     header = {"height": "192", "width": "256", "focal_length": "210.0"}
-    save_checkpoint(path, network, depth_encoding="log_metres", **header)
+    save_checkpoint(path, network, **{key: "log_metres"}, **header)
     described = load_described(path)
     assert described.card.input_size == (192, 256)
     assert described.card.focal_length == 210.0
     assert (described.card.depth_kind, described.encoding.depth) == ("metric", "log_metres")
-    save_checkpoint(path, network, depth_encoding="feet", **header)
+    save_checkpoint(path, network, **{key: "feet"}, **header)
     with pytest.raises(ModelError, match="'feet'"):
         load_described(path)
 

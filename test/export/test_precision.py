@@ -222,7 +222,7 @@ def test_a_precision_that_costs_too_much_is_refused_and_nothing_is_written(
     card = replace(card, max_batch=1)
     monkeypatch.setattr(accuracy, "LIMITS", {**accuracy.LIMITS, "label_agreement": 0.999999})
     monkeypatch.setattr("mtinet_ros.export.precision._MAX_WIDE_SHARE", 0.0)
-    options = ExportOptions(precision="fp16", pictures=pictures[:1])
+    options = ExportOptions(precision="fp16", images=pictures[:1])
     with pytest.raises(ExportError, match=r"fp16 costs too much.*label_agreement.*--force"):
         export_network(network, card, tmp_path / "x.onnx", options)
     assert list(tmp_path.iterdir()) == []

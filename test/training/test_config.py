@@ -21,17 +21,32 @@ def test_shipped_configurations_are_valid(path):
 
 def test_overrides_replace_entries(tmp_path):
     path = tmp_path / "a.yaml"
-    path.write_text("optimiser: {learning_rate: 1e-3}\n")
-    config = load_config(path, ["optimiser.max_steps=7", "augmentation.zoom=[1, 2]"])
+    path.write_text("optimizer: {learning_rate: 1e-3}\n")
+    config = load_config(path, ["optimizer.max_steps=7", "augmentation.zoom=[1, 2]"])
     assert config.optimizer.learning_rate == 1e-3
     assert config.optimizer.max_steps == 7
     assert config.augmentation.zoom == (1.0, 2.0)
+
+
+def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "optimiser: {learning_rate: 1e-3}\n"
+        "network: {depth_encoding: metres}\n"
+        "run: {picture_minutes: 3}\n"
+    )
+    config = load_config(path, ["optimiser.max_steps=7"])
+    assert config.optimizer.learning_rate == 1e-3
+    assert config.optimizer.max_steps == 7
+    assert config.network.depth_output == "metres"
+    assert config.run.image_minutes == 3.0
 
 
 @pytest.mark.parametrize(
     ("text", "overrides", "fragment"),
     [
         ("a: [", [], "cannot be read as YAML"),
+        ("optimiser: {}\noptimizer: {}", [], "'optimizer' and 'optimiser', its former name"),
         ("- 1", [], "must map section names"),
         ("optimizer: {}", [], "unknown entry 'optimizer'; allowed are network"),
         ("data: {hight: 3}", [], "unknown entry 'hight'"),
@@ -41,7 +56,7 @@ def test_overrides_replace_entries(tmp_path):
         ("", ["height=3"], "section.key=value"),
         ("", ["run.watch=[a.jpg"], "'run.watch=\\[a.jpg' is not YAML"),
         ("data: {batch_size: 0}", [], "data.batch_size is 0; allowed is 1 to"),
-        ("optimiser: {clip: .nan}", [], "optimiser.clip is nan; allowed is 0 to"),
+        ("optimizer: {clip: .nan}", [], "optimizer.clip is nan; allowed is 0 to"),
         ("augmentation: {zoom: [0, 1]}", [], "zoom is .* allowed is 0.1 to 10, the lesser first"),
         ("augmentation: {zoom: [2, 1]}", [], "the lesser first"),
     ],

@@ -87,15 +87,15 @@ def configuration(
         [
             f"data.root={rooms}",
             f"run.output={output}",
-            f"optimiser.max_steps={steps}",
-            "optimiser.decay_steps=1",
+            f"optimizer.max_steps={steps}",
+            "optimizer.decay_steps=1",
             "network.initial=random",
             "data.height=32",
             "data.width=64",
             "data.batch_size=2",
             "data.validation_frames=2",
             "run.validate_steps=2",
-            "run.picture_minutes=1000",
+            "run.image_minutes=1000",
             "run.log_steps=1",
             "run.accelerator=cpu",
             "run.precision=32-true",
@@ -145,9 +145,9 @@ def test_a_continued_run_takes_its_rates_from_the_configuration(rooms, tmp_path)
     def weights_of(folder: Path) -> dict[str, torch.Tensor]:
         return torch.load(folder / "last.ckpt", weights_only=True)["current_model_state"]
 
-    folder = train(configuration(rooms, tmp_path / "run", 1, ["optimiser.warmup_steps=0"]))
+    folder = train(configuration(rooms, tmp_path / "run", 1, ["optimizer.warmup_steps=0"]))
     before = weights_of(folder)
-    still = ["optimiser.learning_rate=0", "optimiser.weight_decay=0.5"]
+    still = ["optimizer.learning_rate=0", "optimiser.weight_decay=0.5"]
     train(configuration(rooms, folder, 2, still))
     after = weights_of(folder)
     trained = [name for name, value in before.items() if "running" not in name]
@@ -162,7 +162,7 @@ def test_a_state_that_cannot_be_continued_is_left_and_named(rooms, tmp_path):
     folder = train(configuration(rooms, tmp_path / "run", 1))
     state = (folder / "last.ckpt").read_bytes()
     with pytest.raises(ConfigurationError, match=r"another folder in run\.output"):
-        train(configuration(rooms, folder, 2, ["optimiser.frozen=[scale_0.]"]))
+        train(configuration(rooms, folder, 2, ["optimizer.frozen=[scale_0.]"]))
     smaller = ["network.tasks={depth: 1}", "losses.terms={depth: {log_l1: 1}}"]
     with pytest.raises(ConfigurationError, match=r"another folder in run\.output"):
         train(configuration(rooms, folder, 2, smaller))
@@ -284,7 +284,7 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     assert any("by Ann, Bob (CC-BY-3.0)" in credit for credit in card.attribution)
     assert str(tmp_path) not in header[METADATA_KEY]
     assert str(rooms) not in header[METADATA_KEY]
-    assert (header["depth_encoding"], header["focal_length"]) == ("log_metres", "210.0")
+    assert (header["depth_output"], header["focal_length"]) == ("log_metres", "210.0")
     assert list((folder / "pictures").glob("*.png"))
     assert list((folder / "tensorboard").glob("events*"))
     with next((folder / "csv").glob("*/metrics.csv")).open() as file:
@@ -343,7 +343,7 @@ def test_tasks_that_the_data_do_not_have_are_refused(overrides, fragment, rooms,
 @pytest.mark.parametrize(
     ("override", "fragment"),
     [
-        ("network.depth_encoding=inverse", "one of metres, log_metres"),
+        ("network.depth_output=inverse", "one of metres, log_metres"),
         ("network.backbone=hrnet_w18", "no ImageNet weights for hrnet_w18"),
     ],
 )

@@ -134,25 +134,25 @@ class Renderer:
         frames: list[tuple[np.ndarray, Render]] = []
         for _ in range(plan.stills):
             camera = views.still()
-            picture = render(camera, surfaces, lighting, rng)
-            gain = automatic_exposure(picture.radiance)
-            frames.append((expose(picture.radiance, draw_sensor(rng), gain, rng), picture))
+            rendered = render(camera, surfaces, lighting, rng)
+            gain = automatic_exposure(rendered.radiance)
+            frames.append((expose(rendered.radiance, draw_sensor(rng), gain, rng), rendered))
             cameras.append(camera)
         sensor, gain = draw_sensor(rng), 0.0
         for camera in views.path(plan.path) if plan.path else []:
-            picture = render(camera, surfaces, lighting, rng)
-            now = automatic_exposure(picture.radiance)
+            rendered = render(camera, surfaces, lighting, rng)
+            now = automatic_exposure(rendered.radiance)
             gain = now if gain == 0 else 0.9 * gain + 0.1 * now
-            frames.append((expose(picture.radiance, sensor, gain, rng), picture))
+            frames.append((expose(rendered.radiance, sensor, gain, rng), rendered))
             cameras.append(camera)
         order = [(-1, -1)] * plan.stills + [(0, step) for step in range(plan.path)]
         arrays: dict[str, np.ndarray] = {
             "rgb": np.stack([image for image, _ in frames]),
-            "classes": np.stack([picture.classes for _, picture in frames]),
-            "instance": np.stack([picture.instance for _, picture in frames]),
-            "depth": np.stack([picture.depth for _, picture in frames]),
+            "classes": np.stack([rendered.classes for _, rendered in frames]),
+            "instance": np.stack([rendered.instance for _, rendered in frames]),
+            "depth": np.stack([rendered.depth for _, rendered in frames]),
             "normals": np.stack(
-                [np.rint(picture.normals * 127).astype(np.int8) for _, picture in frames]
+                [np.rint(rendered.normals * 127).astype(np.int8) for _, rendered in frames]
             ),
             "intrinsics": np.array([camera.intrinsics for camera in cameras]),
             "pose": np.stack([camera.pose for camera in cameras]),
@@ -176,7 +176,7 @@ class Renderer:
                 for i, t in enumerate(scene.instances)
             },
             "assets": [
-                {"model": m.key, "creator": m.creator, "licence": m.license} for m in models
+                {"model": m.key, "creator": m.creator, "license": m.license} for m in models
             ],
         }
         return arrays, description
@@ -226,13 +226,15 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
     catalog = Catalog(Path(settings.furniture), settings.licenses)
     plans = plan_scenes(frames, settings)
     kept = {key: value for key, value in asdict(settings).items() if key != "furniture"}
-    kept["licences"] = list(settings.licenses)
+    kept["licenses"] = list(settings.licenses)
     index_file = root / "index.json"
     if index_file.exists():
-        old = read_index(root)
-        if old.get("settings") != kept:
+        begun = read_index(root).get("settings")
+        if isinstance(begun, dict) and "licences" in begun:  # what versions before 0.2 called it
+            begun["licenses"] = begun.pop("licences")
+        if begun != kept:
             raise DataError(
-                f"{root} was begun with {old.get('settings')}, not {kept}: use the same options "
+                f"{root} was begun with {begun}, not {kept}: use the same options "
                 "to continue it, or another folder"
             )
     elif root.is_dir() and any(root.iterdir()):
