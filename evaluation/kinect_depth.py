@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.sources import KINECT_FOCAL_LENGTH, bundled_images, kinect_shot
 from mtinet_ros.inference import load_backend
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.training.metrics import DepthMetric
 
 DEPTH_FOCAL_LENGTH = 575.8  # pixels, nominal
@@ -53,7 +53,7 @@ def main() -> None:
     measured = raw.astype(np.float32) / 1000
     height, width = measured.shape
     backend = load_backend(arguments.model, "auto", max_batch=1)
-    predicted = Perceiver(backend).perceive([image], [camera])[0].depth
+    predicted = Predictor(backend).predict([image], [camera])[0].depth
     backend.close()
     if predicted is None:
         raise SystemExit(f"{arguments.model} has no depth")

@@ -15,7 +15,7 @@ from pathlib import Path
 from mtinet_ros.demo.sources import hotel_room_shots, kinect_shot
 from mtinet_ros.image_files import write_png
 from mtinet_ros.inference import load_backend
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.visualization.montage import Panel, montage, prediction_panels
 
 
@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     backend = load_backend(arguments.model, "auto", max_batch=1)
-    perceiver = Perceiver(backend)
+    predictor = Predictor(backend)
     card = backend.card
     panels: list[Panel] = []
     for image, camera in [*hotel_room_shots(45.0), kinect_shot()]:
-        found = prediction_panels(perceiver.perceive([image], [camera])[0], card)
+        found = prediction_panels(predictor.predict([image], [camera])[0], card)
         panels += [(title, picture.copy()) for title, picture in found]  # buffers are used again
     backend.close()
     legend = list(zip(card.class_names, card.palette, strict=True))

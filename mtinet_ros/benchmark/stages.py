@@ -22,7 +22,7 @@ from mtinet_ros.benchmark.ros_topics import RosTopics, open_ros_topics
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, EngineSettings, load_backend
 from mtinet_ros.perception.depth import valid_depth
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 
 if TYPE_CHECKING:
     from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
@@ -95,16 +95,16 @@ def measure(request: Request) -> dict[str, Any]:
         )
         stack.callback(backend.close)
         ros = stack.enter_context(open_ros_topics(backend.output_names))
-        perceiver = Perceiver(backend)
+        predictor = Predictor(backend)
         watch = Stopwatch()
         for index in range(_WARM_UP + request.frames):
             if index == _WARM_UP:
                 watch.seconds.clear()
-            _time_one(watch, backend, perceiver, frame, min(request.batch, backend.max_batch), ros)
+            _time_one(watch, backend, predictor, frame, min(request.batch, backend.max_batch), ros)
         images = [frame] * min(request.batch, backend.max_batch)
         begun = time.perf_counter()
         for _ in range(request.frames):
-            perceiver.perceive(images, [None] * len(images))
+            predictor.predict(images, [None] * len(images))
         rate = request.frames * len(images) / (time.perf_counter() - begun)
         result = {
             "backend": backend.name,
@@ -122,12 +122,12 @@ def measure(request: Request) -> dict[str, Any]:
 def _time_one(
     watch: Stopwatch,
     backend: Backend,
-    perceiver: Perceiver,
+    predictor: Predictor,
     frame: NDArray[np.uint8],
     batch: int,
     ros: RosTopics | None,
 ) -> None:
-    """The node's work for one batch, as `Perceiver.perceive` and the node do it."""
+    """The node's work for one batch, as `Predictor.predict` and the node do it."""
     height, width = backend.card.input_size
     network_images = np.empty((batch, height, width, 3), np.uint8)
     images = [frame] * batch
@@ -137,7 +137,7 @@ def _time_one(
             images = [ros.decode(message) for _ in range(batch)]
     with watch.stage("fit"):
         for slot, image in enumerate(images):
-            fit = perceiver.plan_fit((image.shape[0], image.shape[1]))
+            fit = predictor.plan_fit((image.shape[0], image.shape[1]))
             fit.apply(image, network_images[slot], backend.card.pad_color)
     if _is_on_gpu(backend):
         for name, seconds in backend.measure_stages(network_images).items():

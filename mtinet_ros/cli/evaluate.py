@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mtinet_ros.datasets.sample import Lens
-    from mtinet_ros.perception.predictor import Perceiver
+    from mtinet_ros.datasets.sample import Intrinsics
+    from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import Predicted
 
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
     from mtinet_ros.image_files import write_whole
     from mtinet_ros.inference import Backend, load_backend
-    from mtinet_ros.perception.predictor import Perceiver
+    from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import evaluate
 
     if arguments.frames < 0:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         backend = CheckpointBackend(arguments.model, max_batch=1)
     try:
         _check_classes(backend.card.class_names, source.class_names)
-        predict = _PerceiverPredictor(Perceiver(backend))
+        predict = _PredictorModel(Predictor(backend))
         with tqdm(total=count, unit="frame") as bar:
             report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
     finally:
@@ -82,23 +82,23 @@ def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
         )
 
 
-class _PerceiverPredictor:
+class _PredictorModel:
     """A model walked through as on a robot that publishes at the camera's size."""
 
-    def __init__(self, perceiver: Perceiver) -> None:
-        self._perceiver = perceiver
+    def __init__(self, predictor: Predictor) -> None:
+        self._perceiver = predictor
 
-    def __call__(self, image: NDArray[np.uint8], lens: Lens | None) -> Predicted:
+    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> Predicted:
         from mtinet_ros.perception.camera_model import CameraModel
         from mtinet_ros.perception.resample import resize_prediction
         from mtinet_ros.training.evaluation import Predicted
 
         height, width = image.shape[:2]
         camera = None
-        if lens is not None:
-            f = lens.focal_length
-            camera = CameraModel.pinhole(width, height, f, f, lens.cx, lens.cy)
-        found = resize_prediction(self._perceiver.perceive([image], [camera])[0], image)
+        if intrinsics is not None:
+            f = intrinsics.focal_length
+            camera = CameraModel.pinhole(width, height, f, f, intrinsics.cx, intrinsics.cy)
+        found = resize_prediction(self._perceiver.predict([image], [camera])[0], image)
         # The perceiver may reuse its buffers for the next frame.
         return Predicted(
             *(None if a is None else a.copy() for a in (found.labels, found.depth, found.normals))

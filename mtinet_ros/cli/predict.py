@@ -20,7 +20,7 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.output_files import make_folder, npy_bytes
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.visualization.montage import UNTRAINED_NOTE, montage, prediction_panels
 
 
@@ -59,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     backend = load_backend(arguments.model or bundled_model(), arguments.backend, max_batch=1)
     try:
-        perceiver = Perceiver(backend, arguments.fit)
+        predictor = Predictor(backend, arguments.fit)
         for path in images:
             image = read_image(path)
             camera = _camera(image.shape[1], image.shape[0], arguments.focal_length)
-            prediction = perceiver.perceive([image], [camera])[0]
+            prediction = predictor.predict([image], [camera])[0]
             _write(arguments.output, path.stem, prediction, backend.card)
             print(f"{path}: {arguments.output / path.stem}_*{_about_depth(prediction)}")
     finally:

@@ -19,7 +19,7 @@ VOID = 255
 
 
 @dataclass(frozen=True)
-class Lens:
+class Intrinsics:
     """A pinhole camera; pixel centres are at integer coordinates.
 
     Attributes:
@@ -33,13 +33,13 @@ class Lens:
     cy: float
 
     @staticmethod
-    def centered(focal_length: float, height: int, width: int) -> Lens:
+    def centered(focal_length: float, height: int, width: int) -> Intrinsics:
         """A lens whose principal point is the middle of the image."""
-        return Lens(focal_length, (width - 1) / 2, (height - 1) / 2)
+        return Intrinsics(focal_length, (width - 1) / 2, (height - 1) / 2)
 
-    def resized(self, scale: float) -> Lens:
+    def resized(self, scale: float) -> Intrinsics:
         """The same lens on an image resized by `scale` (pixel edges, not centres, correspond)."""
-        return Lens(
+        return Intrinsics(
             self.focal_length * scale,
             (self.cx + 0.5) * scale - 0.5,
             (self.cy + 0.5) * scale - 0.5,
@@ -62,14 +62,14 @@ class Sample:
             class ids with `VOID`; depth float32 metres along the optical axis, 0 where unknown;
             normals float32 unit vectors in the camera optical frame, zero where unknown; edge and
             sal uint8 0 or 1, `VOID` where unknown.
-        lens: Of this image; None where the data set does not say.
+        intrinsics: Of this image; None where the data set does not say.
         pose: 4×4 from the camera optical frame to the world, metres; None where not known.
     """
 
     image: NDArray[np.uint8]
     targets: dict[str, Target]
-    lens: Lens | None
-    pose: NDArray[np.float64] | None = None
+    intrinsics: Intrinsics | None
+    world_from_camera: NDArray[np.float64] | None = None
 
 
 class SampleSource(Protocol):
@@ -131,7 +131,7 @@ class RoomSamples:
             "depth": frame.depth,
             "normals": frame.unit_normals(),
         }
-        return Sample(frame.rgb, targets, Lens(fx, cx, cy), frame.pose)
+        return Sample(frame.rgb, targets, Intrinsics(fx, cx, cy), frame.world_from_camera)
 
     def videos(self) -> list[list[int]]:
         """Camera paths."""

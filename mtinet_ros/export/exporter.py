@@ -149,7 +149,7 @@ def _converted(
     accuracy: dict[str, Any] = {
         "reference": "the same graph in float32",
         **conversion.measures,
-        "wide_parts": list(conversion.wide_parts),
+        "wide_parts": list(conversion.fp32_parts),
     }
     if conversion.max_activation is not None:
         accuracy["max_fp16_activation"] = conversion.max_activation

@@ -27,7 +27,7 @@ from mtinet_ros.export.verification import run_onnxruntime
 # Pictures unlike those measured may reach further: what comes nearer to the limit stays wide.
 _FP16_HEADROOM = 4.0
 # An artifact of which more than half stays wide is not what was asked for.
-_MAX_WIDE_SHARE = 0.5
+_MAX_FP32_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Conversion:
     Attributes:
         model: The graph.
         measures: Against the float32 graph, see `accuracy.measure_accuracy`.
-        wide_parts: Parts of the network that measurement left in float32.
+        fp32_parts: Parts of the network that measurement left in float32.
         max_activation: Largest magnitude of a tensor that became fp16; None for the others.
         complaint: Which limits are exceeded, or an empty string.
     """
 
     model: onnx.ModelProto
     measures: dict[str, float]
-    wide_parts: tuple[str, ...] = ()
+    fp32_parts: tuple[str, ...] = ()
     max_activation: float | None = None
     complaint: str = field(default="")
 
@@ -89,7 +89,7 @@ def convert_precision(
         imitation = candidate.imitate(nodes)
         return measure_accuracy(reference, run_onnxruntime(imitation, measured, optimize=False))
 
-    wide, measures = choose_wide_parts(candidate_parts, measure, report)
+    wide, measures = choose_fp32_parts(candidate_parts, measure, report)
     nodes = {name for name in candidate.nodes if part[name] not in wide}
     return Conversion(
         candidate.convert(nodes),
@@ -100,7 +100,7 @@ def convert_precision(
     )
 
 
-def choose_wide_parts(
+def choose_fp32_parts(
     parts: Collection[str],
     measure: Callable[[Collection[str]], dict[str, float]],
     report: Callable[[str], None] = lambda line: None,
@@ -118,7 +118,7 @@ def choose_wide_parts(
     """
     wide: list[str] = []
     measures = measure(wide)
-    most = int(_MAX_WIDE_SHARE * len(parts))
+    most = int(_MAX_FP32_SHARE * len(parts))
     if excess(measures) <= 1.0 or most == 0:
         return (), measures
     report("all parts at once exceed the limits; measuring each part alone:")

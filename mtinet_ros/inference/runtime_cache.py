@@ -11,7 +11,7 @@ from mtinet_ros.inference.engine_cache import EngineCache
 logger = logging.getLogger("mtinet_ros.inference")
 
 
-class CompiledKernels:
+class RuntimeCache:
     """What `tensorrt_rtx` compiles for the GPU at hand when it first runs, kept between starts."""
 
     def __init__(self, engine: Any, cache: EngineCache) -> None:

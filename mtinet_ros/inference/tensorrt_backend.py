@@ -34,7 +34,7 @@ from mtinet_ros.inference.cuda import (
 )
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import EngineCache, EngineSettings, StoredEngine
-from mtinet_ros.inference.runtime_cache import CompiledKernels
+from mtinet_ros.inference.runtime_cache import RuntimeCache
 from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
 from mtinet_ros.model_card import ModelCard, read_model_card
 
@@ -143,7 +143,7 @@ class TensorRtBackend:
         self._closed = False
         # Undone in reverse: buffers, stream, execution context, engine, runtime; then the device.
         self._freeing = ExitStack()
-        self._kernels: CompiledKernels | None = None
+        self._kernels: RuntimeCache | None = None
         self._device = DeviceContext(device_id)
         self.device = self._device.description
         try:
@@ -238,7 +238,7 @@ class TensorRtBackend:
     ) -> tensorrt.IExecutionContext | None:
         if not self._edition.is_rtx:
             return engine.create_execution_context()
-        self._kernels = CompiledKernels(engine, cache)
+        self._kernels = RuntimeCache(engine, cache)
         self._freeing.callback(self._drop, "_kernels")
         # The stubs describe `tensorrt`, which takes no such thing in all its versions.
         create: Any = engine.create_execution_context

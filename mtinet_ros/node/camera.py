@@ -22,7 +22,7 @@ from mtinet_ros.node.camera_info_message import camera_model
 from mtinet_ros.node.camera_outputs import CameraOutputs
 from mtinet_ros.node.diagnostics import CameraReport
 from mtinet_ros.node.image_message import decode_compressed_image, decode_image
-from mtinet_ros.node.problem_log import Complaints
+from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.settings import CameraSettings, NodeSettings, image_and_info_topics
 from mtinet_ros.node.statistics import StreamStatistics
 from mtinet_ros.perception.camera_model import CameraModel
@@ -62,13 +62,13 @@ class DecodedFrame:
     frame: Frame
     image: NDArray[np.uint8]
     camera: CameraModel | None
-    seen: NDArray[np.bool_] | None = None
+    valid_mask: NDArray[np.bool_] | None = None
 
 
 class Camera:
     """Receives, decodes and publishes for one camera; the network in between is not its business.
 
-    `listen` and its callbacks run in the executor's thread, `decode` and `publish` in the
+    `subscribe` and its callbacks run in the executor's thread, `decode` and `publish` in the
     worker's.
     """
 
@@ -78,24 +78,24 @@ class Camera:
         settings: CameraSettings,
         node_settings: NodeSettings,
         card: ModelCard,
-        complaints: Complaints,
+        problems: ProblemLog,
         on_frame: Callable[[str, Frame], bool],
     ) -> None:
-        """Advertise the outputs; `listen` starts receiving.
+        """Advertise the outputs; `subscribe` starts receiving.
 
         Args:
             node: Whose camera it is.
             settings: Its parameters.
             node_settings: The node's.
             card: Card of the model.
-            complaints: Where troubles are logged.
+            problems: Where troubles are logged.
             on_frame: Takes a new frame by camera name; returns whether it pushed out an older one.
         """
         self.name = settings.name
         self.statistics = StreamStatistics()
         self.outputs = CameraOutputs(node, settings, card, node_settings.depth_encoding)
         self._node = node
-        self._complaints = complaints
+        self._problems = problems
         self._on_frame = on_frame
         self.image_topic, self._info_topic = image_and_info_topics(settings)
         self._compressed = settings.transport == "compressed"
@@ -124,7 +124,7 @@ class Camera:
         self._last_stamp = 0  # nanoseconds
         self._stamp_age = math.nan
 
-    def listen(self) -> None:
+    def subscribe(self) -> None:
         """Subscribe to images and calibration."""
         self._reset()
         self._first_received = math.inf
@@ -137,7 +137,7 @@ class Camera:
         ):
             self._subscriptions.append(AdaptiveSubscription(self._node, kind, topic, callback))
 
-    def stop_listening(self) -> None:
+    def unsubscribe(self) -> None:
         """Unsubscribe."""
         for subscription in self._subscriptions:
             subscription.destroy()
@@ -152,19 +152,19 @@ class Camera:
             name=self.name,
             topic=images.topic if images else self.image_topic,
             active=is_active,
-            heard=self.outputs.wanted() is not None,
+            has_subscribers=self.outputs.wanted() is not None,
             summary=summary,
             silence_timeout=silence_timeout,
             why_silent=images.describe_publishers() if images and is_silent else "",
             stamp_age=self._stamp_age,
-            troubles=self._complaints.current(f"{self.name}: "),
+            troubles=self._problems.current(f"{self.name}: "),
         )
 
-    def mind_silence(self, report: CameraReport) -> None:
+    def report_silence(self, report: CameraReport) -> None:
         """Log once that no images come, with what the graph knows, and once that they do again."""
         subject = f"{self.name}: silence"
         if report.active and report.why_silent:
-            self._complaints.once(
+            self._problems.report_once(
                 subject,
                 f"no image on {report.topic} for {report.silence_timeout:g} s: "
                 f"{report.why_silent}",
@@ -173,11 +173,11 @@ class Camera:
             math.isfinite(self._first_received)
             and report.summary.age_of_last_frame <= report.silence_timeout
         ):
-            self._complaints.settle(subject, f"images come in on {report.topic}")
+            self._problems.resolve(subject, f"images come in on {report.topic}")
 
     def destroy(self) -> None:
         """Give back subscriptions and publishers."""
-        self.stop_listening()
+        self.unsubscribe()
         self.outputs.destroy()
 
     def _on_info(self, info: CameraInfo) -> None:
@@ -202,44 +202,44 @@ class Camera:
     def _look_at_header(self, header: Header) -> None:
         """Notice frames without a usable frame_id or stamp, and time that runs backwards."""
         if "optical" not in header.frame_id:
-            self._complaints.once(
+            self._problems.report_once(
                 f"{self.name}: frame_id",
                 f"is {header.frame_id!r}; images need the camera's optical frame (REP 103), "
                 "usually named ..._optical_frame, or all that uses the outputs is turned wrongly",
             )
         else:
-            self._complaints.settle(f"{self.name}: frame_id")
+            self._problems.resolve(f"{self.name}: frame_id")
         # Not rclpy's Time: it raises on the negative seconds that the message's int32 allows.
         stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
         if stamp <= 0:
-            self._complaints.once(
+            self._problems.report_once(
                 f"{self.name}: stamp",
                 f"is {'zero' if stamp == 0 else 'before 1970'}; the driver does not set it",
             )
             self._stamp_age = math.nan
             return
-        self._complaints.settle(f"{self.name}: stamp")
+        self._problems.resolve(f"{self.name}: stamp")
         now = self._node.get_clock().now().nanoseconds
         if now == 0:  # of simulated time alone
-            self._complaints.once(
+            self._problems.report_once(
                 f"{self.name}: clock",
                 "use_sim_time is set and no time has come on /clock yet; is the simulation or bag "
                 "running, with --clock?",
             )
             self._stamp_age = math.nan
         else:
-            self._complaints.settle(f"{self.name}: clock")
+            self._problems.resolve(f"{self.name}: clock")
             age = (now - stamp) * 1e-9
             # /clock comes in steps, between which images are stamped ahead of it.
             is_simulated = self._node.get_parameter("use_sim_time").value
             self._stamp_age = 0.0 if is_simulated and -_CLOCK_STEP < age < 0.0 else age
         if stamp < self._last_stamp - _TIME_JUMP:
-            self._complaints.warn(
+            self._problems.report(
                 f"{self.name}: time",
                 f"jumped back by {(self._last_stamp - stamp) * 1e-9:.1f} s (a bag looping?)",
             )
         else:
-            self._complaints.settle(f"{self.name}: time")
+            self._problems.resolve(f"{self.name}: time")
         self._last_stamp = stamp
 
     def decode(self, frame: Frame) -> DecodedFrame:
@@ -253,54 +253,60 @@ class Camera:
         else:
             image = decode_image(frame.message)
         camera = self._camera_model(image)
-        seen = None
+        valid_mask = None
         if camera is not None and camera.is_distorted:
             if self._rectify:
                 # Taken once: the executor's thread may forget it at any moment.
                 rectifier = self._rectifier
                 if rectifier is None or not rectifier.fits(camera):
                     rectifier = self._rectifier = Rectifier(camera)
-                image, camera, seen = rectifier.apply(image), rectifier.camera, rectifier.seen
+                image, camera, valid_mask = (
+                    rectifier.apply(image),
+                    rectifier.camera,
+                    rectifier.valid_mask,
+                )
             else:
                 # Such a topic shares its CameraInfo with the raw one: K and D are of the latter.
                 camera = camera.rectified()
-        return DecodedFrame(frame, image, camera, seen)
+        return DecodedFrame(frame, image, camera, valid_mask)
 
     def publish(self, prediction: Prediction, decoded: DecodedFrame) -> None:
         """Send what somebody listens to, under the header that came with the image."""
-        self._complaints.settle(f"{self.name}: image", "images are usable again")
+        self._problems.resolve(f"{self.name}: image", "images are usable again")
         if self._at_camera_size:
             prediction = resize_prediction(prediction, decoded.image)
-        if decoded.seen is not None:
-            prediction = prediction.only_where(decoded.seen)
+        if decoded.valid_mask is not None:
+            prediction = prediction.masked(decoded.valid_mask)
         self.outputs.publish(prediction, decoded.frame.message.header)
         self.statistics.frame_answered(decoded.frame.received, time.monotonic())
 
     def reject(self, error: InputError) -> None:
         """Count and log a frame that cannot be used."""
         self.statistics.frame_dropped("unusable image")
-        self._complaints.warn(f"{self.name}: image", str(error))
+        self._problems.report(f"{self.name}: image", str(error))
 
-    def give_up(self, error: Exception) -> None:
+    def report_defect(self, error: Exception) -> None:
         """Count and log a frame on which this package, or a library, failed in an unforeseen way.
 
         The traceback is for whoever mends it; one a half minute is enough.
         """
         self.statistics.frame_dropped("defect")
         trace = "".join(traceback.format_exception(error)).rstrip()
-        self._complaints.warn(f"{self.name}: image", f"a defect; please report it:\n{trace}")
+        self._problems.report(f"{self.name}: image", f"a defect; please report it:\n{trace}")
 
     def _camera_model(self, image: NDArray[np.uint8]) -> CameraModel | None:
         subject = f"{self.name}: camera_info"
         info = self._info
         consequence = "so depth is up to scale and no camera_info or points are published"
         if info is None:
-            self._complaints.once(subject, f"none received on {self._info_topic}, {consequence}")
+            self._problems.report_once(
+                subject, f"none received on {self._info_topic}, {consequence}"
+            )
             return None
         try:
             model = camera_model(info, (image.shape[0], image.shape[1]))
         except InputError as error:
-            self._complaints.warn(subject, f"{error}, {consequence}")
+            self._problems.report(subject, f"{error}, {consequence}")
             return None
-        self._complaints.settle(subject, "usable now")
+        self._problems.resolve(subject, "usable now")
         return model

@@ -120,7 +120,9 @@ class CameraOutputs:
 
     def wanted(self) -> frozenset[str] | None:
         """Outputs of the model that somebody listens for; None if nobody listens to anything."""
-        needs = [topic.needs for topic, publisher in self._publishers if _is_heard(publisher)]
+        needs = [
+            topic.needs for topic, publisher in self._publishers if _has_subscribers(publisher)
+        ]
         return frozenset().union(*needs) if needs else None
 
     def publish(self, prediction: Prediction, header: Header) -> None:
@@ -130,7 +132,7 @@ class CameraOutputs:
         """
         for topic, publisher in self._publishers:
             is_there = all(getattr(prediction, name) is not None for name in topic.needs)
-            if is_there and _is_heard(publisher):
+            if is_there and _has_subscribers(publisher):
                 message = topic.encode(prediction, header)
                 if message is not None:
                     publisher.publish(message)
@@ -249,7 +251,7 @@ def _camera_info(prediction: Prediction, header: Header) -> CameraInfo | None:
     return prediction.camera and camera_info_message(prediction.camera, header)
 
 
-def _is_heard(publisher: Any) -> bool:
+def _has_subscribers(publisher: Any) -> bool:
     return bool(publisher.get_subscription_count() > 0)
 
 

@@ -71,7 +71,7 @@ class CameraReport:
         name: The camera.
         topic: Where its images come from.
         active: Whether the node listens to it.
-        heard: Whether somebody listens to an output.
+        has_subscribers: Whether somebody listens to an output.
         summary: Its counters.
         silence_timeout: Seconds after which a camera counts as silent.
         why_silent: What the graph knows, while silent.
@@ -82,7 +82,7 @@ class CameraReport:
     name: str
     topic: str
     active: bool
-    heard: bool
+    has_subscribers: bool
     summary: StreamSummary
     silence_timeout: float
     why_silent: str
@@ -105,7 +105,7 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
         )
     elif report.troubles:
         level, state, message = DiagnosticStatus.WARN, "running", "; ".join(report.troubles)
-    elif not report.heard:
+    elif not report.has_subscribers:
         level, state, message = (
             DiagnosticStatus.OK,
             "idle",

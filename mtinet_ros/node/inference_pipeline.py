@@ -12,15 +12,15 @@ from mtinet_ros.inference import Backend, Progress
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera import Camera, DecodedFrame, Frame
 from mtinet_ros.node.diagnostics import EngineReport
-from mtinet_ros.node.problem_log import Complaints
+from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 
 
 class Engine:
     """Takes the cameras' newest frames and has their predictions published.
 
-    `start`, `stop` and `offer` belong to the executor's thread, `on_…` to the worker's.
+    `start`, `stop` and `submit` belong to the executor's thread, `on_…` to the worker's.
 
     Attributes:
         report: How it is doing, for diagnostics.
@@ -32,7 +32,7 @@ class Engine:
         card: ModelCard,
         fit: str,
         cameras: Mapping[str, Camera],
-        complaints: Complaints,
+        problems: ProblemLog,
         on_loaded: Callable[[MtinetError | None], None],
         middleware_is_up: Callable[[], bool],
         predecessor: Engine | None = None,
@@ -45,7 +45,7 @@ class Engine:
             card: Card of the model, for the report.
             fit: How images are fitted, or empty for the card's way.
             cameras: By name; filled before `start`.
-            complaints: Where troubles are logged.
+            problems: Where troubles are logged.
             on_loaded: Told in the worker's thread how loading ended: None, or why it failed; and
                 later, why a backend was lost for good.
             middleware_is_up: False once a signal has shut the middleware down.
@@ -54,7 +54,7 @@ class Engine:
         """
         self._fit = fit
         self._cameras = cameras
-        self._complaints = complaints
+        self._problems = problems
         self._tell_loaded = on_loaded
         self._middleware_is_up = middleware_is_up
         self._frames: NewestFrames[Frame] = NewestFrames()
@@ -71,7 +71,7 @@ class Engine:
             return load(self._note_progress, self._cancelled)
 
         self._worker = InferenceWorker(load_after_predecessor, self._frames, self)
-        self._perceiver: Perceiver | None = None
+        self._perceiver: Predictor | None = None
         self.report = EngineReport("loading", model=card.name, precision=card.precision)
 
     def start(self) -> None:
@@ -92,25 +92,25 @@ class Engine:
         """Whether it is loading or running."""
         return self.report.state in ("loading", "building", "ready")
 
-    def offer(self, camera: str, frame: Frame) -> bool:
+    def submit(self, camera: str, frame: Frame) -> bool:
         """Take a frame if the network is ready; returns whether an older one was dropped."""
         if self._perceiver is None:
             self._cameras[camera].statistics.frame_dropped("engine not ready")
-            self._complaints.once("engine", "not ready yet; images are dropped until it is")
+            self._problems.report_once("engine", "not ready yet; images are dropped until it is")
             return False
         return self._frames.put(camera, frame)
 
     def on_ready(self, backend: Backend) -> None:
         """See `WorkerEvents.on_ready`."""
-        perceiver = Perceiver(backend, self._fit)
+        predictor = Predictor(backend, self._fit)
         with self._changing:
             if self._cancelled.is_set():
                 return
-            self._perceiver = perceiver
+            self._perceiver = predictor
             self.report = replace(
                 self.report, state="ready", detail="", backend=backend.name, device=backend.device
             )
-        self._complaints.settle("engine", f"ready: {backend.name} on {backend.device}")
+        self._problems.resolve("engine", f"ready: {backend.name} on {backend.device}")
         self._tell_loaded(None)
 
     def on_failed(self, error: MtinetError) -> None:
@@ -131,17 +131,17 @@ class Engine:
 
     def on_frames(self, backend: Backend, frames: dict[str, Frame]) -> None:
         """See `WorkerEvents.on_frames`."""
-        perceiver = self._perceiver
-        if perceiver is None:  # stopped meanwhile
+        predictor = self._perceiver
+        if predictor is None:  # stopped meanwhile
             return
         try:
-            self._perceive(perceiver, frames)
+            self._perceive(predictor, frames)
         except Exception:
             if self._middleware_is_up():
                 raise
             # A signal took publishers away in the middle of a frame; the process is ending.
 
-    def _perceive(self, perceiver: Perceiver, frames: dict[str, Frame]) -> None:
+    def _perceive(self, predictor: Predictor, frames: dict[str, Frame]) -> None:
         decoded: dict[Camera, DecodedFrame] = {}
         wanted: dict[Camera, frozenset[str]] = {}
         for name, frame in frames.items():
@@ -152,22 +152,22 @@ class Engine:
                 continue
             try:
                 item = camera.decode(frame)
-                fit = perceiver.plan_fit((item.image.shape[0], item.image.shape[1]))
+                fit = predictor.plan_fit((item.image.shape[0], item.image.shape[1]))
             except InputError as error:
                 camera.reject(error)
                 continue
             except Exception as error:  # one camera's frame must not cost the others theirs
-                camera.give_up(error)
+                camera.report_defect(error)
                 continue
             if fit.is_stretched:
-                self._complaints.once(
+                self._problems.report_once(
                     f"{name}: fit", "stretches the image, so that metric depth is approximate"
                 )
             decoded[camera], wanted[camera] = item, needs
         if not decoded:
             return
         try:
-            predictions = perceiver.perceive(
+            predictions = predictor.predict(
                 [item.image for item in decoded.values()],
                 [item.camera for item in decoded.values()],
                 frozenset().union(*wanted.values()),
@@ -176,15 +176,15 @@ class Engine:
             self.on_failed(error)
             return
         except BackendError as error:
-            self._complaints.warn("engine", str(error))
+            self._problems.report("engine", str(error))
             for camera in decoded:
                 camera.statistics.frame_dropped("inference failed")
             return
-        self._complaints.settle("engine", "works again")
+        self._problems.resolve("engine", "works again")
         for (camera, item), prediction in zip(decoded.items(), predictions, strict=True):
             try:
                 camera.publish(prediction.only(wanted[camera]), item)
             except Exception as error:
                 if not self._middleware_is_up():
                     raise
-                camera.give_up(error)
+                camera.report_defect(error)

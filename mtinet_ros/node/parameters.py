@@ -144,16 +144,16 @@ def guard_parameters(
     node.add_on_set_parameters_callback(check)
     # Humble has no such callback: there rclpy itself refuses an integer for a double.
     if hasattr(node, "add_pre_set_parameters_callback"):
-        node.add_pre_set_parameters_callback(_as_meant)
+        node.add_pre_set_parameters_callback(_coerce)
 
 
-def _as_meant(parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
-    """Take `ros2 param set … max_rate 5` for 5.0, and what else `ParameterSpec.as_meant` does."""
+def _coerce(parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
+    """Take `ros2 param set … max_rate 5` for 5.0, and what else `ParameterSpec.coerce` does."""
     result = []
     for parameter in parameters:
         spec = parameter_spec(parameter.name)
         if spec is not None:
-            meant = spec.as_meant(parameter.value)
+            meant = spec.coerce(parameter.value)
             if type(meant) is not type(parameter.value):
                 parameter = Parameter(parameter.name, value=meant)
         result.append(parameter)
@@ -183,7 +183,7 @@ def _declare_converted(
     value = _given_value(node, name)
     if isinstance(spec.default, list) and value in (None, []):
         return
-    meant = spec.as_meant(value)
+    meant = spec.coerce(value)
     if type(meant) is type(value):
         wanted = (
             "a list of strings" if isinstance(spec.default, list) else type(spec.default).__name__

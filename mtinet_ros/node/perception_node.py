@@ -23,7 +23,7 @@ from mtinet_ros.node.camera import Camera, Frame
 from mtinet_ros.node.diagnostics import EngineReport, camera_status, engine_status
 from mtinet_ros.node.inference_pipeline import Engine
 from mtinet_ros.node.parameters import declare_parameters, guard_parameters, read_settings
-from mtinet_ros.node.problem_log import Complaints
+from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.settings import NodeSettings
 
 _DIAGNOSTICS_PERIOD = 1.0  # seconds, as REP 107 suggests
@@ -92,7 +92,7 @@ class PerceptionNode(LifecycleNode):
         self._cameras: dict[str, Camera] = {}
         self._engine: Engine | None = None
         self._is_active = False
-        self._complaints = Complaints(self.get_logger())
+        self._problems = ProblemLog(self.get_logger())
         declare_parameters(self)
         guard_parameters(self, lambda: self._settings is None, self._apply_settings)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -131,7 +131,7 @@ class PerceptionNode(LifecycleNode):
         try:
             for camera in settings.cameras:
                 self._cameras[camera.name] = Camera(
-                    self, camera, settings, card, self._complaints, self._offer
+                    self, camera, settings, card, self._problems, self._submit
                 )
             self._start_engine()
         except Exception:
@@ -146,9 +146,9 @@ class PerceptionNode(LifecycleNode):
             self._start_engine()
         try:
             for camera in self._cameras.values():
-                camera.listen()
+                camera.subscribe()
         except Exception:
-            self._stop_listening()
+            self._unsubscribe()
             self._stop_engine(_STOP_TIMEOUT)
             raise
         result = super().on_activate(state)
@@ -160,7 +160,7 @@ class PerceptionNode(LifecycleNode):
     @_explained
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """No subscription, no thread, no GPU until the next activation."""
-        self._stop_listening()
+        self._unsubscribe()
         self._stop_engine(_STOP_TIMEOUT)
         return super().on_deactivate(state)
 
@@ -192,7 +192,7 @@ class PerceptionNode(LifecycleNode):
 
     def close(self) -> bool:
         """Give everything back before the process ends; returns whether the worker has ended."""
-        self._stop_listening()
+        self._unsubscribe()
         return self._stop_engine(_EXIT_TIMEOUT)
 
     def _finish(self, exit_status: int) -> None:
@@ -208,7 +208,7 @@ class PerceptionNode(LifecycleNode):
             card,
             settings.fit,
             self._cameras,
-            self._complaints,
+            self._problems,
             self._tell_engine_loaded,
             self.context.ok,
             predecessor=self._engine,
@@ -218,21 +218,21 @@ class PerceptionNode(LifecycleNode):
     def _stop_engine(self, timeout: float) -> bool:
         return self._engine is None or self._engine.stop(timeout)
 
-    def _stop_listening(self) -> None:
+    def _unsubscribe(self) -> None:
         self._is_active = False
         for camera in self._cameras.values():
-            camera.stop_listening()
+            camera.unsubscribe()
 
     def _release(self) -> None:
-        self._stop_listening()
+        self._unsubscribe()
         self._stop_engine(_STOP_TIMEOUT)
         for camera in self._cameras.values():
             camera.destroy()
         self._cameras, self._engine = {}, None
         self._settings = self._card = None
 
-    def _offer(self, camera: str, frame: Frame) -> bool:
-        return self._engine is not None and self._engine.offer(camera, frame)
+    def _submit(self, camera: str, frame: Frame) -> bool:
+        return self._engine is not None and self._engine.submit(camera, frame)
 
     def _apply_settings(self, settings: NodeSettings) -> None:
         """Take over a change of parameters, from the next frame on."""
@@ -266,7 +266,7 @@ class PerceptionNode(LifecycleNode):
                     self.get_name(),
                     self._engine.report,
                     self._card.untrained,
-                    self._complaints.about("engine"),
+                    self._problems.about("engine"),
                 )
             )
         else:
@@ -275,7 +275,7 @@ class PerceptionNode(LifecycleNode):
         for camera in self._cameras.values():
             report = camera.report(self._is_active, timeout)
             statuses.append(camera_status(self.get_name(), report))
-            camera.mind_silence(report)
+            camera.report_silence(report)
         now = self.get_clock().now().to_msg()
         message = DiagnosticArray(status=statuses)
         message.header.stamp = now

@@ -34,7 +34,7 @@ class _Trouble:
     unsaid: int = 0
 
 
-class Complaints:
+class ProblemLog:
     """Remembers what was already said. Thread-safe.
 
     A subject is what a sentence is about, e.g. `front: image`; it has one trouble at a time.
@@ -46,7 +46,7 @@ class Complaints:
         self._lock = threading.Lock()
         self._troubles: dict[str, _Trouble] = {}
 
-    def warn(self, subject: str, text: str) -> None:
+    def report(self, subject: str, text: str) -> None:
         """Log a trouble that may come up with every frame.
 
         The same sentence is logged every 30 s, with a count; another one at once, but no more than
@@ -54,11 +54,11 @@ class Complaints:
         """
         self._complain(subject, text, _PERIOD)
 
-    def once(self, subject: str, text: str) -> None:
-        """Log a fact worth knowing, once until `settle`."""
+    def report_once(self, subject: str, text: str) -> None:
+        """Log a fact worth knowing, once until `resolve`."""
         self._complain(subject, text, math.inf)
 
-    def settle(self, subject: str, text: str = "") -> None:
+    def resolve(self, subject: str, text: str = "") -> None:
         """Note that a trouble is over; with a text, say so if the trouble itself was logged."""
         with self._lock:
             trouble = self._troubles.get(subject)

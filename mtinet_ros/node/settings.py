@@ -53,7 +53,7 @@ class ParameterSpec:
     minimum: float | None = None
     maximum: float | None = None
 
-    def as_meant(self, value: Any) -> Any:
+    def coerce(self, value: Any) -> Any:
         """What a person means by a value of another type; other values come back as they are.
 
         That is 10 for 10.0, and `off`, which YAML takes for false.

@@ -55,7 +55,7 @@ class Prediction:
             confidence=self.confidence if "confidence" in outputs else None,
         )
 
-    def only_where(self, seen: NDArray[np.bool_]) -> Prediction:
+    def masked(self, valid_mask: NDArray[np.bool_]) -> Prediction:
         """The prediction without what the network made up where the image shows nothing.
 
         Args:
@@ -65,8 +65,10 @@ class Prediction:
             Labels void, confidence 0, depth and normals NaN where nothing was seen.
         """
         size = self.size[::-1]
-        unseen = cv2.resize((~seen).view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-        hidden = unseen.view(np.bool_)
+        invalid = cv2.resize(
+            (~valid_mask).view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT
+        )
+        hidden = invalid.view(np.bool_)
 
         def cleared(array: NDArray[Scalar] | None, value: float) -> NDArray[Scalar] | None:
             if array is None:

@@ -16,7 +16,7 @@ from mtinet_ros.perception.fit import Fit
 from mtinet_ros.perception.prediction import Prediction
 
 
-class Perceiver:
+class Predictor:
     """Runs a backend on camera images of any size.
 
     Not thread-safe: it belongs to the thread that owns the backend.
@@ -39,7 +39,7 @@ class Perceiver:
         """How an image of (height, width) lies in the network's input. Raises `InputError`."""
         return Fit.plan(image_size, self.card.input_size, self._fit_mode)
 
-    def perceive(
+    def predict(
         self,
         images: Sequence[NDArray[np.uint8]],
         cameras: Sequence[CameraModel | None],

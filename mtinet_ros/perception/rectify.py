@@ -50,7 +50,7 @@ class Rectifier:
         self._maps = module.initUndistortRectifyMap(
             source.K, source.D.reshape(-1, 1), source.R, self.camera.K, size, cv2.CV_16SC2
         )
-        self.seen = self.apply(np.full((source.height, source.width), 255, np.uint8)) == 255
+        self.valid_mask = self.apply(np.full((source.height, source.width), 255, np.uint8)) == 255
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Image uint8 [h,w(,3)] of `source` as `camera` sees it; black where nothing was seen."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mtinet_ros.datasets.sample import Lens, Sample, SampleSource
+from mtinet_ros.datasets.sample import Intrinsics, Sample, SampleSource
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
 from mtinet_ros.training.stability import Stability, correspond
 
@@ -32,10 +32,10 @@ class Predicted:
     normals: NDArray[np.float32] | None = None
 
 
-class Predictor(Protocol):
+class EvaluatedModel(Protocol):
     """Anything that can be measured."""
 
-    def __call__(self, image: NDArray[np.uint8], lens: Lens | None) -> Predicted:
+    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> Predicted:
         """Look at one image [H, W, 3], RGB; without a lens depth is for the canonical one."""
         ...
 
@@ -57,7 +57,7 @@ class Report:
 
 
 def evaluate(
-    predict: Predictor,
+    predict: EvaluatedModel,
     source: SampleSource,
     indices: Iterable[int],
     classes: int,
@@ -79,7 +79,7 @@ def evaluate(
     last: tuple[int, Sample, Predicted] | None = None
     for index in wanted:
         sample = source[index]
-        found = predict(sample.image, sample.lens)
+        found = predict(sample.image, sample.intrinsics)
         if found.labels is not None and "semseg" in sample.targets:
             segmentation.update(_tensor(found.labels), _tensor(sample.targets["semseg"]))
         if found.depth is not None and "depth" in sample.targets:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mtinet_ros.datasets.sample import Lens, Sample, SampleSource
+from mtinet_ros.datasets.sample import Intrinsics, Sample, SampleSource
 from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.photometric import photometric
-from mtinet_ros.training.view import fit, look, random_view
+from mtinet_ros.training.view import fit, random_view, warp_to_view
 
 Batch = dict[str, Tensor]
 """`image` N×3×H×W normalised; per task its ground truth (see `to_tensors`)."""
@@ -47,8 +47,8 @@ def to_tensors(sample: Sample, focal_length: float) -> Batch:
             tensors[task] = torch.from_numpy(_channels_first(target.astype(np.float32)))
         else:
             values = target.astype(np.float32)
-            if task == "depth" and sample.lens is not None:
-                values = values * np.float32(focal_length / sample.lens.focal_length)
+            if task == "depth" and sample.intrinsics is not None:
+                values = values * np.float32(focal_length / sample.intrinsics.focal_length)
             tensors[task] = torch.from_numpy(values[None])
     return tensors
 
@@ -83,16 +83,17 @@ class TrainingSamples(Dataset[Batch]):
         random = np.random.default_rng((self.seed, number))
         data = self.data
         sample = self.source[index]
-        if sample.lens is None:
+        if sample.intrinsics is None:
             rows, columns = sample.image.shape[:2]
-            scale = min(rows / data.height, columns / data.width)  # as `look` fills the new image
-            lens = Lens.centered(data.focal_length * scale, rows, columns)
-            sample = Sample(sample.image, sample.targets, lens)
+            # As `warp_to_view` fills the new image.
+            scale = min(rows / data.height, columns / data.width)
+            intrinsics = Intrinsics.centered(data.focal_length * scale, rows, columns)
+            sample = Sample(sample.image, sample.targets, intrinsics)
         red, green, blue = (int(value) for value in random.integers(0, 256, 3))
         view = random_view(self.augmentation, random)
-        sample = look(sample, view, data.height, data.width, (red, green, blue))
+        sample = warp_to_view(sample, view, data.height, data.width, (red, green, blue))
         image = photometric(sample.image, random, self.augmentation.photometric)
-        return to_tensors(Sample(image, sample.targets, sample.lens), data.focal_length)
+        return to_tensors(Sample(image, sample.targets, sample.intrinsics), data.focal_length)
 
 
 class FixedSamples(Dataset[Batch]):

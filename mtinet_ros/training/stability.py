@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.datasets.sample import VOID, Lens, Sample, Target
+from mtinet_ros.datasets.sample import VOID, Intrinsics, Sample, Target
 
 _SAME_POINT = 0.02
 """Two depths closer than this share of one are of one point."""
@@ -44,18 +44,18 @@ def correspond(a: Sample, b: Sample) -> Correspondence:
 
     Both samples need semseg, depth, lens and pose.
     """
-    assert a.lens is not None
-    assert b.lens is not None
-    assert a.pose is not None
-    assert b.pose is not None
+    assert a.intrinsics is not None
+    assert b.intrinsics is not None
+    assert a.world_from_camera is not None
+    assert b.world_from_camera is not None
     depth, labels = b.targets["depth"], b.targets["semseg"]
     rows, columns = np.nonzero((depth > 0) & (labels != VOID))
-    points = _unproject(rows, columns, depth[rows, columns], b.lens)
-    in_a = _transform(np.linalg.inv(a.pose) @ b.pose, points)
+    points = _unproject(rows, columns, depth[rows, columns], b.intrinsics)
+    in_a = _transform(np.linalg.inv(a.world_from_camera) @ b.world_from_camera, points)
     in_front = in_a[:, 2] > 1e-3
     rays = in_a / np.where(in_front, in_a[:, 2], 1.0)[:, None]
-    a_columns = np.rint(rays[:, 0] * a.lens.focal_length + a.lens.cx).astype(np.intp)
-    a_rows = np.rint(rays[:, 1] * a.lens.focal_length + a.lens.cy).astype(np.intp)
+    a_columns = np.rint(rays[:, 0] * a.intrinsics.focal_length + a.intrinsics.cx).astype(np.intp)
+    a_rows = np.rint(rays[:, 1] * a.intrinsics.focal_length + a.intrinsics.cy).astype(np.intp)
     height, width = a.targets["depth"].shape[:2]
     seen = in_front & (a_rows >= 0) & (a_rows < height) & (a_columns >= 0) & (a_columns < width)
     rows, columns, rays, in_a = rows[seen], columns[seen], rays[seen], in_a[seen]
@@ -64,7 +64,7 @@ def correspond(a: Sample, b: Sample) -> Correspondence:
     same &= a.targets["semseg"][a_rows, a_columns] == labels[rows, columns]
     return Correspondence(
         rows[same], columns[same], a_rows[same], a_columns[same], rays[same],
-        np.linalg.inv(b.pose) @ a.pose,
+        np.linalg.inv(b.world_from_camera) @ a.world_from_camera,
     )  # fmt: skip
 
 
@@ -111,11 +111,11 @@ class Stability:
 
 
 def _unproject(
-    rows: NDArray[np.intp], columns: NDArray[np.intp], depth: Target, lens: Lens
+    rows: NDArray[np.intp], columns: NDArray[np.intp], depth: Target, intrinsics: Intrinsics
 ) -> NDArray[np.float64]:
     z = depth.astype(np.float64)
-    x = (columns - lens.cx) / lens.focal_length * z
-    y = (rows - lens.cy) / lens.focal_length * z
+    x = (columns - intrinsics.cx) / intrinsics.focal_length * z
+    y = (rows - intrinsics.cy) / intrinsics.focal_length * z
     return np.stack([x, y, z], axis=-1)
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.datasets.sample import VOID, Lens, Sample, Target
+from mtinet_ros.datasets.sample import VOID, Intrinsics, Sample, Target
 from mtinet_ros.training.config import AugmentationConfig
 
 
@@ -44,7 +44,7 @@ def random_view(config: AugmentationConfig, random: np.random.Generator) -> View
     return View(zoom, np.asarray(rotation, np.float64), bool(random.random() < config.flip))
 
 
-def look(
+def warp_to_view(
     sample: Sample, view: View, height: int, width: int, fill: tuple[int, int, int] = (0, 0, 0)
 ) -> Sample:
     """Render a sample from another view, at another size.
@@ -60,15 +60,16 @@ def look(
         The new view. Image and depth are those the new camera would take (depth along its own
         axis), normals are in its frame, the lens is its own.
     """
-    assert sample.lens is not None
+    old = sample.intrinsics
+    assert old is not None
     rows, columns = sample.image.shape[:2]
     scale = max(height / rows, width / columns)
-    focal_length = sample.lens.focal_length * scale * view.zoom
-    lens = Lens.centered(focal_length, height, width)
+    new = Intrinsics.centered(old.focal_length * scale * view.zoom, height, width)
 
     # Rays of the new pixels (z = 1), turned back into the old camera.
-    x = (np.arange(width, dtype=np.float32) - np.float32(lens.cx)) / np.float32(focal_length)
-    y = (np.arange(height, dtype=np.float32) - np.float32(lens.cy)) / np.float32(focal_length)
+    focal_length = np.float32(new.focal_length)
+    x = (np.arange(width, dtype=np.float32) - np.float32(new.cx)) / focal_length
+    y = (np.arange(height, dtype=np.float32) - np.float32(new.cy)) / focal_length
     if view.mirrored:
         x = -x
     turn = view.rotation.T.astype(np.float32)
@@ -76,8 +77,8 @@ def look(
         turn[i, 0] * x[None, :] + turn[i, 1] * y[:, None] + turn[i, 2] for i in range(3)
     )
     # cv2 places pixel centres at integers, as the lens does.
-    map_x = old_x / old_z * np.float32(sample.lens.focal_length) + np.float32(sample.lens.cx)
-    map_y = old_y / old_z * np.float32(sample.lens.focal_length) + np.float32(sample.lens.cy)
+    map_x = old_x / old_z * np.float32(old.focal_length) + np.float32(old.cx)
+    map_y = old_y / old_z * np.float32(old.focal_length) + np.float32(old.cy)
 
     image = cv2.remap(
         sample.image,
@@ -90,18 +91,18 @@ def look(
     targets: dict[str, Target] = {}
     for task, target in sample.targets.items():
         unknown = 0 if task in ("depth", "normals") else VOID
-        seen = cv2.remap(
+        warped = cv2.remap(
             target, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
             borderValue=(unknown,) * 4,
         )  # fmt: skip
         if task == "depth":
-            seen = seen / old_z
+            warped = warped / old_z
         elif task == "normals":
-            seen = seen.astype(np.float32) @ view.rotation.T.astype(np.float32)
+            warped = warped.astype(np.float32) @ view.rotation.T.astype(np.float32)
             if view.mirrored:
-                seen[..., 0] *= -1
-        targets[task] = cast(Target, seen.astype(target.dtype))
-    return Sample(np.asarray(image, np.uint8), targets, lens)
+                warped[..., 0] *= -1
+        targets[task] = cast(Target, warped.astype(target.dtype))
+    return Sample(np.asarray(image, np.uint8), targets, new)
 
 
 def fit(sample: Sample, height: int, width: int) -> Sample:
@@ -111,7 +112,9 @@ def fit(sample: Sample, height: int, width: int) -> Sample:
     image = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)
     targets: dict[str, Target] = {}
     for task, target in sample.targets.items():
-        seen = cv2.resize(target, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        targets[task] = cast(Target, seen)
-    lens = sample.lens and sample.lens.resized(np.sqrt(height / rows * width / columns))
-    return Sample(np.asarray(image, np.uint8), targets, lens)
+        resized = cv2.resize(target, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        targets[task] = cast(Target, resized)
+    intrinsics = sample.intrinsics and sample.intrinsics.resized(
+        np.sqrt(height / rows * width / columns)
+    )
+    return Sample(np.asarray(image, np.uint8), targets, intrinsics)

@@ -19,7 +19,7 @@ from mtinet_ros.export.exporter import ExportOptions, export_network
 from mtinet_ros.export.narrow_floats import emulate, narrow, narrowable_nodes
 from mtinet_ros.export.precision import (
     Conversion,
-    choose_wide_parts,
+    choose_fp32_parts,
     convert_precision,
     max_magnitudes,
     refuse_unless_forced,
@@ -186,14 +186,14 @@ def test_parts_that_suffer_most_stay_wide_until_the_limits_hold():
     def measure(wide):
         return {"depth_abs_rel": sum(d for name, d in damage.items() if name not in wide)}
 
-    wide, measures = choose_wide_parts(list(damage), measure)
+    wide, measures = choose_fp32_parts(list(damage), measure)
     assert wide == ("stem",)
     assert measures["depth_abs_rel"] == pytest.approx(0.02)
     damage["stage"] = 0.05
-    wide, measures = choose_wide_parts(list(damage), measure)
+    wide, measures = choose_fp32_parts(list(damage), measure)
     assert wide == ("stage",)
     damage |= {"head": 1.0, "fpm": 1.0}
-    wide, measures = choose_wide_parts(list(damage), measure)
+    wide, measures = choose_fp32_parts(list(damage), measure)
     assert len(wide) == 2
     assert "depth_abs_rel" in accuracy.describe_excess(measures)
 

@@ -44,7 +44,7 @@ def bad_images(robot: Robot) -> dict[str, Image]:
 
 
 def test_images_that_lie_are_named_counted_and_survived(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     with started(robot, tiny_model) as node:
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
         for sentence, message in bad_images(robot).items():
@@ -62,7 +62,7 @@ def test_images_that_lie_are_named_counted_and_survived(robot: Robot, tiny_model
 
 @pytest.mark.parametrize("size", [(1, 1), (3650, 5480), (31, 33), (75, 100)])
 def test_any_size_is_answered(robot: Robot, tiny_model: Path, size: tuple[int, int]) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     image = np.full((*size, 3), 90, np.uint8)
     with started(robot, tiny_model):
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(image))
@@ -73,7 +73,7 @@ def test_any_size_is_answered(robot: Robot, tiny_model: Path, size: tuple[int, i
 def test_a_jpeg_cut_short_is_dropped_and_the_next_one_answered(
     robot: Robot, tiny_model: Path
 ) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     jpeg = cv2.imencode(".jpg", picture())[1].tobytes()
     publisher = robot.camera("/camera/image_raw/compressed", CompressedImage)
 
@@ -101,7 +101,7 @@ def test_a_jpeg_cut_short_is_dropped_and_the_next_one_answered(
 def test_a_useless_camera_info_costs_metric_depth_only(
     robot: Robot, tiny_model: Path, damage: object, sentence: str
 ) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     info = camera_info_message(CAMERA, robot.header())
     damage(info)  # type: ignore[operator]
 
@@ -116,7 +116,7 @@ def test_a_useless_camera_info_costs_metric_depth_only(
 
 
 def test_a_camera_that_vanishes_and_returns(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     with started(robot, tiny_model, "silence_timeout:=0.5") as node:
         robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
         robot.destroy_publisher(robot._cameras.pop("/camera/image_raw"))
@@ -129,7 +129,7 @@ def test_a_camera_that_vanishes_and_returns(robot: Robot, tiny_model: Path) -> N
 def test_ten_thousand_random_images_leave_the_node_alive_and_its_memory_flat(
     robot: Robot, tiny_model: Path
 ) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     random = np.random.default_rng(5)
     encodings = ["rgb8", "bgr8", "mono8", "mono16", "nv21", "bayer_rggb8", "yuyv", "x", ""]
     publisher = robot.camera("/camera/image_raw")

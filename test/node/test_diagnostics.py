@@ -21,7 +21,7 @@ RUNNING = CameraReport(
     name="front",
     topic="/front/image_raw",
     active=True,
-    heard=True,
+    has_subscribers=True,
     summary=StreamSummary(30.0, 12.5, 0.040, 0.091, 0.02, {"newer frame came": 17}),
     silence_timeout=5.0,
     why_silent="",
@@ -39,7 +39,7 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
     ("report", "level", "state", "message"),
     [
         (RUNNING, OK, "running", "12.5 Hz, 40 ms"),
-        (replace(RUNNING, heard=False), OK, "idle", "nobody listens"),
+        (replace(RUNNING, has_subscribers=False), OK, "idle", "nobody listens"),
         (replace(RUNNING, active=False, summary=SILENT), OK, "inactive", "not active"),
         (
             replace(RUNNING, summary=SILENT, why_silent="nobody publishes it"),
@@ -62,7 +62,7 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
             "waiting for the first image",
         ),
         # Nobody listening is no reason to hide a camera that is silent.
-        (replace(RUNNING, heard=False, summary=SILENT), ERROR, "silent", "no image"),
+        (replace(RUNNING, has_subscribers=False, summary=SILENT), ERROR, "silent", "no image"),
     ],
 )
 def test_a_cameras_state(report: CameraReport, level: bytes, state: str, message: str) -> None:

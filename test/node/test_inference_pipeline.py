@@ -17,7 +17,7 @@ from support.tiny_model import tiny_card
 from mtinet_ros.errors import BackendError, BackendLostError, MtinetError
 from mtinet_ros.inference import Backend, load_backend
 from mtinet_ros.node.inference_pipeline import Engine
-from mtinet_ros.node.problem_log import Complaints
+from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.perception.prediction import Prediction
 
 pytestmark = pytest.mark.ros
@@ -67,7 +67,7 @@ class StandInCamera:
             raise ValueError("no such encoding")
         self.published.append(prediction)
 
-    def give_up(self, error: Exception) -> None:
+    def report_defect(self, error: Exception) -> None:
         self.defects.append(error)
 
 
@@ -77,7 +77,7 @@ class Bench:
     def __init__(self, **cameras: StandInCamera) -> None:
         self.cameras = cameras
         self.log = Log()
-        self.complaints = Complaints(self.log)  # type: ignore[arg-type]
+        self.problems = ProblemLog(self.log)  # type: ignore[arg-type]
         self.told: list[MtinetError | None] = []
         self.loaded = threading.Event()
 
@@ -92,7 +92,7 @@ class Bench:
             tiny_card(),
             "",
             self.cameras,
-            self.complaints,
+            self.problems,
             tell,
             lambda: True,
             predecessor,  # type: ignore[arg-type]
@@ -176,25 +176,25 @@ def test_a_failed_run_is_a_present_trouble_until_one_succeeds(
     bench = Bench(camera=StandInCamera({"labels"}))
     engine = bench.engine(loads(tiny_model))
     assert bench.loaded.wait(10.0)
-    perceiver = engine._perceiver
-    assert perceiver is not None
+    predictor = engine._perceiver
+    assert predictor is not None
 
     def failing(error: BackendError) -> Callable[..., Any]:
-        def perceive(*_: object) -> Any:
+        def predict(*_: object) -> Any:
             raise error
 
-        return perceive
+        return predict
 
     frames: Any = {"camera": IMAGE}
     with monkeypatch.context() as patch:
-        patch.setattr(perceiver, "perceive", failing(BackendError("out of memory")))
-        engine.on_frames(perceiver.backend, frames)
-    assert bench.complaints.about("engine") == "out of memory"
+        patch.setattr(predictor, "perceive", failing(BackendError("out of memory")))
+        engine.on_frames(predictor.backend, frames)
+    assert bench.problems.about("engine") == "out of memory"
     assert bench.cameras["camera"].statistics.dropped == ["inference failed"]
-    engine.on_frames(perceiver.backend, frames)
-    assert bench.complaints.about("engine") == ""
-    monkeypatch.setattr(perceiver, "perceive", failing(BackendLostError("the context is lost")))
-    engine.on_frames(perceiver.backend, frames)
+    engine.on_frames(predictor.backend, frames)
+    assert bench.problems.about("engine") == ""
+    monkeypatch.setattr(predictor, "perceive", failing(BackendLostError("the context is lost")))
+    engine.on_frames(predictor.backend, frames)
     assert (engine.report.state, engine.report.detail) == ("failed", "the context is lost")
     assert str(bench.told[-1]) == "the context is lost"
     engine.stop(10.0)

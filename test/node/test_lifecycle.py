@@ -26,7 +26,7 @@ def topics(robot: Robot) -> set[str]:
 
 
 def test_every_transition_and_what_exists_in_each_state(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     with NodeProcess(f"model:={tiny_model}", "backend:=onnxruntime") as node:
         assert robot.state() == "unconfigured"
         assert not robot.change_state("activate"), "unconfigured nodes cannot be activated"

@@ -28,7 +28,7 @@ from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.visualization.colors import LabelColors, colorize_normals
 
 pytestmark = pytest.mark.ros
@@ -49,7 +49,7 @@ def picture(height: int = 75, width: int = 100, seed: int = 0) -> NDArray[np.uin
 
 def predict(model: Path, image: NDArray[np.uint8], camera: CameraModel | None) -> Prediction:
     backend = load_backend(model, "onnxruntime", max_batch=1)
-    return Perceiver(backend).perceive([image], [camera])[0]
+    return Predictor(backend).predict([image], [camera])[0]
 
 
 def pixels(message: Image) -> NDArray[Any]:
@@ -89,7 +89,7 @@ def test_every_output_is_what_predict_gives_under_the_header_of_the_image(
         "normals/camera_info": CameraInfo,
     }
     for name, message_type in topics.items():
-        robot.listen(OUT + name, message_type)
+        robot.subscribe(OUT + name, message_type)
     image = picture()
     with started(robot, tiny_model):
         header, _ = robot.show_until(
@@ -126,7 +126,7 @@ def test_every_output_is_what_predict_gives_under_the_header_of_the_image(
 
 def test_the_legend_reaches_who_comes_late(robot: Robot, tiny_model: Path) -> None:
     with started(robot, tiny_model):
-        robot.listen(OUT + "segmentation/label_info_json", String, LATCHED)
+        robot.subscribe(OUT + "segmentation/label_info_json", String, LATCHED)
         messages = robot.messages[OUT + "segmentation/label_info_json"]
         assert robot.spin_until(lambda: bool(messages))
     legend = json.loads(messages[0].data)
@@ -149,7 +149,7 @@ def test_nobody_listening_costs_nothing_and_is_called_idle(robot: Robot, tiny_mo
 
 
 def test_silence_is_explained_once_and_ends(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     with started(robot, tiny_model, "silence_timeout:=1.0") as node:
         assert robot.reports("camera", "message", "nobody publishes it")
         robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
@@ -163,7 +163,7 @@ def test_silence_is_explained_once_and_ends(robot: Robot, tiny_model: Path) -> N
 def test_signals_end_the_node_within_a_second(
     robot: Robot, tiny_model: Path, number: signal.Signals
 ) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     with started(robot, tiny_model) as node:
         robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
         for _ in range(5):
@@ -177,7 +177,7 @@ def test_signals_end_the_node_within_a_second(
 def test_depth_is_up_to_scale_without_camera_info_and_says_so_once(
     robot: Robot, tiny_model: Path
 ) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     with started(robot, tiny_model) as node:
         image = picture()
         _, answer = robot.show_until(OUT + "depth/image", lambda: robot.show(image))
@@ -187,7 +187,7 @@ def test_depth_is_up_to_scale_without_camera_info_and_says_so_once(
 
 
 def test_a_best_effort_camera_is_heard(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     with started(robot, tiny_model):
         show = lambda: robot.show(picture(), CAMERA, qos=BEST_EFFORT)  # noqa: E731
         robot.show_until(OUT + "depth/image", show)
@@ -213,7 +213,7 @@ def test_a_reliable_camera_is_heard_reliably_unless_overridden(
 
 
 def test_a_calibration_latched_long_ago_is_heard(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/camera_info", CameraInfo)
+    robot.subscribe(OUT + "depth/camera_info", CameraInfo)
     info = robot.camera("/camera/camera_info", CameraInfo, LATCHED)
     info.publish(camera_info_message(CAMERA, robot.header()))  # once, before anybody listens
     robot.spin_for(0.5)
@@ -230,8 +230,8 @@ def test_a_rectified_image_has_the_lens_of_its_projection(robot: Robot, tiny_mod
     P = np.array([[50.0, 0.0, 47.0, 0.0], [0.0, 50.0, 35.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
     bent = replace(CAMERA, D=np.array([-0.3, 0.1, 0.0, 0.0, 0.0]), P=P)
     expected = predict(tiny_model, picture(), bent.rectified())
-    robot.listen(OUT + "depth/camera_info", CameraInfo)
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/camera_info", CameraInfo)
+    robot.subscribe(OUT + "depth/image", Image)
     with started(robot, tiny_model, "camera.rectify:=off"):
         show = lambda: robot.show(picture(), bent)  # noqa: E731
         _, info = robot.show_until(OUT + "depth/camera_info", show)
@@ -243,7 +243,7 @@ def test_a_rectified_image_has_the_lens_of_its_projection(robot: Robot, tiny_mod
 
 
 def test_compressed_images_are_decoded_in_the_node(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     image = picture()
     encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
 
@@ -261,8 +261,8 @@ def test_compressed_images_are_decoded_in_the_node(robot: Robot, tiny_model: Pat
 def test_outputs_come_back_at_camera_size_in_millimeters_when_asked_at_run_time(
     robot: Robot, tiny_model: Path
 ) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     image = picture(150, 200)
     camera = CameraModel.pinhole(200, 150, 160.0, 160.0, 99.5, 74.5)
     with started(robot, tiny_model):
@@ -286,7 +286,7 @@ def test_points_are_what_depth_and_camera_info_give(robot: Robot, tiny_model: Pa
         ("depth/image", Image),
         ("depth/camera_info", CameraInfo),
     ):
-        robot.listen(OUT + name, message_type)
+        robot.subscribe(OUT + name, message_type)
     with started(robot, tiny_model, 'camera.outputs:=["depth","points"]'):
         header, cloud = robot.show_until(OUT + "points", lambda: robot.show(picture(), CAMERA))
         robot.spin_for(0.5)
@@ -314,7 +314,7 @@ def test_points_are_what_depth_and_camera_info_give(robot: Robot, tiny_model: Pa
 def test_two_cameras_share_the_network(robot: Robot, tiny_model: Path) -> None:
     images = {"left": picture(seed=1), "right": picture(60, 90, seed=2)}
     for name in images:
-        robot.listen(f"/perception/{name}/segmentation/image", Image)
+        robot.subscribe(f"/perception/{name}/segmentation/image", Image)
     with started(robot, tiny_model, 'cameras:=["left","right"]'):
         for _ in range(10):
             for name, image in images.items():
@@ -326,7 +326,7 @@ def test_two_cameras_share_the_network(robot: Robot, tiny_model: Path) -> None:
 
 
 def test_max_rate_holds_from_the_next_frame(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     with started(robot, tiny_model, "camera.max_rate:=2"):
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
         answered = len(robot.messages[OUT + "segmentation/image"])
@@ -338,7 +338,7 @@ def test_max_rate_holds_from_the_next_frame(robot: Robot, tiny_model: Path) -> N
 
 
 def test_simulated_time_may_stand_still(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     clock = robot.create_publisher(Clock, "/clock", 10)
     robot._stamp = 900
 
@@ -359,9 +359,9 @@ def test_simulated_time_may_stand_still(robot: Robot, tiny_model: Path) -> None:
 
 
 def test_a_bag_that_loops_keeps_its_calibration(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/image", Image)
     infos = robot.messages[OUT + "depth/camera_info"]
-    robot.listen(OUT + "depth/camera_info", CameraInfo)
+    robot.subscribe(OUT + "depth/camera_info", CameraInfo)
     with started(robot, tiny_model) as node:
         robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
         robot._stamp = 10
@@ -373,7 +373,7 @@ def test_a_bag_that_loops_keeps_its_calibration(robot: Robot, tiny_model: Path) 
 
 
 def test_a_stamp_before_1970_is_told_and_survived(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     with started(robot, tiny_model) as node:
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
         robot._stamp = -100
@@ -410,7 +410,7 @@ def test_an_empty_list_at_start_is_a_list(
 
 
 def test_images_from_the_future_are_a_clock_skew(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     robot._stamp = 2_100_000_000
     with started(robot, tiny_model):
         robot.show_until(OUT + "segmentation/image", lambda: robot.show(picture(), CAMERA))
@@ -418,7 +418,7 @@ def test_images_from_the_future_are_a_clock_skew(robot: Robot, tiny_model: Path)
 
 
 def test_frames_of_another_encoding_are_answered_alike(robot: Robot, tiny_model: Path) -> None:
-    robot.listen(OUT + "segmentation/image", Image)
+    robot.subscribe(OUT + "segmentation/image", Image)
     image = picture()
     bgra = np.dstack([image[..., ::-1], np.full(image.shape[:2], 255, np.uint8)])
 

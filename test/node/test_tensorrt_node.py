@@ -62,7 +62,7 @@ def builder_of(node: NodeProcess) -> int:
 def test_the_node_builds_with_progress_while_services_answer_and_then_sees(
     robot: Robot, model: Path, tmp_path: Path
 ) -> None:
-    robot.listen(DEPTH, Image)
+    robot.subscribe(DEPTH, Image)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()
         builder = builder_of(node)
@@ -84,7 +84,7 @@ def test_the_node_builds_with_progress_while_services_answer_and_then_sees(
 def test_a_builder_that_dies_deactivates_the_node_with_the_reason_and_it_can_try_again(
     robot: Robot, model: Path
 ) -> None:
-    robot.listen(DEPTH, Image)
+    robot.subscribe(DEPTH, Image)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()
         os.kill(builder_of(node), signal.SIGKILL)
@@ -117,7 +117,7 @@ def test_a_failed_frame_is_said_and_the_next_one_is_answered(
     robot: Robot, model: Path, tmp_path: Path
 ) -> None:
     fail_in_node(tmp_path, "memcpy_dtoh_async", "LogicError", 5)  # 3 while loading, then depth
-    robot.listen(DEPTH, Image)
+    robot.subscribe(DEPTH, Image)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()
         for _ in range(3):
@@ -129,7 +129,7 @@ def test_a_lost_gpu_deactivates_the_node_with_the_reason(
     robot: Robot, model: Path, tmp_path: Path
 ) -> None:
     fail_in_node(tmp_path, "memcpy_dtoh_async", "LaunchError", 5, lose=True)
-    robot.listen(DEPTH, Image)
+    robot.subscribe(DEPTH, Image)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()
         assert robot.reports("engine", "state", "ready")

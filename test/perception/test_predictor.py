@@ -15,7 +15,7 @@ from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_ti
 from mtinet_ros.errors import InputError
 from mtinet_ros.inference import Backend, load_backend
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.predictor import Perceiver
+from mtinet_ros.perception.predictor import Predictor
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def camera(width: int, height: int, focal_length: float) -> CameraModel:
 def test_a_picture_of_the_networks_size_gets_the_networks_own_answer(backend: Backend) -> None:
     images = random_images(3)
     raw = backend.infer(images, backend.output_names)
-    predictions = Perceiver(backend).perceive(list(images), [None] * 3)
+    predictions = Predictor(backend).predict(list(images), [None] * 3)
     for slot, prediction in enumerate(predictions):
         assert np.array_equal(prediction.labels, raw["labels"][slot])  # type: ignore[arg-type]
         assert np.array_equal(prediction.depth, raw["depth"][slot])  # type: ignore[arg-type]
@@ -44,11 +44,11 @@ def test_a_picture_of_the_networks_size_gets_the_networks_own_answer(backend: Ba
 
 def test_depth_is_scaled_by_the_lens(backend: Backend) -> None:
     image = random_images(1)[0]
-    perceiver = Perceiver(backend)
+    predictor = Predictor(backend)
     f0 = backend.card.focal_length
     assert f0 is not None
-    plain = perceiver.perceive([image], [None])[0].depth
-    near = perceiver.perceive([image], [camera(WIDTH, HEIGHT, f0 / 2)])[0]
+    plain = predictor.predict([image], [None])[0].depth
+    near = predictor.predict([image], [camera(WIDTH, HEIGHT, f0 / 2)])[0]
     assert near.depth_is_metric
     assert plain is not None
     assert near.depth is not None
@@ -60,14 +60,14 @@ def test_pictures_of_different_sizes_share_a_batch_and_keep_apart(backend: Backe
     sizes = [(HEIGHT, WIDTH), (100, 64), (40, 200)]
     images = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
     lenses = [camera(width, height, 80.0) for height, width in sizes]
-    perceiver = Perceiver(backend)
+    predictor = Predictor(backend)
     together = [
         {name: np.copy(getattr(p, name)) for name in ("image", "labels", "depth", "normals")}
-        for p in perceiver.perceive(images, lenses)
+        for p in predictor.predict(images, lenses)
     ]
     for image, lens, expected in zip(images, lenses, together, strict=True):
-        alone = perceiver.perceive([image], [lens])[0]
-        fit = perceiver.plan_fit((image.shape[0], image.shape[1]))
+        alone = predictor.predict([image], [lens])[0]
+        fit = predictor.plan_fit((image.shape[0], image.shape[1]))
         assert alone.size == fit.content_size
         assert alone.camera is not None
         assert (alone.camera.height, alone.camera.width) == alone.size
@@ -91,20 +91,20 @@ def test_only_what_was_asked_for_is_computed(backend: Backend) -> None:
             asked.append(wanted)
             return backend.infer(images, wanted)
 
-    perceiver = Perceiver(Spy())
+    predictor = Predictor(Spy())
     image = random_images(1)[0]
-    prediction = perceiver.perceive([image], [None], {"depth"})[0]
+    prediction = predictor.predict([image], [None], {"depth"})[0]
     assert prediction.depth is not None
     assert prediction.labels is prediction.normals is None
-    nothing = perceiver.perceive([image], [camera(WIDTH, HEIGHT, 50.0)], frozenset())[0]
+    nothing = predictor.predict([image], [camera(WIDTH, HEIGHT, 50.0)], frozenset())[0]
     assert nothing.depth is None
     assert nothing.camera is not None
     assert asked == [{"depth"}]
 
 
 def test_the_fit_comes_from_the_card_unless_it_is_given(tmp_path: Path, backend: Backend) -> None:
-    assert Perceiver(backend).plan_fit((10, 100)).content_size == (6, WIDTH)
-    assert Perceiver(backend, "stretch").plan_fit((10, 100)).content_size == (HEIGHT, WIDTH)
+    assert Predictor(backend).plan_fit((10, 100)).content_size == (6, WIDTH)
+    assert Predictor(backend, "stretch").plan_fit((10, 100)).content_size == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_the_fit_comes_from_the_card_unless_it_is_given(tmp_path: Path, backend:
 )
 def test_another_kind_of_picture_is_refused(backend: Backend, image: NDArray[Any]) -> None:
     with pytest.raises(InputError):
-        Perceiver(backend).perceive([image], [None])
+        Predictor(backend).predict([image], [None])
 
 
 def test_a_camera_of_another_size_is_refused(backend: Backend) -> None:
     with pytest.raises(InputError, match=r"11x10 pixels.*64x32"):
-        Perceiver(backend).perceive([random_images(1)[0]], [camera(11, 10, 50.0)])
+        Predictor(backend).predict([random_images(1)[0]], [camera(11, 10, 50.0)])
 
 
 def test_the_card_is_the_tiny_models(backend: Backend) -> None:

@@ -74,17 +74,17 @@ def test_every_pixel_comes_from_where_the_lens_put_it(model: str, turned: bool) 
     image = np.dstack([u, v, np.full_like(u, 255)]).astype(np.uint8)
     flat = rectifier.apply(image)
     from_u, from_v = where_from(camera)
-    seen = rectifier.seen
-    assert 0.5 < seen.mean() <= 1.0
-    assert np.abs(flat[..., 0][seen] - from_u[seen]).max() < 0.6
-    assert np.abs(flat[..., 1][seen] - from_v[seen]).max() < 0.6
+    valid_mask = rectifier.valid_mask
+    assert 0.5 < valid_mask.mean() <= 1.0
+    assert np.abs(flat[..., 0][valid_mask] - from_u[valid_mask]).max() < 0.6
+    assert np.abs(flat[..., 1][valid_mask] - from_v[valid_mask]).max() < 0.6
     margin = 0.05
     outside = (from_u < -margin) | (from_u > WIDTH - 1 + margin)
     outside |= (from_v < -margin) | (from_v > HEIGHT - 1 + margin)
     inside = (from_u > margin) & (from_u < WIDTH - 1 - margin)
     inside &= (from_v > margin) & (from_v < HEIGHT - 1 - margin)
-    assert not seen[outside].any()
-    assert seen[inside].all()
+    assert not valid_mask[outside].any()
+    assert valid_mask[inside].all()
 
 
 def test_the_same_as_opencv_undistorts() -> None:
@@ -107,8 +107,8 @@ def test_black_borders_are_marked_as_not_seen() -> None:
     rectifier = Rectifier(lens("rational_polynomial"))
     white = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     flat = rectifier.apply(white)
-    assert (flat[rectifier.seen] == 255).all()
-    assert (flat[~rectifier.seen] < 255).any(axis=-1).all()
+    assert (flat[rectifier.valid_mask] == 255).all()
+    assert (flat[~rectifier.valid_mask] < 255).any(axis=-1).all()
 
 
 @pytest.mark.parametrize(

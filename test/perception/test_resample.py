@@ -133,7 +133,7 @@ def test_where_the_picture_shows_nothing_nothing_is_claimed() -> None:
     before = two_surfaces()
     seen = np.ones((4 * H, 4 * W), bool)
     seen[:, : 2 * W] = False
-    after = before.only_where(seen)
+    after = before.masked(seen)
     assert after.labels is not None
     assert after.depth is not None
     assert after.normals is not None

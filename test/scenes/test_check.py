@@ -71,11 +71,15 @@ def test_beds_seen_from_their_foot_are_counted(tiny_rooms: Path) -> None:
     frame = SceneDataset(tiny_rooms, "train")[0]
     bed = {"class": "bed", "low": [1, 1, 0], "high": [2.4, 3, 0.6], "yaw": 0.0}  # foot to −y
     everything = np.ones_like(frame.instance)
-    pose = np.eye(4)
-    pose[:3, 3] = 1.6, -0.5, 1.2
-    assert shows_bed_head_on(replace(frame, instance=everything, pose=pose), {"1": bed})
-    pose[:3, 3] = 4.0, 2.0, 1.2
-    assert not shows_bed_head_on(replace(frame, instance=everything, pose=pose), {"1": bed})
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, 3] = 1.6, -0.5, 1.2
+    assert shows_bed_head_on(
+        replace(frame, instance=everything, world_from_camera=world_from_camera), {"1": bed}
+    )
+    world_from_camera[:3, 3] = 4.0, 2.0, 1.2
+    assert not shows_bed_head_on(
+        replace(frame, instance=everything, world_from_camera=world_from_camera), {"1": bed}
+    )
 
 
 def test_labels_outside_the_table_are_found(copy: Path) -> None:

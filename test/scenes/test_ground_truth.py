@@ -12,7 +12,7 @@ import pytest
 from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, colorize, from_nyu40
 from mtinet_ros.scenes.geometry.mesh import Material, box, quad
 from mtinet_ros.scenes.geometry.scene import SceneBuilder
-from mtinet_ros.scenes.rendering.camera import Camera, look
+from mtinet_ros.scenes.rendering.camera import Camera, look_at
 from mtinet_ros.scenes.rendering.lighting import Lighting
 from mtinet_ros.scenes.rendering.render import render
 from mtinet_ros.scenes.rendering.surfaces import Surfaces
@@ -44,7 +44,7 @@ def test_arrays_have_the_promised_types_and_ranges(tiny_rooms: Path, split: str)
         hit = frame.depth > 0
         np.testing.assert_allclose(length[hit], 127, atol=1.0)
         assert (length[~hit] == 0).all()
-        rotation = frame.pose[:3, :3]
+        rotation = frame.world_from_camera[:3, :3]
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
         assert np.linalg.det(rotation) == pytest.approx(1)
 
@@ -76,8 +76,8 @@ def test_consecutive_video_frames_show_the_same_world(tiny_rooms: Path) -> None:
     y, x = np.mgrid[0:48, 0:64]
     points = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones_like(x, float)], -1)
     points = (points * first.depth[..., None]).reshape(-1, 3)
-    world = points @ first.pose[:3, :3].T + first.pose[:3, 3]
-    local = (world - second.pose[:3, 3]) @ second.pose[:3, :3]
+    world = points @ first.world_from_camera[:3, :3].T + first.world_from_camera[:3, 3]
+    local = (world - second.world_from_camera[:3, 3]) @ second.world_from_camera[:3, :3]
     u = np.rint(local[:, 0] / local[:, 2] * fx + cx).astype(int)
     v = np.rint(local[:, 1] / local[:, 2] * fy + cy).astype(int)
     seen = (u >= 0) & (u < 64) & (v >= 0) & (v < 48) & (local[:, 2] > 0)
@@ -92,7 +92,9 @@ def test_depth_and_normals_of_a_known_wall_are_exact() -> None:
     room.add(box((0.4, 0.4, 0.4), gray, (3.0, 2.0, 0.0)), "table", "table")
     surfaces = Surfaces(room.finished())
     rng = np.random.default_rng(0)
-    camera = Camera((40.0, 40.0, 31.5, 23.5), look(np.array([1.0, 2.0, 1.0]), 0, 0, 0), (48, 64))
+    camera = Camera(
+        (40.0, 40.0, 31.5, 23.5), look_at(np.array([1.0, 2.0, 1.0]), 0, 0, 0), (48, 64)
+    )
     picture = render(camera, surfaces, Lighting(surfaces, rng), rng)
     wall = picture.classes == NAMES.index("wall")
     assert wall.any()

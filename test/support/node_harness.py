@@ -130,7 +130,7 @@ class Robot(Node):
         self.messages: dict[str, list[Any]] = defaultdict(list)
         self._stamp = 1000
         self._cameras: dict[str, Any] = {}
-        self.listen("/diagnostics", DiagnosticArray)
+        self.subscribe("/diagnostics", DiagnosticArray)
 
     def spin_until(self, done: Callable[[], bool], timeout: float = 60.0) -> bool:
         deadline = time.monotonic() + timeout
@@ -143,7 +143,7 @@ class Robot(Node):
     def spin_for(self, seconds: float) -> None:
         self.spin_until(lambda: False, seconds)
 
-    def listen(self, topic: str, message_type: type[Any], qos: QoSProfile = RELIABLE) -> Any:
+    def subscribe(self, topic: str, message_type: type[Any], qos: QoSProfile = RELIABLE) -> Any:
         return self.create_subscription(message_type, topic, self.messages[topic].append, qos)
 
     def call(

@@ -48,7 +48,7 @@ def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
         ("a: [", [], "cannot be read as YAML"),
         ("optimiser: {}\noptimizer: {}", [], "'optimizer' and 'optimiser', its former name"),
         ("- 1", [], "must map section names"),
-        ("optimizer: {}", [], "unknown entry 'optimizer'; allowed are network"),
+        ("optimism: {}", [], "unknown entry 'optimism'; allowed are network"),
         ("data: {hight: 3}", [], "unknown entry 'hight'"),
         ("data: {height: tall}", [], "height is 'tall'; it must be of type int"),
         ("augmentation: {zoom: [1]}", [], "zoom is"),

@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.datasets.sample import Lens, Sample
+from mtinet_ros.datasets.sample import Intrinsics, Sample
 from mtinet_ros.training.evaluation import Predicted, evaluate
 from mtinet_ros.training.stability import Stability, correspond
 
-LENS = Lens(40.0, 31.5, 23.5)
+LENS = Intrinsics(40.0, 31.5, 23.5)
 
 
 def wall_seen_from(x: float, z: float) -> Sample:
@@ -21,10 +21,10 @@ def wall_seen_from(x: float, z: float) -> Sample:
     depth = np.full((48, 64), 3 - z, np.float32)
     normals = np.zeros((48, 64, 3), np.float32)
     normals[..., 2] = -1
-    pose = np.eye(4)
-    pose[:3, 3] = x, 0, z
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, 3] = x, 0, z
     targets = {"semseg": labels, "depth": depth, "normals": normals}
-    return Sample(np.zeros((48, 64, 3), np.uint8), targets, LENS, pose)
+    return Sample(np.zeros((48, 64, 3), np.uint8), targets, LENS, world_from_camera)
 
 
 class Path:
@@ -68,14 +68,14 @@ def test_points_that_the_earlier_frame_did_not_see_are_left_out():
     a, b = Path().samples
     hidden = a.targets["depth"].copy()
     hidden[:, :32] = 1.0
-    blocked = Sample(a.image, a.targets | {"depth": hidden}, LENS, a.pose)
+    blocked = Sample(a.image, a.targets | {"depth": hidden}, LENS, a.world_from_camera)
     assert correspond(blocked, b).a_columns.min() >= 32
 
 
 def test_a_perfect_model_gets_perfect_figures():
     path = Path()
 
-    def perfect(image: np.ndarray, _lens: Lens | None) -> Predicted:
+    def perfect(image: np.ndarray, _lens: Intrinsics | None) -> Predicted:
         sample = path[calls.pop(0)]
         targets = sample.targets
         return Predicted(targets["semseg"], targets["depth"], targets["normals"] * 2)

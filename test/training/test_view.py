@@ -6,21 +6,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.datasets.sample import VOID, Lens, Sample
+from mtinet_ros.datasets.sample import VOID, Intrinsics, Sample
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.loader import TrainingSamples
 from mtinet_ros.training.photometric import photometric
-from mtinet_ros.training.view import View, fit, look, random_view
+from mtinet_ros.training.view import View, fit, random_view, warp_to_view
 
 ROWS, COLUMNS = 48, 64
-LENS = Lens(60.0, 30.0, 25.5)
+LENS = Intrinsics(60.0, 30.0, 25.5)
 
 
-def plane_depth(normal: np.ndarray, distance: float, lens: Lens, rows: int, columns: int):
+def plane_depth(
+    normal: np.ndarray, distance: float, intrinsics: Intrinsics, rows: int, columns: int
+):
     """z-depth of the plane n·X = -distance."""
     y, x = np.mgrid[:rows, :columns].astype(float)
-    rays = np.stack([(x - lens.cx), (y - lens.cy), np.full_like(x, lens.focal_length)], -1)
-    return -distance / (rays / lens.focal_length @ normal)
+    rays = np.stack(
+        [(x - intrinsics.cx), (y - intrinsics.cy), np.full_like(x, intrinsics.focal_length)], -1
+    )
+    return -distance / (rays / intrinsics.focal_length @ normal)
 
 
 def plane_sample(normal: np.ndarray, distance: float) -> Sample:
@@ -41,7 +45,7 @@ def test_depth_normals_and_lens_describe_the_same_plane_after_any_view(seed, mir
     normal /= np.linalg.norm(normal)
     drawn = random_view(AugmentationConfig(), random)
     view = View(drawn.zoom, drawn.rotation, mirrored)
-    new = look(plane_sample(normal, 2.0), view, ROWS, COLUMNS)
+    new = warp_to_view(plane_sample(normal, 2.0), view, ROWS, COLUMNS)
     expected_normal = view.rotation @ normal * ([-1, 1, 1] if mirrored else 1)
     depth, normals = new.targets["depth"], new.targets["normals"]
     known = depth > 0
@@ -50,19 +54,21 @@ def test_depth_normals_and_lens_describe_the_same_plane_after_any_view(seed, mir
         normals[known], np.tile(expected_normal, (known.sum(), 1)), atol=1e-5
     )
     # Nearest-neighbour sampling moves a value by at most half a pixel.
-    expected = plane_depth(expected_normal, 2.0, new.lens, ROWS, COLUMNS)
+    expected = plane_depth(expected_normal, 2.0, new.intrinsics, ROWS, COLUMNS)
     np.testing.assert_allclose(depth[known], expected[known], rtol=0.012)
 
 
 def test_zoom_lengthens_the_lens_and_leaves_meters_alone():
-    new = look(plane_sample(np.array([0, 0, -1.0]), 2.0), View(1.5, np.eye(3), False), 24, 32)
-    assert new.lens == Lens(45.0, 15.5, 11.5)
+    new = warp_to_view(
+        plane_sample(np.array([0, 0, -1.0]), 2.0), View(1.5, np.eye(3), False), 24, 32
+    )
+    assert new.intrinsics == Intrinsics(45.0, 15.5, 11.5)
     np.testing.assert_allclose(new.targets["depth"], 2.0, rtol=1e-6)
 
 
 def test_what_the_old_view_did_not_show_has_no_ground_truth():
     rotation = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    new = look(
+    new = warp_to_view(
         plane_sample(np.array([0, 0, -1.0]), 2.0), View(1.0, rotation, False), 48, 64, (9, 9, 9)
     )
     corner = (24, 0)
@@ -75,7 +81,7 @@ def test_what_the_old_view_did_not_show_has_no_ground_truth():
 def test_labels_and_image_move_together():
     random = np.random.default_rng(3)
     view = random_view(AugmentationConfig(), random)
-    new = look(plane_sample(np.array([0, 0, -1.0]), 2.0), view, ROWS, COLUMNS)
+    new = warp_to_view(plane_sample(np.array([0, 0, -1.0]), 2.0), view, ROWS, COLUMNS)
     known = new.targets["semseg"] != VOID
     agree = (new.image[..., 0] > 100) == (new.targets["semseg"] == 1)
     assert agree[known].mean() > 0.97
@@ -83,7 +89,7 @@ def test_labels_and_image_move_together():
 
 def test_resizing_for_evaluation_scales_the_lens_between_pixel_edges():
     half = fit(plane_sample(np.array([0, 0, -1.0]), 2.0), 24, 32)
-    assert half.lens == Lens(30.0, 14.75, 12.5)
+    assert half.intrinsics == Intrinsics(30.0, 14.75, 12.5)
     assert half.image.shape == (24, 32, 3)
 
 

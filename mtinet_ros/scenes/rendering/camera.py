@@ -38,7 +38,7 @@ class Camera:
     """
 
     intrinsics: tuple[float, float, float, float]
-    pose: NDArray[np.float64]
+    world_from_camera: NDArray[np.float64]
     size: tuple[int, int]
 
     def rays(self, pixels: Array) -> Array:
@@ -46,12 +46,12 @@ class Camera:
         fx, fy, cx, cy = self.intrinsics
         x, y = (pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy
         local = np.stack([x, y, np.ones_like(x)], axis=-1)
-        return np.asarray(local @ self.pose[:3, :3].T, np.float32)
+        return np.asarray(local @ self.world_from_camera[:3, :3].T, np.float32)
 
     @property
     def position(self) -> Array:
         """World position, float32 [3]."""
-        return self.pose[:3, 3].astype(np.float32)
+        return self.world_from_camera[:3, 3].astype(np.float32)
 
 
 def draw_lens(rng: Generator, size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -64,7 +64,7 @@ def draw_lens(rng: Generator, size: tuple[int, int]) -> tuple[float, float, floa
     return float(focal), float(focal), float(cx), float(cy)
 
 
-def look(
+def look_at(
     position: NDArray[np.float64], yaw: float, pitch: float, roll: float
 ) -> NDArray[np.float64]:
     """Pose of a camera that looks along yaw (from +x about z) and pitch (up), radians."""
@@ -72,10 +72,14 @@ def look(
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     down = np.cross(forward, right)
     c, s = np.cos(roll), np.sin(roll)
-    pose = np.eye(4)
-    pose[:3, 0], pose[:3, 1], pose[:3, 2] = c * right + s * down, c * down - s * right, forward
-    pose[:3, 3] = position
-    return pose
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, 0], world_from_camera[:3, 1], world_from_camera[:3, 2] = (
+        c * right + s * down,
+        c * down - s * right,
+        forward,
+    )
+    world_from_camera[:3, 3] = position
+    return world_from_camera
 
 
 class Viewpoints:
@@ -107,7 +111,9 @@ class Viewpoints:
         if best is None:
             x, y, z = self.surfaces.scene.size
             middle = np.array([x / 2, y / 2, z * 0.8])
-            best = Camera(draw_lens(self.rng, self.size), look(middle, 0.3, -0.4, 0.0), self.size)
+            best = Camera(
+                draw_lens(self.rng, self.size), look_at(middle, 0.3, -0.4, 0.0), self.size
+            )
         return best
 
     def path(self, count: int) -> list[Camera]:
@@ -118,20 +124,20 @@ class Viewpoints:
             turn, rise = self.rng.normal(0, 0.025), self.rng.normal(0, 0.006)
             heading = self.rng.uniform(-np.pi, np.pi)
             cameras = []
-            forward = start.pose[:3, 2]
+            forward = start.world_from_camera[:3, 2]
             yaw, pitch = float(np.arctan2(forward[1], forward[0])), float(np.arcsin(forward[2]))
             for step in range(count):
-                moved = start.pose[:3, 3] + step * speed * np.array(
+                moved = start.world_from_camera[:3, 3] + step * speed * np.array(
                     [np.cos(heading), np.sin(heading), 0.0]
                 )
                 moved = moved + self.rng.normal(0, 0.002, 3)
                 shake = self.rng.normal(0, 0.003, 3)
-                pose = look(
+                world_from_camera = look_at(
                     moved, yaw + step * turn + shake[0], pitch + step * rise + shake[1], shake[2]
                 )
-                cameras.append(Camera(start.intrinsics, pose, self.size))
+                cameras.append(Camera(start.intrinsics, world_from_camera, self.size))
             ends = (cameras[count // 2], cameras[-1])
-            if all(self._free(c.pose[:3, 3]) and self._score(c) > 0.3 for c in ends):
+            if all(self._free(c.world_from_camera[:3, 3]) and self._score(c) > 0.3 for c in ends):
                 return cameras
         return [start] * count
 
@@ -190,7 +196,7 @@ class Viewpoints:
     def _camera(self, place: NDArray[np.float64], yaw: float, pitch: float) -> Camera:
         roll = self.rng.normal(0, 0.02) if self.rng.random() < 0.9 else self.rng.normal(0, 0.12)
         return Camera(
-            draw_lens(self.rng, self.size), look(place, yaw, pitch, float(roll)), self.size
+            draw_lens(self.rng, self.size), look_at(place, yaw, pitch, float(roll)), self.size
         )
 
     def _free(self, place: NDArray[np.float64]) -> bool:

@@ -138,7 +138,9 @@ def _geometry(camera: Camera, surfaces: Surfaces, hits: Hits, rays: Array) -> Re
     labels = np.array([thing.label for thing in scene.instances], np.uint8)
     classes = np.where(valid, labels[instance - 1], VOID)
     world = surfaces.facing(hits, rays)
-    normals = np.where(valid[:, None], world @ camera.pose[:3, :3].astype(np.float32), 0)
+    normals = np.where(
+        valid[:, None], world @ camera.world_from_camera[:3, :3].astype(np.float32), 0
+    )
     return Render(
         np.empty((0, 0, 3), np.float32),
         classes.reshape(shape).astype(np.uint8),

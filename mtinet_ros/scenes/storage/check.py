@@ -178,7 +178,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
             failures.append(f"{where}: labels that are no class")
         depths.append(frame.depth[::7, ::7].ravel())
         widths.append(np.degrees(2 * np.arctan(frame.depth.shape[1] / 2 / frame.intrinsics[0])))
-        heights.append(frame.pose[2, 3])
+        heights.append(frame.world_from_camera[2, 3])
         instances = things[frame.scene]["instances"]
         head_on += shows_bed_head_on(frame, instances)
         glass += _shows(frame, [key for key, t in instances.items() if t["name"] == "glass door"])
@@ -249,7 +249,7 @@ def shows_bed_head_on(frame: Frame, instances: dict[str, Any]) -> bool:
         if thing["class"] == "bed" and (frame.instance == int(key)).mean() > 0.02:
             out = np.array([np.sin(thing["yaw"]), -np.cos(thing["yaw"])])  # from head to foot
             center = (np.array(thing["low"][:2]) + np.array(thing["high"][:2])) / 2
-            gap = frame.pose[:2, 3] - center
+            gap = frame.world_from_camera[:2, 3] - center
             if gap @ out > HEAD_ON_COSINE * np.linalg.norm(gap):
                 return True
     return False

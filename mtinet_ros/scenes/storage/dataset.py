@@ -49,7 +49,7 @@ class Frame:
     depth: NDArray[np.float32]
     normals: NDArray[np.int8]
     intrinsics: NDArray[np.float64]
-    pose: NDArray[np.float64]
+    world_from_camera: NDArray[np.float64]
     scene: str
     path: int
     path_index: int
@@ -120,7 +120,8 @@ class SceneDataset:
         if arrays is None:
             folder = self.scenes[number]
             arrays = {name: _load(folder, name, mapped=True) for name in MAPS}
-            arrays |= {name: _load(folder, name) for name in ("intrinsics", "pose")}
+            arrays["intrinsics"] = _load(folder, "intrinsics")
+            arrays["world_from_camera"] = _load(folder, "pose")
         self._open[number] = arrays
         if len(self._open) > OPEN_SCENES:
             self._open.popitem(last=False)

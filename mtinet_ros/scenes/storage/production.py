@@ -155,7 +155,7 @@ class Renderer:
                 [np.rint(rendered.normals * 127).astype(np.int8) for _, rendered in frames]
             ),
             "intrinsics": np.array([camera.intrinsics for camera in cameras]),
-            "pose": np.stack([camera.pose for camera in cameras]),
+            "pose": np.stack([camera.world_from_camera for camera in cameras]),
             "path": np.array(order, np.int32),
         }
         description: dict[str, object] = {
