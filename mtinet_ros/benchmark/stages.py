@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from mtinet_ros.benchmark.ros_topics import RosTopics, open_ros_topics
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, EngineSettings, load_backend
-from mtinet_ros.perception.depth import valid_depth
-from mtinet_ros.perception.predictor import Predictor
+from mtinet_ros.perception.predictor import Batch, Predictor
 
 if TYPE_CHECKING:
     from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
 
-STAGES = ("decode", "fit", "h2d", "compute", "d2h", "un-fit", "publish")
+STAGES = ("decode", "preprocess", "h2d", "compute", "d2h", "postprocess", "publish")
 _WARM_UP = 3
 
 
@@ -96,20 +95,21 @@ def measure(request: Request) -> dict[str, Any]:
         stack.callback(backend.close)
         ros = stack.enter_context(open_ros_topics(backend.output_names))
         predictor = Predictor(backend)
+        batch, count = predictor.new_batch(), min(request.batch, backend.max_batch)
         watch = Stopwatch()
         for index in range(_WARM_UP + request.frames):
             if index == _WARM_UP:
                 watch.seconds.clear()
-            _time_one(watch, backend, predictor, frame, min(request.batch, backend.max_batch), ros)
-        images = [frame] * min(request.batch, backend.max_batch)
+            _time_one(watch, predictor, batch, frame, count, ros)
+        images = [frame] * count
         begun = time.perf_counter()
         for _ in range(request.frames):
-            predictor.predict(images, [None] * len(images))
-        rate = request.frames * len(images) / (time.perf_counter() - begun)
+            predictor.predict(images, [None] * count)
+        rate = request.frames * count / (time.perf_counter() - begun)
         result = {
             "backend": backend.name,
             "device": backend.device,
-            "batch": len(images),
+            "batch": count,
             "stages": {name: _percentiles(times) for name, times in watch.seconds.items()},
             "images_per_second": round(rate, 2),
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -121,42 +121,36 @@ def measure(request: Request) -> dict[str, Any]:
 
 def _time_one(
     watch: Stopwatch,
-    backend: Backend,
     predictor: Predictor,
+    batch: Batch,
     frame: NDArray[np.uint8],
-    batch: int,
+    count: int,
     ros: RosTopics | None,
 ) -> None:
-    """The node's work for one batch, as `Predictor.predict` and the node do it."""
-    height, width = backend.card.input_size
-    network_images = np.empty((batch, height, width, 3), np.uint8)
-    images = [frame] * batch
+    """Time the node's work for one batch of `count` images."""
+    backend = predictor.backend
+    images = [frame] * count
     if ros is not None:
         message = ros.camera_message(frame)
         with watch.stage("decode"):
-            images = [ros.decode(message) for _ in range(batch)]
-    with watch.stage("fit"):
-        for slot, image in enumerate(images):
-            fit = predictor.plan_fit((image.shape[0], image.shape[1]))
-            fit.apply(image, network_images[slot], backend.card.pad_color)
+            images = [ros.decode(message) for _ in range(count)]
+    batch.clear()
+    with watch.stage("preprocess"):
+        for image in images:
+            predictor.preprocess(batch, image, None)
     if _is_on_gpu(backend):
-        for name, seconds in backend.measure_stages(network_images).items():
+        for name, seconds in backend.measure_stages(batch.images).items():
             watch.add(name, seconds)
-        outputs = backend.infer(network_images, backend.output_names)
+        outputs = predictor.infer(batch, backend.output_names)
     else:
         with watch.stage("compute"):
-            outputs = backend.infer(network_images, backend.output_names)
-    predictions: list[dict[str, NDArray[Any]]] = []
-    with watch.stage("un-fit"):
-        for slot in range(batch):
-            arrays = {name: fit.crop(array[slot]) for name, array in outputs.items()}
-            if "depth" in arrays:
-                arrays["depth"] = valid_depth(arrays["depth"], None, backend.card.depth_range)
-            predictions.append(arrays)
+            outputs = predictor.infer(batch, backend.output_names)
+    with watch.stage("postprocess"):
+        predictions = predictor.postprocess(batch, outputs)
     if ros is not None:
         with watch.stage("publish"):
-            for arrays in predictions:
-                ros.publish(arrays)
+            for prediction in predictions:
+                ros.publish({name: getattr(prediction, name) for name in backend.output_names})
 
 
 def _is_on_gpu(backend: Backend) -> TypeGuard[TensorRtBackend]:

@@ -86,7 +86,7 @@ class _PredictorModel:
     """A model walked through as on a robot that publishes at the camera's size."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self._perceiver = predictor
+        self._predictor = predictor
 
     def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> Predicted:
         from mtinet_ros.perception.camera_model import CameraModel
@@ -98,8 +98,8 @@ class _PredictorModel:
         if intrinsics is not None:
             f = intrinsics.focal_length
             camera = CameraModel.pinhole(width, height, f, f, intrinsics.cx, intrinsics.cy)
-        found = resize_prediction(self._perceiver.predict([image], [camera])[0], image)
-        # The perceiver may reuse its buffers for the next frame.
+        found = resize_prediction(self._predictor.predict([image], [camera])[0], image)
+        # The predictor may reuse its buffers for the next frame.
         return Predicted(
             *(None if a is None else a.copy() for a in (found.labels, found.depth, found.normals))
         )

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From camera images to predictions: fit, infer, un-fit, scale depth. There is no other way."""
+"""From camera images to predictions in three calls: preprocess, infer, postprocess.
+
+The node, the commands and the benchmark all walk these three; there is no other way.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.inference import Backend
+from mtinet_ros.inference import Backend, Outputs
+from mtinet_ros.model_card import RGB
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.depth import depth_scale, valid_depth
 from mtinet_ros.perception.fit import Fit
 from mtinet_ros.perception.prediction import Prediction
+
+
+class Batch:
+    """Images as the network takes them, and how each of them got there; used again and again.
+
+    Attributes:
+        fits: Placement of each image in the network's input.
+        cameras: Model of each image's camera, or None where the lens is not known.
+    """
+
+    def __init__(self, max_size: int, input_size: tuple[int, int]) -> None:
+        """Allocate room for `max_size` images of `input_size` (height, width)."""
+        self._buffer = np.empty((max_size, *input_size, 3), np.uint8)
+        self.fits: list[Fit] = []
+        self.cameras: list[CameraModel | None] = []
+
+    def __len__(self) -> int:
+        """Number of images in the batch."""
+        return len(self.fits)
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """The images, uint8 [N,H,W,3] RGB, as a view that the next ones overwrite."""
+        return self._buffer[: len(self)]
+
+    def append(
+        self,
+        image: NDArray[np.uint8],
+        fit: Fit,
+        camera: CameraModel | None,
+        pad_color: RGB,
+    ) -> None:
+        """Write one more image (uint8 [h,w,3] RGB) into the batch."""
+        fit.apply(image, self._buffer[len(self)], pad_color)
+        self.fits.append(fit)
+        self.cameras.append(camera)
+
+    def clear(self) -> None:
+        """Forget the images; the memory stays."""
+        self.fits.clear()
+        self.cameras.clear()
 
 
 class Predictor:
@@ -32,58 +77,33 @@ class Predictor:
         self.backend = backend
         self.card = backend.card
         self._fit_mode = fit or self.card.fit
-        height, width = self.card.input_size
-        self._batch = np.empty((backend.max_batch, height, width, 3), np.uint8)
+        self._batch = self.new_batch()
+
+    def new_batch(self) -> Batch:
+        """An empty batch for `preprocess`, with room for `backend.max_batch` images."""
+        return Batch(self.backend.max_batch, self.card.input_size)
 
     def plan_fit(self, image_size: tuple[int, int]) -> Fit:
-        """How an image of (height, width) lies in the network's input. Raises `InputError`."""
+        """Placement of an image of (height, width) in the network's input. Raises `InputError`."""
         return Fit.plan(image_size, self.card.input_size, self._fit_mode)
 
-    def predict(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        cameras: Sequence[CameraModel | None],
-        wanted: Collection[str] | None = None,
-    ) -> list[Prediction]:
-        """Run the network once on several images.
+    def preprocess(
+        self, batch: Batch, image: NDArray[np.uint8], camera: CameraModel | None
+    ) -> Fit:
+        """Bring an image to the network's size and put it into a batch that is not full.
 
         Args:
-            images: Each uint8 [h,w,3] RGB; sizes may differ; at most `backend.max_batch`.
-            cameras: Model of each image's camera, or None where it is not known.
-            wanted: Outputs of the model contract to compute; None: all the model has.
+            batch: What `new_batch` gave.
+            image: uint8 [h,w,3] RGB.
+            camera: Model of the image's camera, or None where it is not known.
 
         Returns:
-            A prediction per image, at network size with the padding cropped. Its arrays may be
-            views of buffers that the next call overwrites.
+            Placement of the image in the network's input.
 
         Raises:
-            InputError: An image is not uint8 [h,w,3], is empty, or its camera is of another size.
-            BackendError: The run failed.
+            InputError: The image is not uint8 [h,w,3], is empty, or its camera is of another
+                size. The batch is as it was.
         """
-        if wanted is None:
-            wanted = self.backend.output_names
-        fits = [
-            self._place(slot, image, camera)
-            for slot, (image, camera) in enumerate(zip(images, cameras, strict=True))
-        ]
-        outputs = self.backend.infer(self._batch[: len(fits)], wanted) if wanted else {}
-        predictions = []
-        for slot, (fit, camera) in enumerate(zip(fits, cameras, strict=True)):
-            arrays = {name: fit.crop(array[slot]) for name, array in outputs.items()}
-            scale = depth_scale(self.card, fit, camera)
-            if "depth" in arrays:
-                arrays["depth"] = valid_depth(arrays["depth"], scale, self.card.depth_range)
-            predictions.append(
-                Prediction(
-                    image=fit.crop(self._batch[slot]),
-                    camera=camera and fit.content_camera(camera),
-                    depth_is_metric=scale is not None,
-                    **arrays,
-                )
-            )
-        return predictions
-
-    def _place(self, slot: int, image: NDArray[np.uint8], camera: CameraModel | None) -> Fit:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
                 f"the image is {image.dtype} {list(image.shape)}; uint8 [h,w,3] RGB is needed"
@@ -95,5 +115,73 @@ class Predictor:
                 f"the image has {width}x{height}"
             )
         fit = self.plan_fit((height, width))
-        fit.apply(image, self._batch[slot], self.card.pad_color)
+        batch.append(image, fit, camera, self.card.pad_color)
         return fit
+
+    def infer(self, batch: Batch, wanted: Collection[str]) -> Outputs:
+        """Run the network once.
+
+        Args:
+            batch: Filled by `preprocess`.
+            wanted: Outputs of the model contract to compute; without any, nothing is run.
+
+        Returns:
+            Arrays [N,H,W(,3)] by output, as `Backend.infer` gives them.
+
+        Raises:
+            BackendError: The run failed.
+        """
+        return self.backend.infer(batch.images, wanted) if wanted else {}
+
+    def postprocess(self, batch: Batch, outputs: Outputs) -> list[Prediction]:
+        """Crop the padding, scale depth by each camera's focal length, void what means nothing.
+
+        Args:
+            batch: As given to `infer`.
+            outputs: As it answered.
+
+        Returns:
+            A prediction per image, at network size without padding. Its arrays may be views of
+            buffers that the next `preprocess` or `infer` overwrites.
+        """
+        predictions = []
+        for slot, (fit, camera) in enumerate(zip(batch.fits, batch.cameras, strict=True)):
+            arrays = {name: fit.crop(array[slot]) for name, array in outputs.items()}
+            scale = depth_scale(self.card, fit, camera)
+            if "depth" in arrays:
+                arrays["depth"] = valid_depth(arrays["depth"], scale, self.card.depth_range)
+            predictions.append(
+                Prediction(
+                    image=fit.crop(batch.images[slot]),
+                    camera=camera and fit.content_camera(camera),
+                    depth_is_metric=scale is not None,
+                    **arrays,
+                )
+            )
+        return predictions
+
+    def predict(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        cameras: Sequence[CameraModel | None],
+        wanted: Collection[str] | None = None,
+    ) -> list[Prediction]:
+        """All three calls for several images at once.
+
+        Args:
+            images: Each uint8 [h,w,3] RGB; sizes may differ; at most `backend.max_batch`.
+            cameras: Model of each image's camera, or None where it is not known.
+            wanted: Outputs of the model contract to compute; None: all the model has.
+
+        Returns:
+            See `postprocess`.
+
+        Raises:
+            InputError: See `preprocess`.
+            BackendError: The run failed.
+        """
+        self._batch.clear()
+        for image, camera in zip(images, cameras, strict=True):
+            self.preprocess(self._batch, image, camera)
+        outputs = self.infer(self._batch, self.backend.output_names if wanted is None else wanted)
+        return self.postprocess(self._batch, outputs)

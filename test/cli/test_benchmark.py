@@ -29,7 +29,7 @@ def test_one_backend_as_table_json_and_plot(
     rows = {
         line.split("  ")[0].strip(): line for line in capsys.readouterr().out.splitlines() if line
     }
-    for stage in ("fit", "compute", "un-fit"):
+    for stage in ("preprocess", "compute", "postprocess"):
         assert rows[stage].count(" / ") == 2
     for stage in ("h2d", "d2h", "GPU MB in use"):
         assert "not measured" in rows[stage]
@@ -51,7 +51,11 @@ def test_a_gpu_fills_every_row(model: Path, tmp_path: Path) -> None:
         result = measure(
             Request(str(model), "tensorrt", 2, 2, (48, 64), 0, str(tmp_path / "engines"))
         )
-    assert {"fit", "h2d", "compute", "d2h", "un-fit"} <= set(result["stages"]) <= set(STAGES)
+    assert (
+        {"preprocess", "h2d", "compute", "d2h", "postprocess"}
+        <= set(result["stages"])
+        <= set(STAGES)
+    )
     assert result["device_memory_mb"] > 0
     assert result["device"] == "cuda:0 Double GPU"
 

@@ -126,5 +126,22 @@ def test_a_camera_of_another_size_is_refused(backend: Backend) -> None:
         Predictor(backend).predict([random_images(1)[0]], [camera(11, 10, 50.0)])
 
 
+def test_a_refused_picture_leaves_the_others_of_its_batch_alone(backend: Backend) -> None:
+    images = random_images(2)
+    predictor = Predictor(backend)
+    batch = predictor.new_batch()
+    predictor.preprocess(batch, images[0], None)
+    with pytest.raises(InputError):
+        predictor.preprocess(batch, images[1], camera(11, 10, 50.0))
+    predictor.preprocess(batch, images[1], None)
+    assert np.array_equal(batch.images, images)
+    found = predictor.postprocess(batch, predictor.infer(batch, ("labels",)))
+    expected = predictor.predict(list(images), [None] * 2)
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.labels, other.labels)  # type: ignore[arg-type]
+    batch.clear()
+    assert len(batch) == 0
+
+
 def test_the_card_is_the_tiny_models(backend: Backend) -> None:
     assert backend.card == tiny_card()
