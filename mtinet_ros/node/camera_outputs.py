@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The topics of one camera: what is advertised, who listens, how predictions become messages."""
+"""The topics of one camera: what is advertised, what is wanted, predictions as messages."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class CameraOutputs:
         """Advertise what both the camera's settings and the model's tasks allow.
 
         Args:
-            node: Who publishes, once it is active.
-            camera: Which camera, with the outputs to advertise.
+            node: Node that publishes, once it is active.
+            camera: Parameters of the camera, with the outputs to advertise.
             card: Card of the model: tasks, class names, palette.
             depth_encoding: `32FC1` or `16UC1`.
 
@@ -118,17 +118,17 @@ class CameraOutputs:
         for legend, publisher in self._legends:
             publisher.publish(legend)
 
-    def wanted(self) -> frozenset[str] | None:
-        """Outputs of the model that somebody listens for; None if nobody listens to anything."""
+    def wanted_outputs(self) -> frozenset[str] | None:
+        """Outputs of the model whose topics have subscribers; None if no topic has any."""
         needs = [
             topic.needs for topic, publisher in self._publishers if _has_subscribers(publisher)
         ]
         return frozenset().union(*needs) if needs else None
 
     def publish(self, prediction: Prediction, header: Header) -> None:
-        """Publish what somebody listens to, every message with this very header.
+        """Publish what has subscribers, every message with this very header.
 
-        A listener who came after the network was asked gets its first message from the next frame.
+        Who subscribes after the network was asked gets the first message from the next frame.
         """
         for topic, publisher in self._publishers:
             is_there = all(getattr(prediction, name) is not None for name in topic.needs)
@@ -197,26 +197,26 @@ class CameraOutputs:
         return messages
 
     def _label_image(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(_given(prediction.labels), "mono8", header)
+        return encode_image(_required(prediction.labels), "mono8", header)
 
     def _label_color(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(self._colors.colorize(_given(prediction.labels)), "rgb8", header)
+        return encode_image(self._colors.colorize(_required(prediction.labels)), "rgb8", header)
 
     def _overlay(self, prediction: Prediction, header: Header) -> Image:
-        overlay = self._colors.overlay(prediction.image, _given(prediction.labels))
+        overlay = self._colors.overlay(prediction.image, _required(prediction.labels))
         return encode_image(overlay, "rgb8", header)
 
     def _depth_image(self, prediction: Prediction, header: Header) -> Image:
-        depth = _given(prediction.depth)
+        depth = _required(prediction.depth)
         if self.depth_encoding == "16UC1":
             return encode_image(to_millimeters(depth), "16UC1", header)
         return encode_image(depth, "32FC1", header)
 
     def _normals_image(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(_given(prediction.normals), "32FC3", header)
+        return encode_image(_required(prediction.normals), "32FC3", header)
 
     def _normals_color(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(colorize_normals(_given(prediction.normals)), "rgb8", header)
+        return encode_image(colorize_normals(_required(prediction.normals)), "rgb8", header)
 
     def _points(self, prediction: Prediction, header: Header) -> PointCloud2 | None:
         if prediction.camera is None:
@@ -255,6 +255,6 @@ def _has_subscribers(publisher: Any) -> bool:
     return bool(publisher.get_subscription_count() > 0)
 
 
-def _given(array: NDArray[Any] | None) -> NDArray[Any]:
+def _required(array: NDArray[Any] | None) -> NDArray[Any]:
     assert array is not None, "the topic's `needs` were not asked of the model"
     return array

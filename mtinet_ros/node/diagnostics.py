@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node tells on /diagnostics: one status for the engine, one per camera."""
+"""The node's /diagnostics: one status for the inference pipeline, one per camera."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mtinet_ros.node.statistics import StreamSummary
 
 
 @dataclass(frozen=True)
-class EngineReport:
-    """How the engine is.
+class PipelineReport:
+    """State of the inference pipeline, called `engine` in /diagnostics.
 
     Attributes:
         state: `unloaded`, `loading`, `building`, `ready` or `failed`.
@@ -33,7 +33,7 @@ class EngineReport:
     precision: str = ""
 
 
-_ENGINE_LEVELS = {
+_PIPELINE_LEVELS = {
     "unloaded": DiagnosticStatus.OK,
     "loading": DiagnosticStatus.WARN,
     "building": DiagnosticStatus.WARN,
@@ -42,14 +42,14 @@ _ENGINE_LEVELS = {
 }
 
 
-def engine_status(
-    node_name: str, report: EngineReport, untrained: bool, trouble: str = ""
+def pipeline_status(
+    node_name: str, report: PipelineReport, untrained: bool, problem: str = ""
 ) -> DiagnosticStatus:
-    """The engine's status; a present trouble, and an untrained model, are warnings meanwhile."""
-    level = _ENGINE_LEVELS[report.state]
+    """The pipeline's status; a present problem, and an untrained model, are warnings meanwhile."""
+    level = _PIPELINE_LEVELS[report.state]
     message = f"{report.state}: {report.detail}" if report.detail else report.state
-    if report.state == "ready" and trouble:
-        level, message = DiagnosticStatus.WARN, trouble
+    if report.state == "ready" and problem:
+        level, message = DiagnosticStatus.WARN, problem
     if untrained and level == DiagnosticStatus.OK:
         level = DiagnosticStatus.WARN
         message += "; the model's weights are random, its outputs mean nothing"
@@ -65,18 +65,18 @@ def engine_status(
 
 @dataclass(frozen=True)
 class CameraReport:
-    """How a camera is.
+    """State of a camera.
 
     Attributes:
-        name: The camera.
-        topic: Where its images come from.
-        active: Whether the node listens to it.
-        has_subscribers: Whether somebody listens to an output.
+        name: Name of the camera.
+        topic: Topic of its images, resolved.
+        active: Whether the node subscribes to it.
+        has_subscribers: Whether an output has a subscriber.
         summary: Its counters.
         silence_timeout: Seconds after which a camera counts as silent.
         why_silent: What the graph knows, while silent.
         stamp_age: Now minus the last frame's stamp, in seconds of ROS time; NaN if unknown.
-        troubles: Sentences about what is wrong at present.
+        problems: Sentences about what is wrong at present.
     """
 
     name: str
@@ -87,7 +87,7 @@ class CameraReport:
     silence_timeout: float
     why_silent: str
     stamp_age: float
-    troubles: Sequence[str]
+    problems: Sequence[str]
 
 
 def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
@@ -103,8 +103,8 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
         message = (
             f"images are stamped {-report.stamp_age:.3f} s in the future; synchronise the clocks"
         )
-    elif report.troubles:
-        level, state, message = DiagnosticStatus.WARN, "running", "; ".join(report.troubles)
+    elif report.problems:
+        level, state, message = DiagnosticStatus.WARN, "running", "; ".join(report.problems)
     elif not report.has_subscribers:
         level, state, message = (
             DiagnosticStatus.OK,
@@ -132,7 +132,8 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
         "age of last frame [s]": _number(summary.age_of_last_frame),
         "age of last stamp [s]": _number(report.stamp_age),
     }
-    values.update({f"dropped: {reason}": str(n) for reason, n in sorted(summary.dropped.items())})
+    for reason, count in sorted(summary.dropped.items()):
+        values[f"dropped: {reason.value}"] = str(count)
     return _status(level, f"{node_name}: {report.name}", message, values)
 
 

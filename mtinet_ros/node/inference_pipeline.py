@@ -1,190 +1,177 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of the node: loaded and run in one worker thread, fed by all cameras."""
+"""The pipeline that cameras submit their frames to; the network runs in its one worker thread."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
-from mtinet_ros.errors import BackendError, BackendLostError, InputError, MtinetError
+from mtinet_ros.errors import BackendLostError, MtinetError
 from mtinet_ros.inference import Backend, Progress
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.node.camera import Camera, DecodedFrame, Frame
-from mtinet_ros.node.diagnostics import EngineReport
+from mtinet_ros.node.diagnostics import PipelineReport
+from mtinet_ros.node.frame_processor import Frame, FrameProcessor
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
+from mtinet_ros.node.statistics import DropReason
 from mtinet_ros.perception.predictor import Predictor
 
+Load = Callable[[Progress, threading.Event], Backend]
 
-class Engine:
-    """Takes the cameras' newest frames and has their predictions published.
 
-    `start`, `stop` and `submit` belong to the executor's thread, `on_…` to the worker's.
+class InferencePipeline:
+    """Keeps each camera's newest frame and has it processed in a thread that owns the backend.
+
+    It knows no camera: a frame brings along what decodes and publishes it. `start`, `stop` and
+    `submit` belong to the executor's thread.
 
     Attributes:
-        report: How it is doing, for diagnostics.
+        report: State of the pipeline, for diagnostics.
     """
 
     def __init__(
         self,
-        load: Callable[[Progress, threading.Event], Backend],
+        load: Load,
         card: ModelCard,
         fit: str,
-        cameras: Mapping[str, Camera],
         problems: ProblemLog,
         on_loaded: Callable[[MtinetError | None], None],
         middleware_is_up: Callable[[], bool],
-        predecessor: Engine | None = None,
+        predecessor: InferencePipeline | None = None,
     ) -> None:
         """Prepare; `start` begins loading.
 
         Args:
-            load: Makes the backend; called in the worker's thread with what to tell about its
+            load: Makes the backend; called in the worker's thread with a listener for its
                 progress, and an event that is set when nobody waits for it any more.
             card: Card of the model, for the report.
-            fit: How images are fitted, or empty for the card's way.
-            cameras: By name; filled before `start`.
-            problems: Where troubles are logged.
+            fit: Way of fitting images, or empty for the card's.
+            problems: Log of what goes wrong.
             on_loaded: Told in the worker's thread how loading ended: None, or why it failed; and
                 later, why a backend was lost for good.
             middleware_is_up: False once a signal has shut the middleware down.
-            predecessor: A stopped engine that may still be about its last frame: loading waits
+            predecessor: A stopped pipeline that may still be about its last frame: loading waits
                 until it has given its GPU memory back.
         """
-        self._fit = fit
-        self._cameras = cameras
-        self._problems = problems
-        self._tell_loaded = on_loaded
-        self._middleware_is_up = middleware_is_up
-        self._frames: NewestFrames[Frame] = NewestFrames()
-        self._cancelled = threading.Event()
-        # Held while `report`, `_perceiver` and `_cancelled` change together, in either thread.
-        self._changing = threading.Lock()
-
-        before = [predecessor]  # taken out when it is done with: else each would keep the last
-
-        def load_after_predecessor() -> Backend:
-            if (old := before.pop()) is not None:
-                old.stop(threading.TIMEOUT_MAX)
-                del old
-            return load(self._note_progress, self._cancelled)
-
-        self._worker = InferenceWorker(load_after_predecessor, self._frames, self)
-        self._perceiver: Predictor | None = None
-        self.report = EngineReport("loading", model=card.name, precision=card.precision)
-
-    def start(self) -> None:
-        """Begin loading the model, and return."""
-        self._worker.start()
-
-    def stop(self, timeout: float) -> bool:
-        """End the worker and close the backend; returns whether that happened in time [s]."""
-        with self._changing:
-            self._perceiver = None
-            self._cancelled.set()
-            if self.is_alive:
-                self.report = replace(self.report, state="unloaded", detail="")
-        return self._worker.stop(timeout)
+        self.load = load
+        self.fit = fit
+        self.problems = problems
+        self.on_loaded = on_loaded
+        self.middleware_is_up = middleware_is_up
+        self.report = PipelineReport(model=card.name, precision=card.precision)
+        self._run: _Run | None = predecessor._run if predecessor else None
+        # Held while `report` and the state of a run change together, in either thread.
+        self.changing = threading.Lock()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is loading or running."""
+        """Whether the model is loading or running."""
         return self.report.state in ("loading", "building", "ready")
 
-    def submit(self, camera: str, frame: Frame) -> bool:
-        """Take a frame if the network is ready; returns whether an older one was dropped."""
-        if self._perceiver is None:
-            self._cameras[camera].statistics.frame_dropped("engine not ready")
-            self._problems.report_once("engine", "not ready yet; images are dropped until it is")
-            return False
-        return self._frames.put(camera, frame)
+    def start(self) -> None:
+        """Begin loading the model, once the last run has let go of its backend, and return."""
+        with self.changing:
+            self.report = PipelineReport(
+                "loading", model=self.report.model, precision=self.report.precision
+            )
+            self._run = _Run(self, predecessor=self._run)
+        self._run.worker.start()
+
+    def stop(self, timeout: float) -> bool:
+        """End the worker and close the backend; returns whether that happened in time [s]."""
+        if self._run is None:
+            return True
+        with self.changing:
+            self._run.cancel()
+            if self.is_alive:
+                self.report = replace(self.report, state="unloaded", detail="")
+        return self._run.worker.stop(timeout)
+
+    def submit(self, frame: Frame) -> None:
+        """Take a frame in place of its camera's last one; what is not processed is counted."""
+        if self._run is None or not self._run.is_ready:
+            frame.drop(DropReason.NOT_READY)
+            self.problems.report_once("engine", "not ready yet; images are dropped until it is")
+            return
+        replaced = self._run.frames.put(frame.stream.name, frame)
+        if replaced is not None:
+            replaced.drop(DropReason.REPLACED)
+
+
+class _Run:
+    """One life of the worker's thread, from loading the backend to closing it (`WorkerEvents`)."""
+
+    def __init__(self, pipeline: InferencePipeline, predecessor: _Run | None) -> None:
+        self.frames: NewestFrames[Frame] = NewestFrames()
+        self.worker = InferenceWorker(self._load, self.frames, self)
+        self._pipeline = pipeline
+        self._predecessor = predecessor
+        self._processor: FrameProcessor | None = None
+        self._cancelled = threading.Event()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether frames are processed."""
+        return self._processor is not None
+
+    def cancel(self) -> None:
+        """Take no more frames and change nothing of the pipeline from now on."""
+        self._processor = None
+        self._cancelled.set()
+
+    def _load(self) -> Backend:
+        # Let go of it before loading: else each run would keep all that were before it.
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is not None:
+            with self._pipeline.changing:
+                predecessor.cancel()
+            predecessor.worker.stop(threading.TIMEOUT_MAX)
+            del predecessor
+        return self._pipeline.load(self._on_progress, self._cancelled)
 
     def on_ready(self, backend: Backend) -> None:
         """See `WorkerEvents.on_ready`."""
-        predictor = Predictor(backend, self._fit)
-        with self._changing:
+        pipeline = self._pipeline
+        predictor = Predictor(backend, pipeline.fit)
+        processor = FrameProcessor(predictor, pipeline.problems, pipeline.middleware_is_up)
+        with pipeline.changing:
             if self._cancelled.is_set():
                 return
-            self._perceiver = predictor
-            self.report = replace(
-                self.report, state="ready", detail="", backend=backend.name, device=backend.device
+            self._processor = processor
+            self._change_report(
+                state="ready", detail="", backend=backend.name, device=backend.device
             )
-        self._problems.resolve("engine", f"ready: {backend.name} on {backend.device}")
-        self._tell_loaded(None)
+        pipeline.problems.resolve("engine", f"ready: {backend.name} on {backend.device}")
+        pipeline.on_loaded(None)
 
     def on_failed(self, error: MtinetError) -> None:
         """See `WorkerEvents.on_failed`; also when the backend is lost later."""
-        with self._changing:
+        with self._pipeline.changing:
             if self._cancelled.is_set():  # stopped on purpose: nobody waits for it
                 return
-            self._perceiver = None
-            self.report = replace(self.report, state="failed", detail=str(error))
-        self._tell_loaded(error)
-
-    def _note_progress(self, phase: str, share: float) -> None:
-        with self._changing:
-            if not self._cancelled.is_set():
-                self.report = replace(
-                    self.report, state="building", detail=f"{phase}, {share * 100:.0f} %"
-                )
+            self._processor = None
+            self._change_report(state="failed", detail=str(error))
+        self._pipeline.on_loaded(error)
 
     def on_frames(self, backend: Backend, frames: dict[str, Frame]) -> None:
         """See `WorkerEvents.on_frames`."""
-        predictor = self._perceiver
-        if predictor is None:  # stopped meanwhile
+        processor = self._processor
+        if processor is None:  # stopped meanwhile
             return
         try:
-            self._perceive(predictor, frames)
+            processor.process(list(frames.values()))
+        except BackendLostError as error:
+            self.on_failed(error)
         except Exception:
-            if self._middleware_is_up():
+            if self._pipeline.middleware_is_up():
                 raise
             # A signal took publishers away in the middle of a frame; the process is ending.
 
-    def _perceive(self, predictor: Predictor, frames: dict[str, Frame]) -> None:
-        decoded: dict[Camera, DecodedFrame] = {}
-        wanted: dict[Camera, frozenset[str]] = {}
-        for name, frame in frames.items():
-            camera = self._cameras[name]
-            needs = camera.outputs.wanted()
-            if needs is None:
-                camera.statistics.frame_dropped("nobody listens")
-                continue
-            try:
-                item = camera.decode(frame)
-                fit = predictor.plan_fit((item.image.shape[0], item.image.shape[1]))
-            except InputError as error:
-                camera.reject(error)
-                continue
-            except Exception as error:  # one camera's frame must not cost the others theirs
-                camera.report_defect(error)
-                continue
-            if fit.is_stretched:
-                self._problems.report_once(
-                    f"{name}: fit", "stretches the image, so that metric depth is approximate"
-                )
-            decoded[camera], wanted[camera] = item, needs
-        if not decoded:
-            return
-        try:
-            predictions = predictor.predict(
-                [item.image for item in decoded.values()],
-                [item.camera for item in decoded.values()],
-                frozenset().union(*wanted.values()),
-            )
-        except BackendLostError as error:
-            self.on_failed(error)
-            return
-        except BackendError as error:
-            self._problems.report("engine", str(error))
-            for camera in decoded:
-                camera.statistics.frame_dropped("inference failed")
-            return
-        self._problems.resolve("engine", "works again")
-        for (camera, item), prediction in zip(decoded.items(), predictions, strict=True):
-            try:
-                camera.publish(prediction.only(wanted[camera]), item)
-            except Exception as error:
-                if not self._middleware_is_up():
-                    raise
-                camera.report_defect(error)
+    def _on_progress(self, phase: str, share: float) -> None:
+        with self._pipeline.changing:
+            if not self._cancelled.is_set():
+                self._change_report(state="building", detail=f"{phase}, {share * 100:.0f} %")
+
+    def _change_report(self, **changes: str) -> None:
+        self._pipeline.report = replace(self._pipeline.report, **changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,9 +19,9 @@ from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, EngineSettings, Progress, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard, read_model_card
-from mtinet_ros.node.camera import Camera, Frame
-from mtinet_ros.node.diagnostics import EngineReport, camera_status, engine_status
-from mtinet_ros.node.inference_pipeline import Engine
+from mtinet_ros.node.camera import Camera
+from mtinet_ros.node.diagnostics import PipelineReport, camera_status, pipeline_status
+from mtinet_ros.node.inference_pipeline import InferencePipeline
 from mtinet_ros.node.parameters import declare_parameters, guard_parameters, read_settings
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.settings import NodeSettings
@@ -35,6 +35,7 @@ _FAREWELL = 0.2  # seconds for the answer to the shutdown request to leave
 def _load(
     settings: NodeSettings, model: Path, progress: Progress, cancelled: threading.Event
 ) -> Backend:
+    """Load the model as configured; in the worker's thread."""
     engine = EngineSettings(
         cache_dir=settings.engine_cache_dir, workspace_mb=settings.workspace_mb
     )
@@ -47,6 +48,28 @@ def _load(
         progress=progress,
         cancelled=cancelled,
     )
+
+
+def _doubts_about(card: ModelCard, fit: str) -> Iterator[str]:
+    """Sentences about what a model's user should know before trusting its outputs."""
+    if card.untrained:
+        yield (
+            f"the weights of {card.name} are random: its outputs show that everything runs, and "
+            "mean nothing"
+        )
+    if fit != card.fit:
+        yield (
+            f"{card.name} was trained on images fitted by {card.fit}, and fit is {fit}: it will "
+            "see worse"
+        )
+    if "depth" in card.tasks and (card.focal_length is None or card.depth_kind != "metric"):
+        yield f"{card.name} knows no focal length: its depth is up to scale with any lens"
+    if "normals" in card.tasks and card.normals_axes != "camera_optical":
+        yield (
+            f"{card.name} does not say which way its normals point: they are published as they "
+            "were trained, perhaps not in the camera's optical frame; `mtinet export` with "
+            "--preset or --normals-axes turns them"
+        )
 
 
 Transition = Callable[["PerceptionNode", LifecycleState], TransitionCallbackReturn]
@@ -88,9 +111,8 @@ class PerceptionNode(LifecycleNode):
         self.exit_status = 0
         self._settings: NodeSettings | None = None
         self._card: ModelCard | None = None
-        self._model = Path()
         self._cameras: dict[str, Camera] = {}
-        self._engine: Engine | None = None
+        self._pipeline: InferencePipeline | None = None
         self._is_active = False
         self._problems = ProblemLog(self.get_logger())
         declare_parameters(self)
@@ -99,7 +121,7 @@ class PerceptionNode(LifecycleNode):
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._report, clock=self._steady_clock)
         self._loading_results: SimpleQueue[MtinetError | None] = SimpleQueue()
-        self._engine_loaded = self.create_guard_condition(self._on_engine_loaded)
+        self._loading_ended = self.create_guard_condition(self._on_loaded)
 
     @_explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -107,33 +129,24 @@ class PerceptionNode(LifecycleNode):
         settings = read_settings(self)
         model = Path(settings.model).expanduser() if settings.model else bundled_model()
         card = read_model_card(model)
-        if card.untrained:
-            self.get_logger().warning(
-                f"the weights of {card.name} are random: its outputs show that everything runs, "
-                "and mean nothing"
-            )
-        if settings.fit != card.fit:
-            self.get_logger().warning(
-                f"{card.name} was trained on images fitted by {card.fit}, and fit is "
-                f"{settings.fit}: it will see worse"
-            )
-        if "depth" in card.tasks and (card.focal_length is None or card.depth_kind != "metric"):
-            self.get_logger().warning(
-                f"{card.name} knows no focal length: its depth is up to scale with any lens"
-            )
-        if "normals" in card.tasks and card.normals_axes != "camera_optical":
-            self.get_logger().warning(
-                f"{card.name} does not say which way its normals point: they are published as "
-                "they were trained, perhaps not in the camera's optical frame; `mtinet export` "
-                "with --preset or --normals-axes turns them"
-            )
-        self._settings, self._card, self._model = settings, card, model
+        for warning in _doubts_about(card, settings.fit):
+            self.get_logger().warning(warning)
+        self._settings, self._card = settings, card
+        pipeline = self._pipeline = InferencePipeline(
+            partial(_load, settings, model),
+            card,
+            settings.fit,
+            self._problems,
+            self._on_loaded_in_worker,
+            self.context.ok,
+            predecessor=self._pipeline,
+        )
         try:
             for camera in settings.cameras:
                 self._cameras[camera.name] = Camera(
-                    self, camera, settings, card, self._problems, self._submit
+                    self, camera, settings, card, self._problems, pipeline
                 )
-            self._start_engine()
+            pipeline.start()
         except Exception:
             self._release()
             raise
@@ -141,15 +154,16 @@ class PerceptionNode(LifecycleNode):
 
     @_explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen to the cameras; what comes before the model is ready is dropped and counted."""
-        if self._engine is None or not self._engine.is_alive:
-            self._start_engine()
+        """Subscribe; images that come before the model is ready are dropped and counted."""
+        assert self._pipeline is not None
+        if not self._pipeline.is_alive:
+            self._pipeline.start()
         try:
             for camera in self._cameras.values():
                 camera.subscribe()
         except Exception:
             self._unsubscribe()
-            self._stop_engine(_STOP_TIMEOUT)
+            self._stop_pipeline(_STOP_TIMEOUT)
             raise
         result = super().on_activate(state)
         for camera in self._cameras.values():
@@ -161,7 +175,7 @@ class PerceptionNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """No subscription, no thread, no GPU until the next activation."""
         self._unsubscribe()
-        self._stop_engine(_STOP_TIMEOUT)
+        self._stop_pipeline(_STOP_TIMEOUT)
         return super().on_deactivate(state)
 
     @_explained
@@ -193,30 +207,14 @@ class PerceptionNode(LifecycleNode):
     def close(self) -> bool:
         """Give everything back before the process ends; returns whether the worker has ended."""
         self._unsubscribe()
-        return self._stop_engine(_EXIT_TIMEOUT)
+        return self._stop_pipeline(_EXIT_TIMEOUT)
 
     def _finish(self, exit_status: int) -> None:
         self.exit_status = exit_status
         self.finished.set_result(None)
 
-    def _start_engine(self) -> None:
-        settings, card, model = self._settings, self._card, self._model
-        assert settings is not None
-        assert card is not None
-        self._engine = Engine(
-            partial(_load, settings, model),
-            card,
-            settings.fit,
-            self._cameras,
-            self._problems,
-            self._tell_engine_loaded,
-            self.context.ok,
-            predecessor=self._engine,
-        )
-        self._engine.start()
-
-    def _stop_engine(self, timeout: float) -> bool:
-        return self._engine is None or self._engine.stop(timeout)
+    def _stop_pipeline(self, timeout: float) -> bool:
+        return self._pipeline is None or self._pipeline.stop(timeout)
 
     def _unsubscribe(self) -> None:
         self._is_active = False
@@ -225,14 +223,11 @@ class PerceptionNode(LifecycleNode):
 
     def _release(self) -> None:
         self._unsubscribe()
-        self._stop_engine(_STOP_TIMEOUT)
+        self._stop_pipeline(_STOP_TIMEOUT)
         for camera in self._cameras.values():
             camera.destroy()
-        self._cameras, self._engine = {}, None
-        self._settings = self._card = None
-
-    def _submit(self, camera: str, frame: Frame) -> bool:
-        return self._engine is not None and self._engine.submit(camera, frame)
+        self._cameras = {}
+        self._settings = self._card = None  # the pipeline may still be about its last frame
 
     def _apply_settings(self, settings: NodeSettings) -> None:
         """Take over a change of parameters, from the next frame on."""
@@ -242,12 +237,12 @@ class PerceptionNode(LifecycleNode):
         for camera in settings.cameras:
             self._cameras[camera.name].apply(camera, settings)
 
-    def _tell_engine_loaded(self, error: MtinetError | None) -> None:
-        """Called in the worker's thread: transitions belong to the executor's."""
+    def _on_loaded_in_worker(self, error: MtinetError | None) -> None:
+        """Hand the result of loading to the executor's thread, which transitions belong to."""
         self._loading_results.put(error)
-        self._engine_loaded.trigger()
+        self._loading_ended.trigger()
 
-    def _on_engine_loaded(self) -> None:
+    def _on_loaded(self) -> None:
         while not self._loading_results.empty():
             error = self._loading_results.get()
             if error is not None:
@@ -259,23 +254,17 @@ class PerceptionNode(LifecycleNode):
 
     def _report(self) -> None:
         """Publish diagnostics, and log a camera's silence once."""
-        statuses = []
-        if self._card is not None and self._engine is not None:
-            statuses.append(
-                engine_status(
-                    self.get_name(),
-                    self._engine.report,
-                    self._card.untrained,
-                    self._problems.about("engine"),
-                )
-            )
+        if self._card is not None and self._pipeline is not None:
+            report, untrained = self._pipeline.report, self._card.untrained
         else:
-            statuses.append(engine_status(self.get_name(), EngineReport(), untrained=False))
+            report, untrained = PipelineReport(), False
+        problem = self._problems.about("engine")
+        statuses = [pipeline_status(self.get_name(), report, untrained, problem)]
         timeout = self._settings.silence_timeout if self._settings else 0.0
         for camera in self._cameras.values():
-            report = camera.report(self._is_active, timeout)
-            statuses.append(camera_status(self.get_name(), report))
-            camera.report_silence(report)
+            camera_report = camera.report(self._is_active, timeout)
+            statuses.append(camera_status(self.get_name(), camera_report))
+            camera.report_silence(camera_report)
         now = self.get_clock().now().to_msg()
         message = DiagnosticArray(status=statuses)
         message.header.stamp = now

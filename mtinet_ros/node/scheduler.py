@@ -2,7 +2,8 @@
 """Newest frame first: one slot per camera, and the one thread that owns the backend.
 
 Callbacks only `put`; they never wait. A frame that was not taken before the next one came is
-dropped and counted, so a slow network shows the present at a lower rate, never the past at full.
+handed back to be counted, so a slow network shows the present at a lower rate, never the past at
+full.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ class NewestFrames(Generic[FrameT]):
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, camera: str, frame: FrameT) -> bool:
-        """Offer a frame; returns True if it pushed out an older one that was never taken.
+    def put(self, camera: str, frame: FrameT) -> FrameT | None:
+        """Leave a frame; returns the older one that it replaces, if that was never taken.
 
         Once the slots are closed, frames are ignored.
         """
         with self._changed:
             if self._closed:
-                return False
+                return None
             if camera not in self._turns:
                 self._turns.append(camera)
-            replaced = camera in self._frames
+            replaced = self._frames.get(camera)
             self._frames[camera] = frame
             self._changed.notify()
         return replaced

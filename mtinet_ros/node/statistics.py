@@ -7,11 +7,25 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 
 # Rates and percentiles speak of this last stretch of time, in seconds.
 _WINDOW = 10.0
+
+
+class DropReason(str, Enum):
+    """Why a frame was not answered, in the words of /diagnostics."""
+
+    MAX_RATE = "max_rate"
+    WAITING_FOR_CAMERA_INFO = "waiting for camera_info"
+    NOT_READY = "engine not ready"
+    REPLACED = "newer frame came"
+    NO_SUBSCRIBERS = "nobody listens"
+    UNUSABLE = "unusable image"
+    INFERENCE_FAILED = "inference failed"
+    DEFECT = "defect"
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class StreamSummary:
         output_rate: Frames answered, per second.
         latency_p50: Median time from receipt to publish, in seconds; NaN without answers.
         latency_p99: The 99th percentile of the same.
-        age_of_last_frame: Seconds since the last frame was received, or since listening began.
+        age_of_last_frame: Seconds since the last frame was received, or since subscribing.
         dropped: Frames not answered since the start, by reason.
     """
 
@@ -32,7 +46,7 @@ class StreamSummary:
     latency_p50: float
     latency_p99: float
     age_of_last_frame: float
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: dict[DropReason, int] = field(default_factory=dict)
 
 
 class StreamStatistics:
@@ -43,10 +57,10 @@ class StreamStatistics:
         self._lock = threading.Lock()
         self._received: deque[float] = deque()
         self._answered: deque[tuple[float, float]] = deque()
-        self._dropped: Counter[str] = Counter()
+        self._dropped: Counter[DropReason] = Counter()
         self._started = self._last_received = time.monotonic()
 
-    def listening_began(self, now: float) -> None:
+    def subscribed(self, now: float) -> None:
         """Frames may come from now on; totals of dropped frames go on."""
         with self._lock:
             self._started = self._last_received = now
@@ -65,7 +79,7 @@ class StreamStatistics:
         with self._lock:
             self._answered.append((now, now - received))
 
-    def frame_dropped(self, reason: str, count: int = 1) -> None:
+    def frame_dropped(self, reason: DropReason, count: int = 1) -> None:
         """A frame will not be answered."""
         with self._lock:
             self._dropped[reason] += count

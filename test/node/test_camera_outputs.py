@@ -124,11 +124,11 @@ def test_only_what_was_chosen_and_what_the_model_can_do() -> None:
 @pytest.mark.parametrize("topic", ALL_TOPICS)
 def test_an_output_nobody_hears_costs_nothing(topic: str) -> None:
     made, publishers = outputs()
-    assert made.wanted() is None
+    assert made.wanted_outputs() is None
     made.publish(prediction(), Header())
     assert not any(p.messages for p in publishers.values())
     publishers[f"~/front/{topic}"].listeners = 1
-    assert made.wanted() == ALL_TOPICS[topic][1]
+    assert made.wanted_outputs() == ALL_TOPICS[topic][1]
     made.publish(prediction(), Header())
     assert {t for t, p in publishers.items() if p.messages} == {f"~/front/{topic}"}
 
@@ -226,4 +226,4 @@ def test_destroyed_means_gone() -> None:
     made, publishers = outputs()
     assert publishers
     made.destroy()
-    assert made.wanted() is None
+    assert made.wanted_outputs() is None

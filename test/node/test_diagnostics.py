@@ -11,8 +11,13 @@ import pytest
 pytest.importorskip("diagnostic_msgs")
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from mtinet_ros.node.diagnostics import CameraReport, EngineReport, camera_status, engine_status
-from mtinet_ros.node.statistics import StreamSummary
+from mtinet_ros.node.diagnostics import (
+    CameraReport,
+    PipelineReport,
+    camera_status,
+    pipeline_status,
+)
+from mtinet_ros.node.statistics import DropReason, StreamSummary
 
 pytestmark = pytest.mark.ros
 
@@ -22,11 +27,11 @@ RUNNING = CameraReport(
     topic="/front/image_raw",
     active=True,
     has_subscribers=True,
-    summary=StreamSummary(30.0, 12.5, 0.040, 0.091, 0.02, {"newer frame came": 17}),
+    summary=StreamSummary(30.0, 12.5, 0.040, 0.091, 0.02, {DropReason.REPLACED: 17}),
     silence_timeout=5.0,
     why_silent="",
     stamp_age=0.03,
-    troubles=(),
+    problems=(),
 )
 SILENT = StreamSummary(0.0, 0.0, math.nan, math.nan, 7.0)
 
@@ -48,7 +53,7 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
             "no image on /front/image_raw: nobody publishes it",
         ),
         (replace(RUNNING, stamp_age=-0.2), WARN, "clock skew", "0.200 s in the future"),
-        (replace(RUNNING, troubles=["image: is broken"]), WARN, "running", "image: is broken"),
+        (replace(RUNNING, problems=["image: is broken"]), WARN, "running", "image: is broken"),
         (
             replace(RUNNING, summary=replace(SILENT, input_rate=30.0, age_of_last_frame=0.03)),
             WARN,
@@ -84,15 +89,15 @@ def test_a_cameras_numbers() -> None:
 
 
 def test_the_engines_state() -> None:
-    report = EngineReport("ready", "", "indoor", "openvino", "CPU", "bf16")
-    assert engine_status("p", report, untrained=False).level == OK
-    untrained = engine_status("p", report, untrained=True)
+    report = PipelineReport("ready", "", "indoor", "openvino", "CPU", "bf16")
+    assert pipeline_status("p", report, untrained=False).level == OK
+    untrained = pipeline_status("p", report, untrained=True)
     assert untrained.level == WARN
     assert "random" in untrained.message
-    loading = engine_status("p", EngineReport("loading", "40 %"), untrained=False)
+    loading = pipeline_status("p", PipelineReport("loading", "40 %"), untrained=False)
     assert (loading.level, loading.message) == (WARN, "loading: 40 %")
-    failed = engine_status("p", EngineReport("failed", "no driver"), untrained=True)
+    failed = pipeline_status("p", PipelineReport("failed", "no driver"), untrained=True)
     assert (failed.level, failed.message) == (ERROR, "failed: no driver")
-    assert values(engine_status("p", report, False))["backend"] == "openvino"
-    troubled = engine_status("p", report, False, "the run failed: out of memory")
+    assert values(pipeline_status("p", report, False))["backend"] == "openvino"
+    troubled = pipeline_status("p", report, False, "the run failed: out of memory")
     assert (troubled.level, troubled.message) == (WARN, "the run failed: out of memory")

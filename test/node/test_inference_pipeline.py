@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine between its two threads: stopped at the worst moment, followed by another."""
+"""The pipeline between its two threads: stopped at the worst moment, started again."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 pytest.importorskip("rclpy")
 from support.tiny_model import tiny_card
 
-from mtinet_ros.errors import BackendError, BackendLostError, MtinetError
+from mtinet_ros.errors import BackendError, BackendLostError, InputError, MtinetError
 from mtinet_ros.inference import Backend, load_backend
-from mtinet_ros.node.inference_pipeline import Engine
+from mtinet_ros.node.frame_processor import DecodedImage, Frame
+from mtinet_ros.node.inference_pipeline import InferencePipeline, Load
 from mtinet_ros.node.problem_log import ProblemLog
+from mtinet_ros.node.statistics import DropReason, StreamStatistics
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.perception.predictor import Predictor
 
 pytestmark = pytest.mark.ros
 
@@ -35,81 +39,74 @@ class Log:
     info = warning
 
 
-class Statistics:
-    def __init__(self) -> None:
-        self.dropped: list[str] = []
+class StandInStream:
+    """A camera whose messages are images; keeps what becomes of them."""
 
-    def frame_dropped(self, reason: str) -> None:
-        self.dropped.append(reason)
-
-
-class StandInCamera:
-    """A camera whose frames are images; counts what becomes of them."""
-
-    def __init__(self, needs: set[str], fails_at: str = "") -> None:
-        self.statistics = Statistics()
-        self.outputs = self
-        self.needs = needs
+    def __init__(self, name: str, wanted: set[str], fails_at: str = "") -> None:
+        self.name = name
+        self.statistics = StreamStatistics()
+        self.wanted = wanted
         self.fails_at = fails_at
         self.published: list[Prediction] = []
         self.defects: list[Exception] = []
 
-    def wanted(self) -> frozenset[str]:
-        return frozenset(self.needs)
+    @property
+    def dropped(self) -> dict[DropReason, int]:
+        return self.statistics.summary().dropped
 
-    def decode(self, frame: Any) -> Any:
+    def frame(self) -> Frame:
+        return Frame(self, np.zeros((32, 64, 3), np.uint8), time.monotonic())
+
+    def wanted_outputs(self) -> frozenset[str]:
+        return frozenset(self.wanted)
+
+    def decode(self, frame: Frame) -> DecodedImage:
         if self.fails_at == "decode":
             raise MemoryError("too large")
-        return type("Decoded", (), {"image": frame, "camera": None})()
+        if self.fails_at == "input":
+            raise InputError("half of it is missing")
+        return DecodedImage(frame.message, None)
 
-    def publish(self, prediction: Prediction, _item: object) -> None:
+    def publish(self, frame: Frame, decoded: DecodedImage, prediction: Prediction) -> None:
         if self.fails_at == "publish":
             raise ValueError("no such encoding")
         self.published.append(prediction)
 
-    def report_defect(self, error: Exception) -> None:
+    def reject(self, error: InputError) -> None:
         self.defects.append(error)
+
+    report_defect = reject  # type: ignore[assignment]
 
 
 class Bench:
-    """Makes engines over one set of cameras, and remembers what they told."""
+    """Makes pipelines, and remembers what they tell."""
 
-    def __init__(self, **cameras: StandInCamera) -> None:
-        self.cameras = cameras
-        self.log = Log()
-        self.problems = ProblemLog(self.log)  # type: ignore[arg-type]
+    def __init__(self) -> None:
+        self.problems = ProblemLog(Log())  # type: ignore[arg-type]
         self.told: list[MtinetError | None] = []
         self.loaded = threading.Event()
 
-    def engine(self, load: Callable[..., Backend], predecessor: Engine | None = None) -> Engine:
+    def pipeline(self, load: Load) -> InferencePipeline:
         def tell(error: MtinetError | None) -> None:
             self.told.append(error)
             self.loaded.set()
 
-        self.loaded.clear()
-        engine = Engine(
-            load,
-            tiny_card(),
-            "",
-            self.cameras,
-            self.problems,
-            tell,
-            lambda: True,
-            predecessor,  # type: ignore[arg-type]
-        )
-        engine.start()
-        return engine
+        return InferencePipeline(load, tiny_card(), "", self.problems, tell, lambda: True)
 
 
-IMAGE = np.zeros((32, 64, 3), np.uint8)
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10.0
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
 
 
-def loads(model: Path) -> Callable[..., Backend]:
+def loads(model: Path) -> Load:
     return lambda progress, cancelled: load_backend(model, "onnxruntime")
 
 
 def test_stopped_while_loading_it_stays_stopped(tiny_model: Path) -> None:
-    bench = Bench(camera=StandInCamera({"labels"}))
+    bench = Bench()
     began, go_on = threading.Event(), threading.Event()
 
     def load(progress: Callable[[str, float], None], cancelled: threading.Event) -> Backend:
@@ -118,83 +115,123 @@ def test_stopped_while_loading_it_stays_stopped(tiny_model: Path) -> None:
         progress("late", 0.5)
         return load_backend(tiny_model, "onnxruntime")
 
-    engine = bench.engine(load)
+    pipeline = bench.pipeline(load)
+    pipeline.start()
     assert began.wait(10.0)
-    assert not engine.stop(0.1)
+    assert not pipeline.stop(0.1)
     go_on.set()
-    assert engine.stop(10.0)
-    assert engine.report.state == "unloaded"
-    assert not engine.is_alive
+    assert pipeline.stop(10.0)
+    assert pipeline.report.state == "unloaded"
+    assert not pipeline.is_alive
     assert bench.told == []
 
 
-def test_the_next_one_loads_when_the_last_has_let_go(tiny_model: Path) -> None:
-    bench = Bench(camera=StandInCamera({"labels"}))
+@pytest.mark.parametrize("configured_anew", [False, True])
+def test_the_next_run_loads_when_the_last_has_let_go(
+    tiny_model: Path, configured_anew: bool
+) -> None:
+    bench = Bench()
     holding, let_go = threading.Event(), threading.Event()
     alive: list[str] = []
 
-    def slow(progress: object, cancelled: object) -> Backend:
-        alive.append("first")
-        holding.set()
-        let_go.wait(10.0)
-        alive.remove("first")
-        raise BackendError("stopped")
-
-    def second(progress: object, cancelled: object) -> Backend:
+    def load(progress: object, cancelled: object) -> Backend:
+        if not holding.is_set():
+            alive.append("first")
+            holding.set()
+            let_go.wait(10.0)
+            alive.remove("first")
+            raise BackendError("stopped")
         assert alive == []
         return load_backend(tiny_model, "onnxruntime")
 
-    first = bench.engine(slow)
+    pipeline = bench.pipeline(load)
+    pipeline.start()
     assert holding.wait(10.0)
-    assert not first.stop(0.1)
-    engine = bench.engine(second, predecessor=first)
-    assert not bench.loaded.wait(0.3), "two engines at once"
+    assert not pipeline.stop(0.1)
+    if configured_anew:
+        pipeline = InferencePipeline(
+            load,
+            tiny_card(),
+            "",
+            bench.problems,
+            pipeline.on_loaded,
+            lambda: True,
+            predecessor=pipeline,
+        )
+    pipeline.start()
+    assert not bench.loaded.wait(0.3), "two backends at once"
     let_go.set()
     assert bench.loaded.wait(10.0)
     assert bench.told == [None]
-    assert engine.report.state == "ready"
-    assert engine.stop(10.0)
+    assert pipeline.report.state == "ready"
+    assert pipeline.stop(10.0)
 
 
 @pytest.mark.parametrize("place", ["decode", "publish"])
 def test_a_defect_with_one_camera_costs_the_others_nothing(tiny_model: Path, place: str) -> None:
-    bench = Bench(bad=StandInCamera({"labels"}, place), good=StandInCamera({"depth"}))
-    engine = bench.engine(loads(tiny_model))
+    bench = Bench()
+    bad, good = StandInStream("bad", {"labels"}, place), StandInStream("good", {"depth"})
+    pipeline = bench.pipeline(loads(tiny_model))
+    pipeline.start()
     assert bench.loaded.wait(10.0)
-    backend = load_backend(tiny_model, "onnxruntime")
-    engine.on_frames(backend, {"bad": IMAGE, "good": IMAGE})  # type: ignore[dict-item]
-    assert len(bench.cameras["bad"].defects) == 1
-    (prediction,) = bench.cameras["good"].published
+    pipeline.submit(bad.frame())
+    pipeline.submit(good.frame())
+    assert eventually(lambda: bool(good.published and bad.defects))
+    assert len(bad.defects) == 1
+    assert bad.dropped == {DropReason.DEFECT: 1}
+    (prediction,) = good.published
     assert prediction.depth is not None
     assert prediction.labels is None, "only the other camera's listeners want them"
-    engine.stop(10.0)
+    assert good.dropped == {}
+    pipeline.stop(10.0)
+
+
+def test_frames_that_come_too_early_or_cannot_be_read_are_counted(tiny_model: Path) -> None:
+    bench = Bench()
+    stream = StandInStream("camera", {"labels"}, "input")
+    pipeline = bench.pipeline(loads(tiny_model))
+    pipeline.submit(stream.frame())
+    assert stream.dropped == {DropReason.NOT_READY: 1}
+    pipeline.start()
+    assert bench.loaded.wait(10.0)
+    pipeline.submit(stream.frame())
+    assert eventually(lambda: len(stream.defects) == 1)
+    assert stream.dropped == {DropReason.NOT_READY: 1, DropReason.UNUSABLE: 1}
+    pipeline.stop(10.0)
 
 
 def test_a_failed_run_is_a_present_trouble_until_one_succeeds(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(camera=StandInCamera({"labels"}))
-    engine = bench.engine(loads(tiny_model))
+    bench = Bench()
+    stream = StandInStream("camera", {"labels"})
+    pipeline = bench.pipeline(loads(tiny_model))
+    pipeline.start()
     assert bench.loaded.wait(10.0)
-    predictor = engine._perceiver
-    assert predictor is not None
 
     def failing(error: BackendError) -> Callable[..., Any]:
-        def predict(*_: object) -> Any:
+        def infer(*_: object) -> Any:
             raise error
 
-        return predict
+        return infer
 
-    frames: Any = {"camera": IMAGE}
     with monkeypatch.context() as patch:
-        patch.setattr(predictor, "perceive", failing(BackendError("out of memory")))
-        engine.on_frames(predictor.backend, frames)
-    assert bench.problems.about("engine") == "out of memory"
-    assert bench.cameras["camera"].statistics.dropped == ["inference failed"]
-    engine.on_frames(predictor.backend, frames)
-    assert bench.problems.about("engine") == ""
-    monkeypatch.setattr(predictor, "perceive", failing(BackendLostError("the context is lost")))
-    engine.on_frames(predictor.backend, frames)
-    assert (engine.report.state, engine.report.detail) == ("failed", "the context is lost")
+        patch.setattr(Predictor, "infer", failing(BackendError("out of memory")))
+        pipeline.submit(stream.frame())
+        assert eventually(lambda: bench.problems.about("engine") == "out of memory")
+    assert stream.dropped == {DropReason.INFERENCE_FAILED: 1}
+    pipeline.submit(stream.frame())
+    assert eventually(lambda: bench.problems.about("engine") == "")
+    monkeypatch.setattr(Predictor, "infer", failing(BackendLostError("the context is lost")))
+    pipeline.submit(stream.frame())
+    assert eventually(lambda: pipeline.report.state == "failed")
+    assert pipeline.report.detail == "the context is lost"
+    assert eventually(lambda: len(bench.told) == 2)
     assert str(bench.told[-1]) == "the context is lost"
-    engine.stop(10.0)
+    assert stream.dropped == {DropReason.INFERENCE_FAILED: 2}
+    monkeypatch.undo()
+    bench.loaded.clear()
+    pipeline.start()  # as an activation does
+    assert bench.loaded.wait(10.0)
+    assert pipeline.report.state == "ready"
+    assert pipeline.stop(10.0)

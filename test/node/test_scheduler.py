@@ -16,12 +16,12 @@ from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
 PATIENCE = 5.0  # seconds
 
 
-def test_the_newest_frame_wins_and_older_ones_are_counted() -> None:
+def test_the_newest_frame_wins_and_older_ones_are_handed_back_to_be_counted() -> None:
     frames: NewestFrames[int] = NewestFrames()
-    dropped = [frames.put("front", number) for number in range(5)]
-    assert dropped == [False, True, True, True, True]
+    replaced = [frames.put("front", number) for number in range(5)]
+    assert replaced == [None, 0, 1, 2, 3]
     assert frames.take(8) == {"front": 4}
-    assert frames.put("front", 5) is False
+    assert frames.put("front", 5) is None
 
 
 def test_no_camera_starves_when_the_batch_is_smaller_than_their_number() -> None:
@@ -52,7 +52,7 @@ def test_close_wakes_whoever_waits_and_later_frames_are_ignored() -> None:
     frames.close()
     thread.join(PATIENCE)
     assert taken == [{}]
-    assert frames.put("front", 1) is False
+    assert frames.put("front", 1) is None
     assert frames.take(1) == {}
 
 

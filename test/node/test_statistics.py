@@ -7,26 +7,26 @@ import math
 
 import pytest
 
-from mtinet_ros.node.statistics import StreamStatistics
+from mtinet_ros.node.statistics import DropReason, StreamStatistics
 
 START = 1000.0
 
 
-def listening() -> StreamStatistics:
+def subscribed() -> StreamStatistics:
     statistics = StreamStatistics()
-    statistics.listening_began(START)
+    statistics.subscribed(START)
     return statistics
 
 
 def test_a_steady_stream_shows_its_rates_and_latency() -> None:
-    statistics = listening()
+    statistics = subscribed()
     for number in range(200):
         received = START + number / 20
         statistics.frame_received(received)
         if number % 2:
             statistics.frame_answered(received, received + 0.03)
         else:
-            statistics.frame_dropped("newer frame came")
+            statistics.frame_dropped(DropReason.REPLACED)
     summary = statistics.summary(START + 10)
     assert summary.input_rate == pytest.approx(20, rel=0.02)
     assert summary.output_rate == pytest.approx(10, rel=0.02)
@@ -36,7 +36,7 @@ def test_a_steady_stream_shows_its_rates_and_latency() -> None:
 
 
 def test_one_slow_frame_in_fifty_shows_in_p99_only() -> None:
-    statistics = listening()
+    statistics = subscribed()
     for number in range(50):
         now = START + number / 10
         statistics.frame_answered(now - (0.5 if number == 7 else 0.02), now)
@@ -46,16 +46,16 @@ def test_one_slow_frame_in_fifty_shows_in_p99_only() -> None:
 
 
 def test_right_after_the_start_rates_are_not_inflated() -> None:
-    statistics = listening()
+    statistics = subscribed()
     statistics.frame_received(START + 0.001)
     assert statistics.summary(START + 0.01).input_rate <= 1.0
 
 
 def test_the_past_is_forgotten_but_drops_are_totals() -> None:
-    statistics = listening()
+    statistics = subscribed()
     statistics.frame_received(START)
     statistics.frame_answered(START, START + 0.1)
-    statistics.frame_dropped("max_rate", 3)
+    statistics.frame_dropped(DropReason.MAX_RATE, 3)
     summary = statistics.summary(START + 60)
     assert summary.input_rate == summary.output_rate == 0.0
     assert math.isnan(summary.latency_p50)
@@ -64,5 +64,5 @@ def test_the_past_is_forgotten_but_drops_are_totals() -> None:
     assert summary.dropped == {"max_rate": 3}
 
 
-def test_a_camera_that_never_sent_ages_from_when_listening_began() -> None:
-    assert listening().summary(START + 7).age_of_last_frame == pytest.approx(7)
+def test_a_camera_that_never_sent_ages_from_when_it_was_subscribed_to() -> None:
+    assert subscribed().summary(START + 7).age_of_last_frame == pytest.approx(7)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A message becomes an image of a known lens; without a calibration it is still an image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from mtinet_ros.errors import InputError
+from mtinet_ros.node.camera_info_message import camera_info_message
+from mtinet_ros.node.image_decoder import ImageDecoder
+from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.problem_log import ProblemLog
+from mtinet_ros.perception.camera_model import CameraModel
+
+pytestmark = pytest.mark.ros
+
+WIDTH, HEIGHT = 64, 48
+IMAGE = np.random.default_rng(2).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+class Log:
+    def warning(self, text: str) -> None:
+        pass
+
+    info = warning
+
+
+@pytest.fixture
+def problems() -> ProblemLog:
+    return ProblemLog(Log())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def decoder(problems: ProblemLog) -> ImageDecoder:
+    return ImageDecoder("front", "/front/camera_info", problems)
+
+
+def message() -> Image:
+    return encode_image(IMAGE, "rgb8", Header())
+
+
+def calibration(distortion: tuple[float, ...] = ()) -> CameraInfo:
+    model = CameraModel.pinhole(WIDTH, HEIGHT, 60.0, 60.0, 31.5, 23.5)
+    info = camera_info_message(model, Header())
+    info.distortion_model = "plumb_bob"
+    info.d = list(distortion or (0.0,) * 5)
+    return info
+
+
+def test_without_calibration_there_is_an_image_and_one_word_about_it(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    decoded = decoder.decode(message())
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is None
+    assert decoded.valid_mask is None
+    (problem,) = problems.current("front: ")
+    assert "/front/camera_info" in problem
+
+
+def test_a_calibration_gives_the_lens_and_ends_the_problem(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    decoder.decode(message())
+    decoder.camera_info = calibration()
+    decoded = decoder.decode(message())
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is not None
+    assert decoded.camera.K[0, 0] == 60.0
+    assert problems.current("front: ") == []
+
+
+def test_a_calibration_of_another_size_costs_the_lens_only(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    decoder.camera_info = calibration()
+    decoder.camera_info.width = 2 * WIDTH
+    decoded = decoder.decode(message())
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is None
+    assert len(problems.current("front: ")) == 1
+
+
+def test_a_distorted_image_is_rectified_as_opencv_does_it(decoder: ImageDecoder) -> None:
+    distortion = (-0.3, 0.1, 0.0, 0.0, 0.0)
+    decoder.camera_info = info = calibration(distortion)
+    decoded = decoder.decode(message())
+    K = np.array(info.k).reshape(3, 3)
+    maps = cv2.initUndistortRectifyMap(
+        K, np.array(distortion), np.eye(3), K, (WIDTH, HEIGHT), cv2.CV_16SC2
+    )
+    assert np.array_equal(decoded.image, cv2.remap(IMAGE, *maps, cv2.INTER_LINEAR))
+    assert decoded.camera is not None
+    assert not decoded.camera.is_distorted
+    assert decoded.valid_mask is not None
+    assert decoded.valid_mask.shape == (HEIGHT, WIDTH)
+
+
+def test_with_rectify_off_the_image_is_as_it_came_and_its_lens_has_no_distortion(
+    decoder: ImageDecoder,
+) -> None:
+    decoder.rectify = False
+    decoder.camera_info = calibration((-0.3, 0.1, 0.0, 0.0, 0.0))
+    decoded = decoder.decode(message())
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is not None
+    assert not decoded.camera.is_distorted
+    assert decoded.valid_mask is None
+
+
+def test_a_new_calibration_is_taken_over(decoder: ImageDecoder) -> None:
+    decoder.camera_info = calibration((-0.3, 0.1, 0.0, 0.0, 0.0))
+    first = decoder.decode(message()).image
+    decoder.camera_info = calibration((-0.1, 0.0, 0.0, 0.0, 0.0))
+    assert not np.array_equal(decoder.decode(message()).image, first)
+
+
+def test_a_reset_forgets_the_calibration(decoder: ImageDecoder) -> None:
+    decoder.camera_info = calibration()
+    decoder.reset()
+    assert decoder.decode(message()).camera is None
+
+
+def test_a_compressed_image_is_decoded_too(decoder: ImageDecoder) -> None:
+    png = cv2.imencode(".png", cv2.cvtColor(IMAGE, cv2.COLOR_RGB2BGR))[1].tobytes()
+    assert np.array_equal(decoder.decode(CompressedImage(format="png", data=png)).image, IMAGE)
+
+
+def test_half_a_message_is_refused(decoder: ImageDecoder) -> None:
+    broken = message()
+    broken.data = broken.data[: len(broken.data) // 2]
+    with pytest.raises(InputError, match="too few"):
+        decoder.decode(broken)
