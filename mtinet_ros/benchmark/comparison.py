@@ -37,7 +37,7 @@ _COLORS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was timed on one machine.
+    """Measurements of one model on one machine.
 
     Attributes:
         model: Name, precision and input size.

@@ -32,7 +32,7 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Request:
-    """What to time.
+    """One measurement.
 
     Attributes:
         model: ONNX file.
@@ -68,7 +68,7 @@ class Stopwatch:
         self.add(name, time.perf_counter() - begun)
 
     def add(self, name: str, seconds: float) -> None:
-        """Note a time that was taken elsewhere."""
+        """Add a time that was taken elsewhere."""
         self.seconds.setdefault(name, []).append(seconds)
 
 
@@ -163,7 +163,7 @@ def _percentiles(seconds: list[float]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Serve the one request on the command line."""
+    """Measure what the command line asks for and print it."""
     record = json.loads(sys.argv[1])
     record["camera_size"] = tuple(record["camera_size"])
     try:

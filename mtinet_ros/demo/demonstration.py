@@ -38,7 +38,7 @@ _WINDOW = "mtinet_ros demo"
 def run_demonstration(
     model: Path, backend: str, source: str, rate: float, frames: int, output: Path
 ) -> None:
-    """Play, perceive and show until enough frames were seen or the user interrupts.
+    """Play, predict and show until enough frames were seen or the user interrupts.
 
     Args:
         model: ONNX model with a card.
@@ -142,7 +142,7 @@ def _spin_until(
     executor: SingleThreadedExecutor,
     process: subprocess.Popen[bytes],
     done: Callable[[], bool],
-    complaint: str,
+    message: str,
     timeout: float = _START_TIMEOUT,
 ) -> None:
     deadline = time.monotonic() + timeout
@@ -153,7 +153,7 @@ def _spin_until(
                 f"the perception node ended with status {process.returncode}; its log is above"
             )
         if time.monotonic() > deadline:
-            raise MtinetError(f"{complaint} within {timeout:.0f} s")
+            raise MtinetError(f"{message} within {timeout:.0f} s")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

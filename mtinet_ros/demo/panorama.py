@@ -18,7 +18,7 @@ def pinhole_for_view(width: int, height: int, horizontal_fov: float) -> CameraMo
     return CameraModel.pinhole(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
-def look_into_panorama(
+def pinhole_view_of_panorama(
     panorama: NDArray[np.uint8], camera: CameraModel, yaw: float, pitch: float = 0.0
 ) -> NDArray[np.uint8]:
     """What `camera` sees from the panorama's centre.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.demo.panorama import look_into_panorama, pinhole_for_view
+from mtinet_ros.demo.panorama import pinhole_for_view, pinhole_view_of_panorama
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, read_image
 from mtinet_ros.install_paths import share_directory
@@ -75,7 +75,7 @@ def hotel_room_shots(step: float) -> Iterator[Shot]:
     room = read_image(bundled_images() / "hotel_room_panorama.jpg")
     panning = pinhole_for_view(640, 480, horizontal_fov=75.0)
     for yaw in np.arange(0.0, 360.0, step):
-        yield look_into_panorama(room, panning, float(yaw), pitch=-8.0), panning
+        yield pinhole_view_of_panorama(room, panning, float(yaw), pitch=-8.0), panning
 
 
 def bundled_images() -> Path:

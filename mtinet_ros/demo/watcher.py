@@ -46,7 +46,7 @@ _WATCHING_QOS = QoSProfile(
 
 @dataclass
 class TopicRecord:
-    """What came in on one topic: how many, and of the last the latencies and times in seconds."""
+    """Messages of one topic: their number, and of the last the latencies and times in seconds."""
 
     count: int = 0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
@@ -70,7 +70,7 @@ class Watcher(Node):
     def __init__(
         self, card: ModelCard, on_montage: Callable[[int, NDArray[np.uint8]], None]
     ) -> None:
-        """Begin to listen.
+        """Subscribe.
 
         Args:
             card: Card of the model: which outputs there are, and whether to say on every montage
@@ -89,8 +89,8 @@ class Watcher(Node):
         base = "/perception/camera/"
         for task in self._tasks:
             for name, message_type in _TOPICS[task].items():
-                self._listen(base + name, message_type, name)
-        self._listen("/camera/image_raw", Image, "image")
+                self._subscribe_to(base + name, message_type, name)
+        self._subscribe_to("/camera/image_raw", Image, "image")
         self.create_subscription(
             String, base + "segmentation/label_info_json", self._on_legend, LATCHED_QOS
         )
@@ -99,7 +99,7 @@ class Watcher(Node):
         """Every topic with its rate and latency."""
         return "\n".join(record.line(topic) for topic, record in self._records.items())
 
-    def _listen(self, topic: str, message_type: type[Any], name: str) -> None:
+    def _subscribe_to(self, topic: str, message_type: type[Any], name: str) -> None:
         record = self._records[topic] = TopicRecord()
 
         def receive(message: Any) -> None:

@@ -54,7 +54,7 @@ class AdaptiveSubscription:
         """Subscribe.
 
         Args:
-            node: Who subscribes. Its parameter `qos_overrides.<topic>.subscription.reliability`
+            node: Node that subscribes. Its parameter `qos_overrides.<topic>.subscription.reliability`
                 forces a reliability: reliable, best_effort or adaptive (the default); `durability`
                 likewise: transient_local, volatile or adaptive.
             message_type: Message class.
@@ -77,11 +77,11 @@ class AdaptiveSubscription:
         self._timer = node.create_timer(_POLLING_PERIOD, self._adapt, clock=clock)
 
     def publishers(self) -> list[Any]:
-        """Who publishes on the topic now, as TopicEndpointInfo (whose module moved in Lyrical)."""
+        """Publishers of the topic now, as TopicEndpointInfo (whose module moved in Lyrical)."""
         return list(self._node.get_publishers_info_by_topic(self.topic))
 
     def describe_publishers(self) -> str:
-        """Who publishes on the topic, and with what reliability, for a log line."""
+        """Publishers of the topic and the reliability they offer, for a log line."""
         publishers = self.publishers()
         if not publishers:
             return "nobody publishes it"
@@ -98,7 +98,7 @@ class AdaptiveSubscription:
         )
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 

@@ -258,7 +258,7 @@ class PerceptionNode(LifecycleNode):
             report, untrained = self._pipeline.report, self._card.untrained
         else:
             report, untrained = PipelineReport(), False
-        problem = self._problems.about("engine")
+        problem = self._problems.current_of("engine")
         statuses = [pipeline_status(self.get_name(), report, untrained, problem)]
         timeout = self._settings.silence_timeout if self._settings else 0.0
         for camera in self._cameras.values():

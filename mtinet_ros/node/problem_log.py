@@ -11,95 +11,95 @@ from dataclasses import dataclass, field
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-_PERIOD = 30.0  # seconds between lines about a trouble that goes on
+_PERIOD = 30.0  # seconds between lines about a problem that goes on
 _MOST_LINES = 10  # lines about one subject in that time, whatever they say
 
 
 @dataclass
-class _Trouble:
-    """What is known about a subject.
+class _Problem:
+    """The problem of one subject.
 
     Attributes:
         text: The present sentence; empty: all is well.
         announced: Whether a line was logged since all was last well.
         said: The sentence last logged.
-        said_at: When the last lines were logged, on the steady clock in seconds.
-        unsaid: How often the subject came up since without a line.
+        logged_at: When the last lines were logged, on the steady clock in seconds.
+        unlogged: How often the subject came up since without a line.
     """
 
     text: str = ""
     announced: bool = False
     said: str = ""
-    said_at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
-    unsaid: int = 0
+    logged_at: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
+    unlogged: int = 0
 
 
 class ProblemLog:
-    """Remembers what was already said. Thread-safe.
+    """Logs each problem once, then rarely, and knows which are present. Thread-safe.
 
-    A subject is what a sentence is about, e.g. `front: image`; it has one trouble at a time.
+    A subject is what a sentence is about, e.g. `front: image`; it has one problem at a time.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
-        """Complain to this logger."""
+        """Log to `logger`."""
         self._logger = logger
         self._lock = threading.Lock()
-        self._troubles: dict[str, _Trouble] = {}
+        self._problems: dict[str, _Problem] = {}
 
     def report(self, subject: str, text: str) -> None:
-        """Log a trouble that may come up with every frame.
+        """Log a problem that may come up with every frame.
 
         The same sentence is logged every 30 s, with a count; another one at once, but no more than
         ten in 30 s, so that garbage at camera rate, each piece wrong in its own way, is no flood.
         """
-        self._complain(subject, text, _PERIOD)
+        self._log(subject, text, _PERIOD)
 
     def report_once(self, subject: str, text: str) -> None:
         """Log a fact worth knowing, once until `resolve`."""
-        self._complain(subject, text, math.inf)
+        self._log(subject, text, math.inf)
 
     def resolve(self, subject: str, text: str = "") -> None:
-        """Note that a trouble is over; with a text, say so if the trouble itself was logged."""
+        """Note that a problem is over; with a text, say so if the problem itself was logged."""
         with self._lock:
-            trouble = self._troubles.get(subject)
-            if trouble is None or not trouble.text:
+            problem = self._problems.get(subject)
+            if problem is None or not problem.text:
                 return
-            was_announced = trouble.announced
-            trouble.text, trouble.announced = "", False
+            was_announced = problem.announced
+            problem.text, problem.announced = "", False
             if was_announced:
-                trouble.unsaid = 0
+                problem.unlogged = 0
         if was_announced and text:
             self._logger.info(f"{subject}: {text}")
 
-    def about(self, subject: str) -> str:
-        """The present trouble of one subject; empty: all is well."""
+    def current_of(self, subject: str) -> str:
+        """The present problem of one subject; empty: all is well."""
         with self._lock:
-            trouble = self._troubles.get(subject)
-            return trouble.text if trouble else ""
+            problem = self._problems.get(subject)
+            return problem.text if problem else ""
 
     def current(self, prefix: str) -> list[str]:
-        """Present troubles of subjects that start with `prefix`, for diagnostics."""
+        """Present problems of subjects that start with `prefix`, for diagnostics."""
         with self._lock:
             return [
-                f"{subject.removeprefix(prefix)}: {trouble.text}"
-                for subject, trouble in self._troubles.items()
-                if trouble.text and subject.startswith(prefix)
+                f"{subject.removeprefix(prefix)}: {problem.text}"
+                for subject, problem in self._problems.items()
+                if problem.text and subject.startswith(prefix)
             ]
 
-    def _complain(self, subject: str, text: str, repeat_period: float) -> None:
+    def _log(self, subject: str, text: str, repeat_period: float) -> None:
         now = time.monotonic()
         with self._lock:
-            trouble = self._troubles.setdefault(subject, _Trouble())
-            goes_on = trouble.announced and text == trouble.said
-            trouble.text = text
-            said_at = trouble.said_at
-            too_soon = goes_on and now - said_at[-1] < repeat_period
-            too_many = len(said_at) == _MOST_LINES and now - said_at[0] < _PERIOD
+            problem = self._problems.setdefault(subject, _Problem())
+            goes_on = problem.announced and text == problem.said
+            problem.text = text
+            logged_at = problem.logged_at
+            too_soon = goes_on and now - logged_at[-1] < repeat_period
+            too_many = len(logged_at) == _MOST_LINES and now - logged_at[0] < _PERIOD
             if too_soon or too_many:
-                trouble.unsaid += 1
+                problem.unlogged += 1
                 return
-            count, trouble.unsaid = trouble.unsaid, 0
-            said_at.append(now)
-            trouble.said, trouble.announced = text, True
+            count, problem.unlogged = problem.unlogged, 0
+            logged_at.append(now)
+            problem.said, problem.announced = text, True
         since = f" ({count} more times since the last such line)" if count else ""
         self._logger.warning(f"{subject}: {text}{since}")

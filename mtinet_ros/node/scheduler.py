@@ -46,11 +46,11 @@ class NewestFrames(Generic[FrameT]):
             self._changed.notify()
         return replaced
 
-    def take(self, most: int) -> dict[str, FrameT]:
+    def take(self, max_cameras: int) -> dict[str, FrameT]:
         """Wait for frames and take those waiting, least recently served cameras first.
 
         Args:
-            most: Largest number of cameras to take (the batch size).
+            max_cameras: Largest number of cameras to take (the batch size).
 
         Returns:
             Frame by camera; empty once the slots are closed.
@@ -59,7 +59,7 @@ class NewestFrames(Generic[FrameT]):
             self._changed.wait_for(lambda: self._frames or self._closed)
             if self._closed:
                 return {}
-            cameras = [camera for camera in self._turns if camera in self._frames][:most]
+            cameras = [camera for camera in self._turns if camera in self._frames][:max_cameras]
             self._turns = [c for c in self._turns if c not in cameras] + cameras
             return {camera: self._frames.pop(camera) for camera in cameras}
 
@@ -97,8 +97,8 @@ class InferenceWorker(Generic[FrameT]):
 
         Args:
             load: Makes the backend; may take minutes and may raise `MtinetError`.
-            frames: Where frames come from; closed by `stop`.
-            events: Who is told.
+            frames: Slots that frames are taken from; closed by `stop`.
+            events: Listener of the worker.
         """
         self._load = load
         self._frames = frames
@@ -122,7 +122,7 @@ class InferenceWorker(Generic[FrameT]):
         try:
             backend = self._load()
         except Exception as error:
-            self._tell_failed(error)
+            self._report_failure(error)
             return
         try:
             if not self._stopping.is_set():
@@ -136,7 +136,7 @@ class InferenceWorker(Generic[FrameT]):
         finally:
             backend.close()
 
-    def _tell_failed(self, error: Exception) -> None:
+    def _report_failure(self, error: Exception) -> None:
         if self._stopping.is_set():  # nobody waits for it any more
             return
         if not isinstance(error, MtinetError):  # a fault of a vendor's library

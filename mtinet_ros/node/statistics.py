@@ -61,7 +61,7 @@ class StreamStatistics:
         self._started = self._last_received = time.monotonic()
 
     def subscribed(self, now: float) -> None:
-        """Frames may come from now on; totals of dropped frames go on."""
+        """Begin rates and latencies anew; totals of dropped frames go on."""
         with self._lock:
             self._started = self._last_received = now
             self._received.clear()
@@ -85,7 +85,7 @@ class StreamStatistics:
             self._dropped[reason] += count
 
     def summary(self, now: float | None = None) -> StreamSummary:
-        """What to report."""
+        """Rates, latencies and drop counts at `now` (default: this moment)."""
         now = time.monotonic() if now is None else now
         with self._lock:
             self._forget(now)

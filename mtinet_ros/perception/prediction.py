@@ -59,10 +59,10 @@ class Prediction:
         """The prediction without what the network made up where the image shows nothing.
 
         Args:
-            seen: bool [h,w] at any size, e.g. the camera's; brought to this size.
+            valid_mask: bool [h,w] at any size, e.g. the camera's; brought to this size.
 
         Returns:
-            Labels void, confidence 0, depth and normals NaN where nothing was seen.
+            Labels void, confidence 0, depth and normals NaN where the mask is False.
         """
         size = self.size[::-1]
         invalid = cv2.resize(

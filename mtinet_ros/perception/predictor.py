@@ -83,10 +83,6 @@ class Predictor:
         """An empty batch for `preprocess`, with room for `backend.max_batch` images."""
         return Batch(self.backend.max_batch, self.card.input_size)
 
-    def plan_fit(self, image_size: tuple[int, int]) -> Fit:
-        """Placement of an image of (height, width) in the network's input. Raises `InputError`."""
-        return Fit.plan(image_size, self.card.input_size, self._fit_mode)
-
     def preprocess(
         self, batch: Batch, image: NDArray[np.uint8], camera: CameraModel | None
     ) -> Fit:
@@ -101,8 +97,8 @@ class Predictor:
             Placement of the image in the network's input.
 
         Raises:
-            InputError: The image is not uint8 [h,w,3], is empty, or its camera is of another
-                size. The batch is as it was.
+            InputError: The image is not uint8 [h,w,3], is empty or far too long and thin, or its
+                camera is of another size. The batch is as it was.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
@@ -114,7 +110,7 @@ class Predictor:
                 f"the camera model is for {camera.width}x{camera.height} pixels, "
                 f"the image has {width}x{height}"
             )
-        fit = self.plan_fit((height, width))
+        fit = Fit.plan((height, width), self.card.input_size, self._fit_mode)
         batch.append(image, fit, camera, self.card.pad_color)
         return fit
 

@@ -27,7 +27,7 @@ class Rectifier:
     Attributes:
         source: Model of the images that come in.
         camera: Model of the images that go out: no distortion.
-        seen: bool [h,w], where the outgoing images show something; elsewhere they are black.
+        valid_mask: bool [h,w], where the outgoing images show something; elsewhere they are black.
     """
 
     def __init__(self, source: CameraModel) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mtinet_ros.demo.panorama import look_into_panorama, pinhole_for_view
+from mtinet_ros.demo.panorama import pinhole_for_view, pinhole_view_of_panorama
 
 HEIGHT = 128
 
@@ -25,7 +25,7 @@ def compass() -> NDArray[np.uint8]:
 @pytest.mark.parametrize("pitch", [-60, -8, 0, 30])
 def test_the_middle_of_the_view_is_the_direction_looked_at(yaw: float, pitch: float) -> None:
     camera = pinhole_for_view(65, 49, 60.0)
-    view = look_into_panorama(compass(), camera, yaw, pitch)
+    view = pinhole_view_of_panorama(compass(), camera, yaw, pitch)
     assert view.shape == (49, 65, 3)
     red, green, blue = view[24, 32].astype(float)
     assert red == pytest.approx(127.5 + 127 * np.sin(np.radians(yaw)), abs=6)
@@ -35,11 +35,11 @@ def test_the_middle_of_the_view_is_the_direction_looked_at(yaw: float, pitch: fl
 
 def test_the_edges_of_the_view_lie_half_the_field_of_view_away() -> None:
     camera = pinhole_for_view(640, 64, 90.0)
-    view = look_into_panorama(compass(), camera, 0.0)
+    view = pinhole_view_of_panorama(compass(), camera, 0.0)
     assert view[32, 639, 0] == pytest.approx(127.5 + 127 * np.sin(np.radians(45)), abs=3)
     assert view[32, 0, 0] == pytest.approx(127.5 - 127 * np.sin(np.radians(45)), abs=3)
 
 
 def test_the_seam_behind_does_not_show() -> None:
-    view = look_into_panorama(compass(), pinhole_for_view(640, 64, 60.0), 180.0).astype(int)
+    view = pinhole_view_of_panorama(compass(), pinhole_for_view(640, 64, 60.0), 180.0).astype(int)
     assert np.abs(np.diff(view[32], axis=0)).max() <= 3

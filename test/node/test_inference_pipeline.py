@@ -218,10 +218,10 @@ def test_a_failed_run_is_a_present_trouble_until_one_succeeds(
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "infer", failing(BackendError("out of memory")))
         pipeline.submit(stream.frame())
-        assert eventually(lambda: bench.problems.about("engine") == "out of memory")
+        assert eventually(lambda: bench.problems.current_of("engine") == "out of memory")
     assert stream.dropped == {DropReason.INFERENCE_FAILED: 1}
     pipeline.submit(stream.frame())
-    assert eventually(lambda: bench.problems.about("engine") == "")
+    assert eventually(lambda: bench.problems.current_of("engine") == "")
     monkeypatch.setattr(Predictor, "infer", failing(BackendLostError("the context is lost")))
     pipeline.submit(stream.frame())
     assert eventually(lambda: pipeline.report.state == "failed")

@@ -67,7 +67,7 @@ def test_pictures_of_different_sizes_share_a_batch_and_keep_apart(backend: Backe
     ]
     for image, lens, expected in zip(images, lenses, together, strict=True):
         alone = predictor.predict([image], [lens])[0]
-        fit = predictor.plan_fit((image.shape[0], image.shape[1]))
+        fit = predictor.preprocess(predictor.new_batch(), image, lens)
         assert alone.size == fit.content_size
         assert alone.camera is not None
         assert (alone.camera.height, alone.camera.width) == alone.size
@@ -103,8 +103,12 @@ def test_only_what_was_asked_for_is_computed(backend: Backend) -> None:
 
 
 def test_the_fit_comes_from_the_card_unless_it_is_given(tmp_path: Path, backend: Backend) -> None:
-    assert Predictor(backend).plan_fit((10, 100)).content_size == (6, WIDTH)
-    assert Predictor(backend, "stretch").plan_fit((10, 100)).content_size == (HEIGHT, WIDTH)
+    def content_size(predictor: Predictor) -> tuple[int, int]:
+        image = np.zeros((10, 100, 3), np.uint8)
+        return predictor.preprocess(predictor.new_batch(), image, None).content_size
+
+    assert content_size(Predictor(backend)) == (6, WIDTH)
+    assert content_size(Predictor(backend, "stretch")) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize(
