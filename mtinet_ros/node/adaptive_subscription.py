@@ -54,7 +54,7 @@ class AdaptiveSubscription:
         """Subscribe.
 
         Args:
-            node: Node that subscribes. Its parameter `qos_overrides.<topic>.subscription.reliability`
+            node: Node that subscribes; `qos_overrides.<topic>.subscription.reliability` of it
                 forces a reliability: reliable, best_effort or adaptive (the default); `durability`
                 likewise: transient_local, volatile or adaptive.
             message_type: Message class.
