@@ -9,10 +9,12 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+
+from mtinet_ros.errors import BackendUnavailableError, ConfigurationError, ModelError
 
 # Each participant of a Fast DDS domain takes a segment of this size from /dev/shm.
 _SEGMENT_MB = 64
@@ -60,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 if nothing here can run a model."""
-    findings = list(examine())
+    backends = list(_backends())
+    findings = list(examine(backends))
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -68,15 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"[{finding.status:^7}] {finding.topic:<22} {finding.text}")
             if finding.advice:
                 print(f"{'':33}-> {finding.advice}")
-    backends = [f for f in findings if f.topic.startswith("backend ")]
     return 0 if any(finding.status == "ok" for finding in backends) else 1
 
 
-def examine() -> Iterator[Finding]:
-    """Look at everything in turn."""
+def examine(backends: Iterable[Finding]) -> Iterator[Finding]:
+    """Look at everything in turn; `backends` are findings that take their place among the rest."""
     yield Finding("system", "ok", f"{platform.platform()}, Python {platform.python_version()}")
     yield from _packages()
-    yield from _backends()
+    yield from backends
     yield _gpu()
     yield _engine_cache()
     yield _ros()
@@ -106,15 +108,17 @@ def _version(name: str) -> str | None:
 
 
 def _backends() -> Iterator[Finding]:
-    from mtinet_ros.inference.selection import BACKENDS, why_not
+    from mtinet_ros.inference import selection
 
-    for name in BACKENDS:
-        refusal = why_not(name, 0)
-        if refusal is None:
-            yield Finding(f"backend {name}", "ok", "can run here")
+    for name in selection.BACKENDS:
+        try:
+            selection.check_available(name, 0)
+        except BackendUnavailableError as error:
+            yield Finding(
+                f"backend {name}", "missing", f"cannot run here: {error.problem}", error.advice
+            )
         else:
-            what, _, advice = refusal.partition("; ")
-            yield Finding(f"backend {name}", "missing", f"cannot run here: {what}", advice)
+            yield Finding(f"backend {name}", "ok", "can run here")
 
 
 def _gpu() -> Finding:
@@ -134,7 +138,6 @@ def _gpu() -> Finding:
 
 
 def _engine_cache() -> Finding:
-    from mtinet_ros.errors import ConfigurationError
     from mtinet_ros.inference.engine_cache import EngineSettings
 
     try:
@@ -199,7 +202,6 @@ def _shared_memory(folder: Path) -> Finding:
 
 
 def _transport_profile() -> Finding:
-    from mtinet_ros.errors import ConfigurationError
     from mtinet_ros.node.transport_profile import ensure_transport_profile, profile_variable
 
     variable = profile_variable(os.environ)
@@ -226,7 +228,6 @@ def _transport_profile() -> Finding:
 
 
 def _model() -> Finding:
-    from mtinet_ros.errors import ModelError
     from mtinet_ros.install_paths import bundled_model
     from mtinet_ros.model_card import read_model_card
 

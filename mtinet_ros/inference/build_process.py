@@ -80,7 +80,7 @@ def run_build(
             report: Mapping[str, Any] = outcome["done"]
             return report
         if "failed" in outcome:
-            raise getattr(errors, outcome["kind"])(outcome["failed"])
+            raise getattr(errors, outcome["kind"])(*outcome["failed"])
         raise BackendError(_explain_end(child.returncode, request, last_words))
 
 
@@ -129,14 +129,14 @@ def _stop(child: subprocess.Popen[str]) -> None:
 def _explain_end(code: int, request: BuildRequest, last_words: IO[bytes]) -> str:
     last_words.seek(0)
     lines = last_words.read().decode("utf-8", "replace").strip().splitlines()
-    said = f" Its last words: {lines[-1]}" if lines else ""
+    said = f"; its last words: {lines[-1]}" if lines else ""
     if code < 0:
         name = signal.Signals(-code).name
         advice = (
-            "Most often the system ran out of memory (see dmesg): end other programs or lower "
+            "most often the system ran out of memory (see dmesg): end other programs or lower "
             "max_batch"
             if -code == signal.SIGKILL
-            else "That is a fault inside TensorRT: try another TensorRT version or backend"
+            else "that is a fault inside TensorRT: try another TensorRT version or backend"
         )
-        return f"{request.edition}'s builder died of {name}. {advice}.{said}"
-    return f"{request.edition}'s builder ended with status {code} and no result.{said}"
+        return f"{request.edition}'s builder died of {name}; {advice}{said}"
+    return f"{request.edition}'s builder ended with status {code} and no result{said}"

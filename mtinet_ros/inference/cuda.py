@@ -10,6 +10,7 @@ whatever thread came first.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-from mtinet_ros.errors import BackendError
+from mtinet_ros.errors import BackendError, BackendUnavailableError
 
 _INSTALL = "pip install pycuda"
+_DRIVER_LIBRARY = "libcuda.so.1"
 # CU_STREAM_NON_BLOCKING of cuda.h, which PyCUDA has no name for: work on the default stream, which
 # other libraries use, does not wait for ours, nor ours for it.
 _NON_BLOCKING = 1
@@ -39,29 +41,34 @@ class GpuIdentity:
     compute_capability: str
 
 
-def why_unavailable(device_id: int) -> str | None:
-    """Why CUDA device `device_id` cannot be used here, as a sentence, or None."""
+def check_device(device_id: int) -> None:
+    """Hold a device number against the CUDA devices of this machine; makes no context.
+
+    Raises:
+        BackendUnavailableError: PyCUDA, the driver or the device is missing.
+    """
+    driver = _driver()
     try:
-        driver = _driver()
-        with cuda_errors("count the GPUs"):
-            count = driver.Device.count()
-    except BackendError as error:
-        return str(error)
-    if 0 <= device_id < count:
-        return None
-    known = f"0 to {count - 1}" if count > 1 else "only device 0" if count else "no CUDA device"
-    return f"device_id {device_id} does not exist: this machine has {known}"
+        count = driver.Device.count()
+    except driver.Error as error:
+        raise BackendUnavailableError(f"CUDA failed to count the GPUs: {error}") from error
+    if not 0 <= device_id < count:
+        known = (
+            f"0 to {count - 1}" if count > 1 else "only device 0" if count else "no CUDA device"
+        )
+        raise BackendUnavailableError(
+            f"device_id {device_id} does not exist: this machine has {known}"
+        )
 
 
 def identify_gpu(device_id: int) -> GpuIdentity:
     """Ask the driver about a device; makes no context.
 
     Raises:
-        BackendError: CUDA or the device cannot be used here.
+        BackendUnavailableError: See `check_device`.
+        BackendError: The driver does not describe it.
     """
-    unavailable = why_unavailable(device_id)
-    if unavailable:
-        raise BackendError(unavailable)
+    check_device(device_id)
     with cuda_errors("describe the GPU"):
         device = _driver().Device(device_id)
         major, minor = device.compute_capability()
@@ -82,7 +89,7 @@ def cuda_errors(doing: str) -> Iterator[None]:
         advice = ""
         if isinstance(error, driver.MemoryError):
             advice = (
-                ". The GPU is out of memory: end other programs on it (nvidia-smi), or lower "
+                "; the GPU is out of memory: end other programs on it (nvidia-smi), or lower "
                 "max_batch or workspace_mb"
             )
         raise BackendError(f"CUDA failed to {doing}: {error}{advice}") from error
@@ -234,31 +241,47 @@ def _pycuda() -> Any:
     """`pycuda.driver`, imported.
 
     Raises:
-        BackendError: It is not installed, or there is no driver.
+        BackendUnavailableError: It is not installed or does not load, or there is no driver.
     """
     try:
         import pycuda.driver as driver
+    except ModuleNotFoundError as error:
+        raise BackendUnavailableError(
+            "pycuda is not installed", f"`{_INSTALL}` brings it"
+        ) from error
     except ImportError as error:
-        if "libcuda" in str(error):
-            raise BackendError(
-                f"there is no NVIDIA driver here ({error}); install it, or give the container "
-                "the GPU (--runtime nvidia, --gpus all)"
+        if _driver_library_loads():
+            raise BackendUnavailableError(
+                f"pycuda is installed but does not load: {error}",
+                f"`{_INSTALL} --force-reinstall` builds it for the CUDA that is here",
             ) from error
-        raise BackendError(f"pycuda is not installed; `{_INSTALL}` brings it") from error
+        raise BackendUnavailableError(
+            f"there is no NVIDIA driver here ({error})",
+            "install it, or give the container the GPU (--runtime nvidia, --gpus all)",
+        ) from error
     return driver
+
+
+def _driver_library_loads() -> bool:
+    """Whether the driver's library, which PyCUDA links to, is on this machine."""
+    try:
+        ctypes.CDLL(_DRIVER_LIBRARY)
+    except OSError:
+        return False
+    return True
 
 
 def _driver() -> Any:
     """`pycuda.driver`, initialised (cuInit is idempotent).
 
     Raises:
-        BackendError: See `_pycuda`; or there is no GPU.
+        BackendUnavailableError: See `_pycuda`; or there is no GPU.
     """
     driver = _pycuda()
     try:
         driver.init()
     except driver.Error as error:
-        raise BackendError(
-            f"CUDA does not start ({error}); see whether nvidia-smi lists the GPU"
+        raise BackendUnavailableError(
+            f"CUDA does not start ({error})", "see whether nvidia-smi lists the GPU"
         ) from error
     return driver

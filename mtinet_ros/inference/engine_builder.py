@@ -3,8 +3,9 @@
 
 `python -m mtinet_ros.inference.engine_builder` reads one JSON `BuildRequest` from the first line
 of standard input and writes JSON lines to standard output: `{"progress": [phase, share]}`,
-`{"log": [level, text]}` and at last `{"done": …}` or `{"failed": text, "kind": …}`. When standard
-input closes, because the parent gave up or died, the build stops.
+`{"log": [level, text]}` and at last `{"done": …}` or, of an error, its arguments and its class's
+name: `{"failed": [argument, …], "kind": …}`. When standard input closes, because the parent gave
+up or died, the build stops.
 
 Engines are always STRONGLY_TYPED: the precision is the ONNX's (docs.nvidia.com/deeplearning/
 tensorrt, "Strongly Typed Networks"); TensorRT 11 has no other way.
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError, MtinetError
 from mtinet_ros.inference.backend import check_graph
-from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
+from mtinet_ros.inference.tensorrt_edition import Edition, load_edition
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.output_files import replace_file
 
@@ -190,7 +191,7 @@ def _parse(model: Path, network: tensorrt.INetworkDefinition, edition: Edition) 
         reasons.append(f"{where}: {error_.desc()}" if where else error_.desc())
     raise ModelError(
         f"{edition.name} {edition.version} cannot parse {model}: "
-        f"{'; '.join(reasons) or edition.take_errors()}. Export the checkpoint again with "
+        f"{'; '.join(reasons) or edition.take_errors()}; export the checkpoint again with "
         "`mtinet export`, or run this model with backend onnxruntime"
     )
 
@@ -312,9 +313,8 @@ def _write(path: Path, content: memoryview) -> None:
 
 
 def _failure(edition: Edition, doing: str) -> BackendError:
-    errors = edition.take_errors()
     return BackendError(
-        f"{edition.name} {edition.version} could not {doing}: {errors}{advice_for(errors)}"
+        f"{edition.name} {edition.version} could not {doing}: {edition.take_errors()}"
     )
 
 
@@ -367,7 +367,7 @@ def main() -> int:
     try:
         report = build(request, lambda phase, share: send({"progress": [phase, share]}), cancelled)
     except MtinetError as error:
-        send({"failed": str(error), "kind": type(error).__name__})
+        send({"failed": error.args, "kind": type(error).__name__})
         return 1
     except BrokenPipeError:  # the parent is gone
         return 1

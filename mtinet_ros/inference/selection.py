@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from mtinet_ros.errors import BackendError, ConfigurationError
+from mtinet_ros.errors import BackendError, BackendUnavailableError, ConfigurationError
 from mtinet_ros.inference.backend import Backend
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import EngineSettings, StoredEngine
@@ -40,13 +40,13 @@ class BackendSpec:
     install: str
     is_tensorrt: bool = False
 
-    def missing(self) -> str | None:
-        """Which package is not installed, as a sentence, or None."""
+    def missing_module(self) -> str | None:
+        """The first of the required modules that is not installed, or None."""
         for module in self.requires:
             spec = importlib.util.find_spec(module)
             # A folder of type stubs alone counts as a namespace package, which has no origin.
             if spec is None or spec.origin is None:
-                return f"{module} is not installed; `{self.install}` brings it"
+                return module
         return None
 
 
@@ -168,70 +168,83 @@ def build_engine(
             f"backend {backend!r} has no engines to build; allowed: auto, {', '.join(editions)}"
         )
     settings = engine or EngineSettings()
-    refusals: list[str] = []
+    rejected: list[str] = []
     for name in editions if backend == "auto" else [backend]:
         try:
             edition = load_edition(name)
             cache = engine_cache(path, card, edition, max_batch, device_id, settings)
         except BackendError as error:
-            refusals.append(f"{name}: {error}")
+            rejected.append(f"{name}: {error}")
             continue
         return cache.get_or_build(progress or _ignore, cancelled or threading.Event())
-    raise BackendError(f"no engine can be built here: {'; '.join(refusals)}")
+    raise BackendError(f"no engine can be built here: {'; '.join(rejected)}")
 
 
 def _choose(backend: str, device_id: int) -> str:
-    """A name of `BACKENDS` that can run here; logs what `auto` chose, and why not the others."""
+    """A name of `BACKENDS` that can run here; logs the choice of `auto` and what ruled out others.
+
+    Raises:
+        ConfigurationError: There is no such backend.
+        BackendError: It, or for `auto` every one, is unavailable.
+    """
     if backend not in BACKEND_CHOICES:
         raise ConfigurationError(
             f"backend {backend!r} is unknown; allowed: {', '.join(BACKEND_CHOICES)}"
         )
     if backend != "auto":
-        refusal = why_not(backend, device_id)
-        if refusal:
-            raise BackendError(f"backend {backend}: {refusal}")
+        try:
+            check_available(backend, device_id)
+        except BackendUnavailableError as error:
+            raise BackendUnavailableError(
+                f"backend {backend}: {error.problem}", error.advice
+            ) from error
         return backend
-    refused: list[str] = []
+    rejected: list[str] = []
     for name in BACKENDS:
-        refusal = why_not(name, device_id)
-        if refusal is None:
-            why = f" (not {'; not '.join(refused)})" if refused else ""
-            logger.info("backend auto chose %s%s", name, why)
-            return name
-        refused.append(f"{name}: {refusal}")
-    raise BackendError(f"no backend can run here: {'; '.join(refused)}")
+        try:
+            check_available(name, device_id)
+        except BackendUnavailableError as error:
+            rejected.append(f"{name}: {error}")
+            continue
+        why = f" (not {'; not '.join(rejected)})" if rejected else ""
+        logger.info("backend auto chose %s%s", name, why)
+        return name
+    raise BackendError(f"no backend can run here: {'; '.join(rejected)}")
 
 
-def why_not(name: str, device_id: int) -> str | None:
-    """Why a backend cannot run here, as a sentence, or None."""
+def check_available(name: str, device_id: int) -> None:
+    """Hold the needs of a backend against what this machine has.
+
+    Args:
+        name: A key of `BACKENDS`.
+        device_id: CUDA device; the CPU backends ignore it.
+
+    Raises:
+        BackendUnavailableError: Its package, driver or device is missing.
+    """
     spec = BACKENDS[name]
-    return spec.missing() or (
-        _why_not_tensorrt(name, device_id) if spec.is_tensorrt else _why_not_loaded(spec)
-    )
+    module = spec.missing_module()
+    if module is not None:
+        raise BackendUnavailableError(f"{module} is not installed", f"`{spec.install}` brings it")
+    if spec.is_tensorrt:
+        from mtinet_ros.inference.cuda import check_device
+        from mtinet_ros.inference.tensorrt_edition import load_edition
 
-
-def _why_not_tensorrt(name: str, device_id: int) -> str | None:
-    from mtinet_ros.inference.cuda import why_unavailable
-    from mtinet_ros.inference.tensorrt_edition import load_edition
-
-    without_gpu = why_unavailable(device_id)
-    if without_gpu:
-        return without_gpu
-    try:
+        check_device(device_id)
         load_edition(name)
-    except BackendError as error:
-        return str(error)
-    return None
+    else:
+        _check_imports(spec)
 
 
-def _why_not_loaded(spec: BackendSpec) -> str | None:
-    """Whether the packages of a CPU backend really import: libraries may not fit the machine."""
+def _check_imports(spec: BackendSpec) -> None:
+    """Import the packages of a CPU backend: their libraries may not fit the machine."""
     for module in spec.requires:
         try:
             importlib.import_module(module)
         except (ImportError, OSError) as error:
-            return f"{module} is installed but does not load: {error}"
-    return None
+            raise BackendUnavailableError(
+                f"{module} is installed but does not load: {error}"
+            ) from error
 
 
 def _ignore(phase: str, share: float) -> None:

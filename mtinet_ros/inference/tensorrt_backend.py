@@ -35,7 +35,7 @@ from mtinet_ros.inference.cuda import (
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import EngineCache, EngineSettings, StoredEngine
 from mtinet_ros.inference.runtime_cache import RuntimeCache
-from mtinet_ros.inference.tensorrt_edition import Edition, advice_for, load_edition
+from mtinet_ros.inference.tensorrt_edition import Edition, FailureCause, load_edition
 from mtinet_ros.model_card import ModelCard, read_model_card
 
 if TYPE_CHECKING:
@@ -192,11 +192,10 @@ class TensorRtBackend:
             engine = runtime.deserialize_cuda_engine(stored.content) if runtime else None
         if runtime is None or engine is None:
             errors = edition.take_errors()
-            advice = advice_for(errors)  # where there is some, the engine is not to blame
-            kind = BackendError if advice or runtime is None else _EngineRefusedError
-            raise kind(
-                f"{edition.name} {edition.version} does not load {stored.path}: {errors}{advice}"
-            )
+            # With a cause outside it, the engine is not to blame.
+            is_engines_fault = runtime is not None and errors.cause is FailureCause.UNKNOWN
+            kind = _EngineRefusedError if is_engines_fault else BackendError
+            raise kind(f"{edition.name} {edition.version} does not load {stored.path}: {errors}")
         self._runtime: tensorrt.Runtime | None = runtime
         self._freeing.callback(self._drop, "_runtime")
         self._engine: tensorrt.ICudaEngine | None = engine
@@ -361,7 +360,7 @@ class TensorRtBackend:
             except BackendError as still:
                 self._lost = str(still)
                 raise BackendLostError(
-                    f"{error}. The GPU's context is lost; restart the program"
+                    f"{error}; the GPU's context is lost: restart the program"
                 ) from error
             raise
 
@@ -370,8 +369,7 @@ class TensorRtBackend:
             self._stream.wait()
 
     def _failure(self, doing: str) -> BackendError:
-        errors = self._edition.take_errors()
-        return BackendError(f"{self.name} could not {doing}: {errors}{advice_for(errors)}")
+        return BackendError(f"{self.name} could not {doing}: {self._edition.take_errors()}")
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import deque
+from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mtinet_ros.errors import BackendError
+from mtinet_ros.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     import tensorrt
 
 logger = logging.getLogger("mtinet_ros.tensorrt")
 
-EDITIONS = ("tensorrt", "tensorrt_rtx")
 _INSTALL = {
     "tensorrt": (
         "`pip install 'mtinet_ros[tensorrt]'` brings it; on a Jetson JetPack 6.1 or newer has it "
@@ -31,9 +32,40 @@ _INSTALL = {
 # TensorRT's severities (INTERNAL_ERROR 0 … VERBOSE 4). INFO is for developers at this volume:
 # hundreds of lines per build.
 _LEVELS = {0: logging.ERROR, 1: logging.ERROR, 2: logging.WARNING, 3: logging.DEBUG}
-# What TensorRT-RTX 1.7 says at its highest severity while all is well.
-_NOISE = ("Thread context has not been set! Using global log stream.",)
+# Logged by TensorRT-RTX 1.7 at its highest severity while all is well.
+_HARMLESS_MESSAGES = ("Thread context has not been set! Using global log stream.",)
 _OLDEST = (10, 3)
+
+
+class FailureCause(Enum):
+    """The cause of a failure inside TensorRT, as far as its log tells; the value is the remedy."""
+
+    UNKNOWN = ""
+    DRIVER = (
+        "the NVIDIA driver is missing or too old for this TensorRT: update the driver, or install "
+        "the TensorRT that fits it"
+    )
+    OUT_OF_MEMORY = (
+        "the GPU is out of memory: end other programs on it (nvidia-smi), or lower max_batch or "
+        "workspace_mb"
+    )
+
+
+@dataclass(frozen=True)
+class LoggedErrors:
+    """The errors of TensorRT's log around one failure.
+
+    Attributes:
+        text: The messages, joined.
+        cause: What they point to.
+    """
+
+    text: str
+    cause: FailureCause
+
+    def __str__(self) -> str:
+        """Messages and remedy, to end an error sentence with."""
+        return f"{self.text}; {self.cause.value}" if self.cause.value else self.text
 
 
 class Edition:
@@ -56,11 +88,12 @@ class Edition:
         self.log: Any = _make_log(trt)
         self.is_rtx = name == "tensorrt_rtx"
 
-    def take_errors(self) -> str:
-        """What TensorRT complained about since last asked, for a message."""
+    def take_errors(self) -> LoggedErrors:
+        """The errors logged since the last call, each once."""
         lines = list(dict.fromkeys(self.log.errors))
         self.log.errors.clear()
-        return " / ".join(lines) or "TensorRT gives no reason"
+        text = " / ".join(lines) or "TensorRT gives no reason"
+        return LoggedErrors(text, _read_cause(text))
 
     def create(self, kind: str) -> Any | None:
         """A `Builder` or `Runtime`, or None if TensorRT cannot make one (its log says why).
@@ -84,38 +117,32 @@ def load_edition(name: str) -> Edition:
     """Import an edition.
 
     Raises:
-        BackendError: It is not installed, its libraries do not load, or it is too old.
+        BackendUnavailableError: It is not installed, its libraries do not load, or it is too old.
     """
     try:
         trt = importlib.import_module(name)
         version = tuple(int(part) for part in str(trt.__version__).split(".")[:2])
     except ModuleNotFoundError as error:
-        raise BackendError(f"{name} is not installed; {_INSTALL[name]}") from error
+        raise BackendUnavailableError(f"{name} is not installed", _INSTALL[name]) from error
     except (ImportError, OSError) as error:
-        raise BackendError(f"{name} is installed but does not load: {error}") from error
+        raise BackendUnavailableError(f"{name} is installed but does not load: {error}") from error
     except AttributeError as error:  # a folder of type stubs, or a shadowing module
-        raise BackendError(f"{name} is not installed; {_INSTALL[name]}") from error
+        raise BackendUnavailableError(f"{name} is not installed", _INSTALL[name]) from error
     if name == "tensorrt" and version < _OLDEST:
-        raise BackendError(
-            f"TensorRT {trt.__version__} is too old; 10.3 (JetPack 6.1) or newer is needed"
+        raise BackendUnavailableError(
+            f"TensorRT {trt.__version__} is too old", "10.3 (JetPack 6.1) or newer is needed"
         )
     return Edition(name, trt)
 
 
-def advice_for(errors: str) -> str:
-    """What to do about an error of TensorRT's, as a sentence to append, or nothing."""
-    lowered = errors.lower()
-    if "driver version is insufficient" in lowered or "cudaerror 35" in lowered:
-        return (
-            ". The NVIDIA driver is missing or too old for this TensorRT: update the driver, or "
-            "install the TensorRT that fits it"
-        )
-    if "out of memory" in lowered or "outofmemory" in lowered:
-        return (
-            ". The GPU is out of memory: end other programs on it (nvidia-smi), or lower "
-            "max_batch or workspace_mb"
-        )
-    return ""
+def _read_cause(log: str) -> FailureCause:
+    """The cause of a failure by the wording of TensorRT's log: it gives no other account."""
+    log = log.lower()
+    if "driver version is insufficient" in log or "cudaerror 35" in log:
+        return FailureCause.DRIVER
+    if "out of memory" in log or "outofmemory" in log:
+        return FailureCause.OUT_OF_MEMORY
+    return FailureCause.UNKNOWN
 
 
 def _make_log(trt: Any) -> Any:
@@ -129,7 +156,7 @@ def _make_log(trt: Any) -> Any:
         def log(self, severity: Any, message: str) -> None:
             """Called by TensorRT, from any thread."""
             number = int(severity)
-            if message in _NOISE:
+            if message in _HARMLESS_MESSAGES:
                 return
             if number <= 1:
                 self.errors.append(message.strip())

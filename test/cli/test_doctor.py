@@ -7,6 +7,7 @@ import json
 
 from mtinet_ros.cli import doctor
 from mtinet_ros.cli.main import main
+from mtinet_ros.errors import BackendUnavailableError
 from mtinet_ros.inference import selection
 
 
@@ -34,7 +35,10 @@ def test_every_topic_of_a_robot_is_covered(capsys):
 
 
 def test_a_machine_that_can_run_nothing_ends_with_an_error(capsys, monkeypatch):
-    monkeypatch.setattr(selection, "why_not", lambda name, device: "it is gone; bring it back")
+    def refuse(name: str, device_id: int) -> None:
+        raise BackendUnavailableError("it is gone", "bring it back")
+
+    monkeypatch.setattr(selection, "check_available", refuse)
     assert main(["doctor"]) == 1
     assert "-> bring it back" in capsys.readouterr().out
 

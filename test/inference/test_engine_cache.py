@@ -277,8 +277,8 @@ def test_a_builder_that_hangs_is_killed_when_cancelled(
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (signal.SIGKILL, "died of SIGKILL. Most often the system ran out of memory"),
-        (signal.SIGSEGV, "died of SIGSEGV. That is a fault inside TensorRT"),
+        (signal.SIGKILL, "died of SIGKILL; most often the system ran out of memory"),
+        (signal.SIGSEGV, "died of SIGSEGV; that is a fault inside TensorRT"),
     ],
 )
 def test_a_builder_that_dies_is_a_sentence_and_the_next_build_works(

@@ -18,9 +18,9 @@ import pytest
 from support.gpu_double import gpu_double
 from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
-from mtinet_ros.errors import BackendError, BackendLostError
-from mtinet_ros.inference import Backend, load_backend
-from mtinet_ros.inference.selection import why_not
+from mtinet_ros.errors import BackendError, BackendLostError, BackendUnavailableError
+from mtinet_ros.inference import Backend, cuda, load_backend
+from mtinet_ros.inference.selection import check_available
 from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
 
 OUTPUTS = ("labels", "depth", "normals")
@@ -347,7 +347,12 @@ def test_no_driver_is_a_sentence(
     for name in ("pycuda", "pycuda.driver"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(cuda, "_driver_library_loads", lambda: False)
     with pytest.raises(BackendError, match=r"no NVIDIA driver here .*libcuda.*install it"):
+        load_backend(model, "tensorrt")
+    # With the driver there, another library is what PyCUDA lacks.
+    monkeypatch.setattr(cuda, "_driver_library_loads", lambda: True)
+    with pytest.raises(BackendError, match=r"pycuda is installed but does not load: libcuda"):
         load_backend(model, "tensorrt")
 
 
@@ -365,7 +370,8 @@ def test_tensorrt_too_old_is_a_sentence(
     monkeypatch.setattr(tensorrt, "__version__", "10.2.0")
     with pytest.raises(BackendError, match=r"TensorRT 10\.2\.0 is too old; 10\.3"):
         load_backend(model, "tensorrt")
-    assert "10.2.0 is too old" in str(why_not("tensorrt", 0))  # so `auto` passes over it
+    with pytest.raises(BackendUnavailableError, match=r"10\.2\.0 is too old"):
+        check_available("tensorrt", 0)  # so `auto` passes over it
 
 
 def test_progress_is_told_in_the_loading_thread_and_rises(gpu: Any, tmp_path: Path) -> None:
