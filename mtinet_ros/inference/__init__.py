@@ -3,17 +3,17 @@
 
 from mtinet_ros.inference.backend import OUTPUT_LAYOUT, Backend, Outputs
 from mtinet_ros.inference.engine_builder import Progress
-from mtinet_ros.inference.engine_cache import EngineSettings, StoredEngine
+from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
 from mtinet_ros.inference.selection import BACKEND_CHOICES, build_engine, load_backend
 
 __all__ = [
     "BACKEND_CHOICES",
     "OUTPUT_LAYOUT",
     "Backend",
+    "CachedEngine",
     "EngineSettings",
     "Outputs",
     "Progress",
-    "StoredEngine",
     "build_engine",
     "load_backend",
 ]

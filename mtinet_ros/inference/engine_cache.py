@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ logger = logging.getLogger("mtinet_ros.inference")
 _SIDECAR_FORMAT = 1
 _POLL_SECONDS = 0.2
 
-# What a mismatch is called in the one sentence about it.
+# Words for the keys of an engine's identity.
 _NAMES = {
     "model_sha256": "the model file",
     "edition": "TensorRT's edition",
@@ -50,7 +51,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What a user may choose about engines; the same choice finds the same engine again.
+    """A user's choices about engines; the same choices find the same engine again.
 
     Attributes:
         cache_dir: Folder for engines; empty: `$XDG_CACHE_HOME/mtinet_ros`.
@@ -103,20 +104,47 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class StoredEngine:
-    """An engine that fits.
+class CachedEngine:
+    """A serialized engine that fits, with its sidecar.
 
     Attributes:
         path: The engine's file.
         content: Its bytes.
-        sidecar: What is known about it.
-        was_built: Whether it was built just now, rather than found.
+        sidecar: Identity, network, model card and build of it: the content of its JSON file.
+        was_built: True: built by this call; False: found on the disk.
     """
 
     path: Path
     content: bytes
     sidecar: Mapping[str, Any]
     was_built: bool
+
+
+class Misfit(Enum):
+    """Why an engine on disk does not serve."""
+
+    ABSENT = "there is none yet"
+    DIFFERENT = "the last one was for something else"
+    DAMAGED = "the last one is damaged"
+    REFUSED = "the last one does not load"
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why no engine on disk serves, so that one has to be built.
+
+    Attributes:
+        misfit: The kind of reason.
+        sentence: The reason for people, with values.
+    """
+
+    misfit: Misfit
+    sentence: str
+
+    @classmethod
+    def of(cls, misfit: Misfit) -> Rejection:
+        """A rejection that needs no values."""
+        return cls(misfit, misfit.value)
 
 
 class EngineCache:
@@ -192,8 +220,8 @@ class EngineCache:
         self,
         progress: Progress,
         cancelled: threading.Event,
-        refused: StoredEngine | None = None,
-    ) -> StoredEngine:
+        refused: CachedEngine | None = None,
+    ) -> CachedEngine:
         """The engine, from the disk if it fits, else built (which may take minutes).
 
         Args:
@@ -206,48 +234,48 @@ class EngineCache:
             ModelError: TensorRT cannot parse the model.
         """
         _prepare_folder(self.folder)
-        found, reason = self._find(refused)
-        if found is not None and not _is_same(found, refused):
+        found = self._find(refused)
+        if isinstance(found, CachedEngine):
             return found
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise BackendError(
-                f"an engine must be built ({reason or 'the last one does not load'}), but "
-                f"{self.folder} cannot be written to; change its permissions or set "
-                "engine_cache_dir to a folder of yours"
+                f"an engine must be built ({found.sentence}), but {self.folder} cannot be written "
+                "to; change its permissions or set engine_cache_dir to a folder of yours"
             )
-        with self._one_builder(progress, cancelled):
+        with self._builder_lock(progress, cancelled):
             # Whoever held the lock before may have built just this engine.
-            found, reason = self._find(refused)
-            if found is not None and not _is_same(found, refused):
+            found = self._find(refused)
+            if isinstance(found, CachedEngine):
                 return found
-            if found is not None:
-                reason = "the last one does not load"
-            if "damaged" in reason or found is not None:
+            if found.misfit in (Misfit.DAMAGED, Misfit.REFUSED):
                 self._set_aside()
-            logger.info("building %s: %s. This takes seconds to minutes", self.engine.name, reason)
+            logger.info(
+                "building %s: %s. This takes seconds to minutes", self.engine.name, found.sentence
+            )
             return self._build(progress, cancelled)
 
-    def store_runtime_cache(self, content: bytes) -> None:
-        """Keep what `tensorrt_rtx` compiled while running; losing it only costs time."""
+    def write_runtime_cache(self, content: bytes) -> None:
+        """Write the kernels that `tensorrt_rtx` compiled; without them it only starts later."""
         try:
             replace_file(self.runtime_cache, content, flush=True)
         except OSError as error:
             logger.warning("the runtime cache %s is not kept: %s", self.runtime_cache, error)
 
-    def _find(self, refused: StoredEngine | None) -> tuple[StoredEngine | None, str]:
+    def _find(self, refused: CachedEngine | None) -> CachedEngine | Rejection:
         """An engine that fits, and otherwise why there is none for this target."""
-        found, reason = self._read(self.sidecar)
-        if found is not None:
-            return found, ""
+        own = self._read(self.sidecar)
+        if isinstance(own, CachedEngine):
+            is_refused = refused is not None and own.content == refused.content
+            return Rejection.of(Misfit.REFUSED) if is_refused else own
         for sidecar in sorted(self.folder.glob(self._of_any_target)) if refused is None else ():
             with suppress(BackendError):  # it may not be read
-                other, _ = self._read(sidecar)
-                if other is not None:
-                    return other, ""
-        return None, reason
+                other = self._read(sidecar)
+                if isinstance(other, CachedEngine):
+                    return other
+        return own
 
-    def _read(self, sidecar_file: Path) -> tuple[StoredEngine | None, str]:
-        """An engine if it fits, and otherwise why not, in a sentence's words.
+    def _read(self, sidecar_file: Path) -> CachedEngine | Rejection:
+        """An engine if it fits, and otherwise why not.
 
         Without the lock a builder may replace files meanwhile; then they look damaged, so nothing
         is moved here.
@@ -256,26 +284,27 @@ class EngineCache:
             sidecar = json.loads(sidecar_file.read_text("utf-8"))
             stored = dict(sidecar["identity"])
             digest = str(sidecar["engine_sha256"])
-            misfit = self._misfit(stored)
-            if misfit:
-                return None, (
-                    f"the last one was for {_NAMES[misfit]} {_short(stored.get(misfit))}, "
-                    f"now it is {_short(self._identity[misfit])}"
+            key = self._first_difference(stored)
+            if key is not None:
+                return Rejection(
+                    Misfit.DIFFERENT,
+                    f"the last one was for {_NAMES[key]} {_short(stored.get(key))}, "
+                    f"now it is {_short(self._identity[key])}",
                 )
             engine_file = sidecar_file.with_suffix(".engine")
             content = engine_file.read_bytes()
         except FileNotFoundError:
-            return None, "there is none yet"
+            return Rejection.of(Misfit.ABSENT)
         except PermissionError as error:
             raise BackendError(
                 f"{error.filename} may not be read ({error.strerror}); change its permissions or "
                 "set engine_cache_dir to a folder of yours"
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return None, f"the last one's sidecar is damaged ({error!r})"
+            return Rejection(Misfit.DAMAGED, f"the last one's sidecar is damaged ({error!r})")
         if hashlib.sha256(content).hexdigest() != digest:
-            return None, "the last one is damaged"
-        return StoredEngine(engine_file, content, sidecar, was_built=False), ""
+            return Rejection.of(Misfit.DAMAGED)
+        return CachedEngine(engine_file, content, sidecar, was_built=False)
 
     def _set_aside(self) -> None:
         """Take an unusable engine out of the way, keeping it for whoever asks why."""
@@ -285,8 +314,8 @@ class EngineCache:
                 logger.warning("%s cannot be used and is set aside as %s", path, broken.name)
                 os.replace(path, broken)
 
-    def _misfit(self, stored: Mapping[str, Any]) -> str | None:
-        """The first point in which an engine is not what is wanted, or None."""
+    def _first_difference(self, stored: Mapping[str, Any]) -> str | None:
+        """The first key of an engine's identity that rules it out, or None."""
         for key, wanted in self._identity.items():
             found = stored.get(key)
             if found == wanted:
@@ -306,7 +335,7 @@ class EngineCache:
                 return key
         return None
 
-    def _build(self, progress: Progress, cancelled: threading.Event) -> StoredEngine:
+    def _build(self, progress: Progress, cancelled: threading.Event) -> CachedEngine:
         for leftover in self.folder.glob(".*.part"):
             if leftover.name.lstrip(".").startswith(f"{self.engine.stem}."):
                 leftover.unlink(missing_ok=True)  # of a builder that was killed
@@ -344,10 +373,10 @@ class EngineCache:
         finally:
             partial.unlink(missing_ok=True)
         # Read back, so that what is found next time and what is used now are the same.
-        return StoredEngine(self.engine, content, json.loads(json.dumps(record)), was_built=True)
+        return CachedEngine(self.engine, content, json.loads(json.dumps(record)), was_built=True)
 
     @contextmanager
-    def _one_builder(self, progress: Progress, cancelled: threading.Event) -> Iterator[None]:
+    def _builder_lock(self, progress: Progress, cancelled: threading.Event) -> Iterator[None]:
         try:
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -390,10 +419,6 @@ def _prepare_folder(folder: Path) -> None:
             f"the engine cache {folder} can be written by every user, and engines run as programs "
             f"do. `chmod o-w {folder}`, or set engine_cache_dir to a folder of yours"
         )
-
-
-def _is_same(engine: StoredEngine, other: StoredEngine | None) -> bool:
-    return other is not None and engine.content == other.content
 
 
 def _sha256(path: Path) -> str:

@@ -28,4 +28,4 @@ class RuntimeCache:
         """Keep what there is now."""
         content = self._kernels.serialize()
         if content is not None:
-            self._cache.store_runtime_cache(bytes(content))
+            self._cache.write_runtime_cache(bytes(content))

@@ -16,7 +16,7 @@ from typing import cast
 from mtinet_ros.errors import BackendError, BackendUnavailableError, ConfigurationError
 from mtinet_ros.inference.backend import Backend
 from mtinet_ros.inference.engine_builder import Progress
-from mtinet_ros.inference.engine_cache import EngineSettings, StoredEngine
+from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
 from mtinet_ros.model_card import read_model_card
 
 logger = logging.getLogger("mtinet_ros.inference")
@@ -138,7 +138,7 @@ def build_engine(
     engine: EngineSettings | None = None,
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
-) -> StoredEngine:
+) -> CachedEngine:
     """Find or build the engine that `load_backend` with the same arguments would use.
 
     `tensorrt_rtx` builds without a GPU; `tensorrt` needs the GPU it builds for.

@@ -33,7 +33,7 @@ from mtinet_ros.inference.cuda import (
     identify_gpu,
 )
 from mtinet_ros.inference.engine_builder import Progress
-from mtinet_ros.inference.engine_cache import EngineCache, EngineSettings, StoredEngine
+from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache, EngineSettings
 from mtinet_ros.inference.runtime_cache import RuntimeCache
 from mtinet_ros.inference.tensorrt_edition import Edition, FailureCause, load_edition
 from mtinet_ros.model_card import ModelCard, read_model_card
@@ -181,7 +181,7 @@ class TensorRtBackend:
                 cause = cause.__cause__ or cause.__context__
         self.close()
 
-    def _deserialize(self, stored: StoredEngine) -> None:
+    def _deserialize(self, stored: CachedEngine) -> None:
         edition = self._edition
         edition.log.errors.clear()
         with cuda_errors("load the engine"):

@@ -25,7 +25,7 @@ from onnx import helper
 from support.tiny_model import tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
-from mtinet_ros.inference import EngineSettings, StoredEngine, build_engine, engine_cache
+from mtinet_ros.inference import CachedEngine, EngineSettings, build_engine, engine_cache
 from mtinet_ros.inference import build_process as build_process_module
 from mtinet_ros.inference.cuda import GpuIdentity
 from mtinet_ros.inference.tensorrt_backend import _includes
@@ -65,7 +65,7 @@ def folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
         assert list(cache.glob(".*.part")) == []
 
 
-def build(model: Path, folder: Path, **options: Any) -> StoredEngine:
+def build(model: Path, folder: Path, **options: Any) -> CachedEngine:
     names = ("max_batch", "progress", "cancelled")
     settings = EngineSettings(
         cache_dir=str(folder), **{k: v for k, v in options.items() if k not in names}
@@ -454,7 +454,7 @@ def test_an_engine_for_newer_versions_is_kept_within_the_major(model: Path, fold
         stored = {
             **cache._identity, "tensorrt_version": built_with, "version_compatible": compatible,
         }  # fmt: skip
-        return cache._misfit(stored) is None
+        return cache._first_difference(stored) is None
 
     assert found("10.3.0", "10.13.2")
     assert not found("10.3.0", "10.13.2", compatible=False)
@@ -476,7 +476,7 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
     def serves(gpu: str) -> Any:
         return lambda target: _includes(target, GpuIdentity("Some RTX", gpu))
 
-    def get(cache: engine_cache.EngineCache, **options: Any) -> StoredEngine:
+    def get(cache: engine_cache.EngineCache, **options: Any) -> CachedEngine:
         return cache.get_or_build(lambda phase, share: None, threading.Event(), **options)
 
     found = get(node_cache(model, folder, version, serves=serves("8.9")))
