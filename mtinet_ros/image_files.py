@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.output_files import replace_file
+from mtinet_ros.output_files import file_errors, write_file
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -73,10 +73,8 @@ def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """A picture file, upright, as uint8 [h,w,3] RGB. Raises `InputError` naming the file."""
-    try:
+    with file_errors(f"read picture {path}", InputError):
         data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise InputError(f"cannot read picture {path}: {error.strerror}") from error
     try:
         return decode_image_file(data, upright=True)
     except InputError as error:
@@ -101,19 +99,7 @@ def write_png(path: Path, pixels: NDArray[Any]) -> None:
     """
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there, so that nobody reads half of it.
-
-    Raises:
-        InputError: It cannot be written.
-    """
-    try:
-        replace_file(path, data)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def _png_size(data: NDArray[np.uint8]) -> tuple[int, int]:

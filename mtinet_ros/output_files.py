@@ -6,31 +6,54 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.errors import ConfigurationError, InputError, MtinetError
+
+
+@contextlib.contextmanager
+def file_errors(doing: str, kind: type[MtinetError], advice: str = "") -> Iterator[None]:
+    """Turn an `OSError` inside the block into an error of this package.
+
+    Args:
+        doing: What is tried with which path, for the message: "cannot <doing>: …".
+        kind: Class of the error to raise.
+        advice: What to do about it, to end the message with.
+    """
+    try:
+        yield
+    except OSError as error:
+        end = f"; {advice}" if advice else ""
+        raise kind(f"cannot {doing}: {error.strerror or error}{end}") from error
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there; for results that are to come.
+    """Make a folder, and those above it, unless it is there; before hours of work, not after.
 
     Raises:
-        ConfigurationError: It cannot be made or written to. Ask before hours of work, not after.
+        ConfigurationError: It cannot be made, or not be written to.
     """
-    try:
+    with file_errors(f"make the folder {path}", ConfigurationError, "choose another place"):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot make the folder {path}: {error.strerror}; choose another place"
-        ) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigurationError(
             f"the folder {path} cannot be written to; change its permissions or choose another"
         )
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """`replace_file` for a result that a person asked for.
+
+    Raises:
+        InputError: It cannot be written; the message names it.
+    """
+    with file_errors(f"write {path}", InputError):
+        replace_file(path, content)
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:
@@ -41,9 +64,9 @@ def npy_bytes(array: NDArray[Any]) -> bytes:
 
 
 def replace_file(path: Path, content: bytes | memoryview | str, *, flush: bool = False) -> None:
-    """Put `content` at `path` in one step; whoever reads there sees the old file or the new one.
+    """Put `content` at `path` in one step: a reader sees the old file or the new one.
 
-    What is being written is called `.<name>.<process>.part`; a kill can leave it behind.
+    Until then the content lies in `.<name>.<process>.part`, which a kill can leave behind.
 
     Args:
         path: The file; its folder must exist.
@@ -52,7 +75,7 @@ def replace_file(path: Path, content: bytes | memoryview | str, *, flush: bool =
             two as well. Costs milliseconds on an SSD and far more on a slow card.
 
     Raises:
-        OSError: It cannot be written; what was at `path` is still there, and nothing beside it.
+        OSError: It cannot be written; the old file is still there, and nothing beside it.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mtinet_ros.output_files import replace_file
+from mtinet_ros.errors import ExportError, InputError
+from mtinet_ros.output_files import file_errors, replace_file, write_file
 
 
 @pytest.mark.parametrize("flush", [False, True])
@@ -71,3 +72,14 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, place: str, error: type[
     with pytest.raises(error):
         replace_file(tmp_path / place, b"new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
+    place = tmp_path / "missing" / "file"
+    with pytest.raises(InputError, match=r"^cannot write .*file: No such file or directory$"):
+        write_file(place, b"new")
+    with (
+        pytest.raises(ExportError, match=r"^cannot store it: No such file or directory; make it$"),
+        file_errors("store it", ExportError, "make it"),
+    ):
+        replace_file(place, b"new")

@@ -10,7 +10,7 @@ from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import read_model_card
-from mtinet_ros.output_files import make_folder
+from mtinet_ros.output_files import make_folder, write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Time, print the table, and write JSON and plot if asked."""
     from mtinet_ros.benchmark.comparison import compare, draw_plot, format_table
     from mtinet_ros.benchmark.stages import Request
-    from mtinet_ros.image_files import write_png, write_whole
+    from mtinet_ros.image_files import write_png
 
     for name in ("batch", "frames"):
         if getattr(arguments, name) < 1:
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(format_table(comparison))
     if arguments.output is not None:
-        write_whole(arguments.output / "benchmark.json", comparison.to_json().encode())
+        write_file(arguments.output / "benchmark.json", comparison.to_json())
         write_png(arguments.output / "benchmark.png", draw_plot(comparison))
         print(f"\nwritten: {arguments.output}/benchmark.json and benchmark.png")
     return 0 if any("stages" in result for result in comparison.results) else 1

@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mtinet_ros.datasets.sample import open_samples
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
-    from mtinet_ros.image_files import write_whole
     from mtinet_ros.inference import Backend, load_backend
+    from mtinet_ros.output_files import write_file
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import evaluate
 
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, iou in zip(source.class_names, report.class_iou, strict=False):  # or no IoU at all
         print(f"  IoU {name:16} {iou:8.4f}")
     if arguments.json:
-        write_whole(arguments.json, (json.dumps(asdict(report), indent=2) + "\n").encode())
+        write_file(arguments.json, json.dumps(asdict(report), indent=2) + "\n")
     return 0
 
 

@@ -8,16 +8,11 @@ import math
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.image_files import (
-    list_images,
-    read_image,
-    write_png,
-    write_whole,
-)
+from mtinet_ros.image_files import list_images, read_image, write_png
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.output_files import make_folder, npy_bytes
+from mtinet_ros.output_files import make_folder, npy_bytes, write_file
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
@@ -99,7 +94,7 @@ def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> 
         write_png(folder / f"{stem}_labels.png", prediction.labels)
     for name, array in (("depth", prediction.depth), ("normals", prediction.normals)):
         if array is not None:
-            write_whole(folder / f"{stem}_{name}.npy", npy_bytes(array))
+            write_file(folder / f"{stem}_{name}.npy", npy_bytes(array))
     legend = list(zip(card.class_names, card.palette, strict=True))
     note = UNTRAINED_NOTE if card.untrained else ""
     write_png(

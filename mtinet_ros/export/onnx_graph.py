@@ -21,7 +21,7 @@ from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
-from mtinet_ros.output_files import replace_file
+from mtinet_ros.output_files import file_errors, replace_file
 
 OPSET = 17
 
@@ -112,11 +112,7 @@ def write_output(content: bytes, path: Path) -> None:
     Raises:
         ExportError: The folder cannot be written, or the disk is full.
     """
-    try:
+    advice = "nothing was changed there: free space or choose another place with -o"
+    with file_errors(f"write {path}", ExportError, advice):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content, flush=True)
-    except OSError as error:
-        raise ExportError(
-            f"cannot write {path}: {error.strerror or error}. Nothing was changed there; free "
-            "space or choose another place with -o"
-        ) from error

@@ -29,7 +29,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError, ModelError, Mtin
 from mtinet_ros.inference.backend import check_graph
 from mtinet_ros.inference.tensorrt_edition import Edition, load_edition
 from mtinet_ros.model_card import read_model_card
-from mtinet_ros.output_files import replace_file
+from mtinet_ros.output_files import file_errors, replace_file
 
 if TYPE_CHECKING:
     import tensorrt
@@ -178,10 +178,8 @@ def _dynamic(shape: tuple[int, ...]) -> tuple[int | None, ...]:
 def _parse(model: Path, network: tensorrt.INetworkDefinition, edition: Edition) -> str:
     """Fill the network; returns the sha256 of what was read."""
     parser: tensorrt.OnnxParser = edition.trt.OnnxParser(network, edition.log)
-    try:
+    with file_errors(f"read model {model}", ModelError):
         content = model.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read model {model}: {error.strerror or error}") from error
     if parser.parse(content, str(model)):
         return hashlib.sha256(content).hexdigest()
     reasons = []
@@ -303,13 +301,9 @@ def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> A
 
 def _write(path: Path, content: memoryview) -> None:
     """Replace a file as a whole or not at all, on the disk itself."""
-    try:
+    advice = "make room, or set engine_cache_dir to another folder"
+    with file_errors(f"write {path} ({content.nbytes / 1e6:.1f} MB)", BackendError, advice):
         replace_file(path, content, flush=True)
-    except OSError as error:
-        raise BackendError(
-            f"cannot write {path} ({content.nbytes / 1e6:.1f} MB): {error.strerror or error}. "
-            "Make room, or set engine_cache_dir to another folder"
-        ) from error
 
 
 def _failure(edition: Edition, doing: str) -> BackendError:

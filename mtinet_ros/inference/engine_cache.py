@@ -30,7 +30,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError
 from mtinet_ros.inference.build_process import run_build
 from mtinet_ros.inference.engine_builder import BuildRequest, Progress
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.output_files import replace_file
+from mtinet_ros.output_files import file_errors, replace_file
 
 logger = logging.getLogger("mtinet_ros.inference")
 
@@ -341,35 +341,32 @@ class EngineCache:
                 leftover.unlink(missing_ok=True)  # of a builder that was killed
         partial = self.engine.with_name(f".{self.engine.name}.{os.getpid()}.part")
         begun = time.monotonic()
+        advice = "make room, or set engine_cache_dir to another folder"
         try:
-            report = run_build(self._request, partial, progress, cancelled)
-            if report["model_sha256"] != self._identity["model_sha256"]:
-                raise BackendError(
-                    f"{self._model} changed while it was being compiled; load it again"
-                )
-            content = partial.read_bytes()
-            record = {
-                "format": _SIDECAR_FORMAT,
-                "identity": self._identity,
-                "engine_sha256": hashlib.sha256(content).hexdigest(),
-                "engine_bytes": len(content),
-                "strongly_typed": True,
-                "network": report,
-                "model": str(self._model),
-                "model_card": asdict(self._card),
-                "built_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "build_seconds": round(time.monotonic() - begun, 1),
-            }
-            # No sidecar, then the engine, then its sidecar: a kill in between leaves an engine
-            # that does not count.
-            self.sidecar.unlink(missing_ok=True)
-            os.replace(partial, self.engine)
-            replace_file(self.sidecar, json.dumps(record, indent=2), flush=True)
-        except OSError as error:
-            raise BackendError(
-                f"cannot store the engine in {self.folder}: {error.strerror or error}. Make room, "
-                "or set engine_cache_dir to another folder"
-            ) from error
+            with file_errors(f"store the engine in {self.folder}", BackendError, advice):
+                report = run_build(self._request, partial, progress, cancelled)
+                if report["model_sha256"] != self._identity["model_sha256"]:
+                    raise BackendError(
+                        f"{self._model} changed while it was being compiled; load it again"
+                    )
+                content = partial.read_bytes()
+                record = {
+                    "format": _SIDECAR_FORMAT,
+                    "identity": self._identity,
+                    "engine_sha256": hashlib.sha256(content).hexdigest(),
+                    "engine_bytes": len(content),
+                    "strongly_typed": True,
+                    "network": report,
+                    "model": str(self._model),
+                    "model_card": asdict(self._card),
+                    "built_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "build_seconds": round(time.monotonic() - begun, 1),
+                }
+                # No sidecar, then the engine, then its sidecar: a kill in between leaves an
+                # engine that does not count.
+                self.sidecar.unlink(missing_ok=True)
+                os.replace(partial, self.engine)
+                replace_file(self.sidecar, json.dumps(record, indent=2), flush=True)
         finally:
             partial.unlink(missing_ok=True)
         # Read back, so that what is found next time and what is used now are the same.
@@ -377,13 +374,9 @@ class EngineCache:
 
     @contextmanager
     def _builder_lock(self, progress: Progress, cancelled: threading.Event) -> Iterator[None]:
-        try:
+        advice = "set engine_cache_dir to a folder of yours with room on it"
+        with file_errors(f"lock {self._lock}", BackendError, advice):
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise BackendError(
-                f"cannot lock {self._lock}: {error.strerror or error}. Set engine_cache_dir to a "
-                "folder of yours with room on it"
-            ) from error
         try:
             while True:
                 try:
@@ -400,24 +393,20 @@ class EngineCache:
 
 def _prepare_folder(folder: Path) -> None:
     """Make the folder if need be. Engines are programs, so it must be in trusted hands."""
-    try:
+    advice = "set engine_cache_dir to a folder of yours"
+    with file_errors(f"make or read the engine cache {folder}", BackendError, advice):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
-    except OSError as error:
-        raise BackendError(
-            f"the engine cache {folder} cannot be made or read: {error.strerror or error}. Set "
-            "engine_cache_dir to a folder of yours"
-        ) from error
     if status.st_uid not in (os.geteuid(), 0):
         raise BackendError(
             f"the engine cache {folder} belongs to user {status.st_uid}, not to you "
             f"({os.geteuid()}): engines run as programs do and are loaded only from your own or "
-            "root's folders. Set engine_cache_dir to a folder of yours"
+            f"root's folders; {advice}"
         )
     if status.st_mode & stat.S_IWOTH:
         raise BackendError(
             f"the engine cache {folder} can be written by every user, and engines run as programs "
-            f"do. `chmod o-w {folder}`, or set engine_cache_dir to a folder of yours"
+            f"do; `chmod o-w {folder}`, or {advice}"
         )
 
 

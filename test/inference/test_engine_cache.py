@@ -325,7 +325,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left(model: Path, folder: Path
     # Inherited by the builder: writing beyond fails as on a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(BackendError, match=r"cannot write .* MB\): .* Make room"):
+        with pytest.raises(BackendError, match=r"cannot write .* MB\): .*; make room"):
             build(model, folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -335,7 +335,9 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left(model: Path, folder: Path
 
 def test_a_cache_that_cannot_be_made_is_a_sentence(model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BackendError, match=r"cannot be made or read: .* Set engine_cache_dir"):
+    with pytest.raises(
+        BackendError, match=r"cannot make or read the engine cache .*; set engine_cache_dir"
+    ):
         build(model, tmp_path / "file" / "cache")
 
 
