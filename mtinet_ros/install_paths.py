@@ -30,15 +30,15 @@ def share_directory() -> Path:
 
 
 def bundled_model() -> Path:
-    """The model that comes with the package.
+    """Path of the model that comes with the package.
 
     Raises:
-        ModelError: This installation has none; the sentence says what to do.
+        ModelError: This installation has none.
     """
     path = share_directory() / "models" / "mtinet_indoor.onnx"
     if not path.is_file():
         raise ModelError(
-            f"no model was given and this installation brings none ({path} does not exist). Make "
+            f"no model was given and this installation brings none ({path} does not exist); make "
             "one with `mtinet export` and give its path"
         )
     return path

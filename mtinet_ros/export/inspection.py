@@ -121,7 +121,7 @@ def load_whole(path: Path) -> onnx.ModelProto:
             where = {entry.key: entry.value for entry in tensor.external_data}.get("location")
             raise ModelError(
                 f"{path} keeps its weights in another file ({where!r}), which is not read: "
-                "a model is one file. Export the checkpoint again with `mtinet export`"
+                "a model is one file; export the checkpoint again with `mtinet export`"
             )
     return model
 

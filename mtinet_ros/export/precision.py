@@ -196,7 +196,7 @@ def refuse_unless_forced(conversion: Conversion, precision: str, force: bool) ->
     """
     if conversion.complaint and not force:
         raise ExportError(
-            f"{precision} costs too much accuracy against fp32: {conversion.complaint}. Nothing "
-            "was written; give more or better --calibration pictures, choose a wider precision, "
+            f"{precision} costs too much accuracy against fp32: {conversion.complaint}; nothing "
+            "was written: give more or better --calibration pictures, choose a wider precision, "
             "or write it all the same with --force"
         )

@@ -127,6 +127,6 @@ def check_exactness(measures: Mapping[str, float]) -> None:
     ]
     if broken:
         raise ExportError(
-            f"the exported graph does not answer as the network does: {'; '.join(broken)}. "
-            "Nothing was written; if the weights hold NaN or huge values, repair them first"
+            f"the exported graph does not answer as the network does: {'; '.join(broken)}; "
+            "nothing was written: if the weights hold NaN or huge values, repair them first"
         )

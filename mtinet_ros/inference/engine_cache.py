@@ -250,7 +250,7 @@ class EngineCache:
             if found.misfit in (Misfit.DAMAGED, Misfit.REFUSED):
                 self._set_aside()
             logger.info(
-                "building %s: %s. This takes seconds to minutes", self.engine.name, found.sentence
+                "building %s: %s; this takes seconds to minutes", self.engine.name, found.sentence
             )
             return self._build(progress, cancelled)
 
