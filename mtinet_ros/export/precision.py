@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.accuracy import describe_excess, excess, measure_accuracy
 from mtinet_ros.export.graph_parts import parts
-from mtinet_ros.export.narrow_floats import (
+from mtinet_ros.export.reduced_precision import (
     FP16_MAX,
     emulate,
     held_narrowly,

@@ -16,7 +16,7 @@ from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export import accuracy
 from mtinet_ros.export.exporter import ExportOptions, export_network
-from mtinet_ros.export.narrow_floats import emulate, narrow, narrowable_nodes
+from mtinet_ros.export.reduced_precision import emulate, narrow, narrowable_nodes
 from mtinet_ros.export.precision import (
     Conversion,
     choose_fp32_parts,
