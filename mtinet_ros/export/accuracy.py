@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a narrower precision costs: its answers against the float32 graph's, on pictures."""
+"""Accuracy of a graph in reduced precision, against the float32 graph's outputs on images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def measure_accuracy(reference: Arrays, actual: Arrays) -> dict[str, float]:
 
     Args:
         reference: Outputs of the float32 graph, by name.
-        actual: Outputs of the other graph for the same pictures.
+        actual: Outputs of the other graph for the same images.
 
     Returns:
         Those whose output exists: `label_agreement` share of pixels; `miou` mean intersection over
@@ -49,7 +49,7 @@ def measure_accuracy(reference: Arrays, actual: Arrays) -> dict[str, float]:
 
 
 def excess(measures: Mapping[str, float]) -> float:
-    """How far the worst measure is on its way to the limit: 1 is at the limit, beyond is bad."""
+    """The worst measure as a multiple of its limit: up to 1 is allowed; infinite for NaN."""
     shares = [
         (1.0 - value) / (1.0 - LIMITS[name]) if name in _AT_LEAST else value / LIMITS[name]
         for name, value in measures.items()

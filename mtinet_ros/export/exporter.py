@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole way: network and card in, one verified self-describing ONNX file out."""
+"""Network and card in, one verified self-describing ONNX file out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputEncoding
 from mtinet_ros.export.onnx_graph import attach_card, trace, write_model
-from mtinet_ros.export.precision import convert_precision, refuse_unless_forced
+from mtinet_ros.export.precision import check_limits, convert_precision
 from mtinet_ros.export.rewrites import rewrite_for_speed
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.verification import (
@@ -30,16 +30,16 @@ from mtinet_ros.network import MTINet
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How to export.
+    """Choices for an export.
 
     Attributes:
         confidence: Also give the output `confidence`.
         precision: One of `model_card.PRECISIONS`.
-        pictures: uint8 [N,H,W,3], real ones, at the card's input size: they calibrate int8, and
-            accuracy is measured on them. None: synthetic ones, not enough for int8.
-        force: Write a model even if its precision costs too much accuracy.
-        encoding: What the network's raw outputs are; None: as the contract has them.
-        report: Told what is going on, line by line.
+        images: uint8 [N,H,W,3], photographs at the card's input size, to calibrate int8 and to
+            measure accuracy. None: synthetic ones, not enough for int8.
+        force: Write a model whose precision costs too much accuracy all the same.
+        encoding: Meaning of the network's raw outputs; None: the contract's.
+        report: Called with each line of progress.
     """
 
     confidence: bool = False
@@ -52,7 +52,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """A written model.
 
     Attributes:
         path: The ONNX file.
@@ -72,12 +72,12 @@ def export_network(
 
     Args:
         network: With its weights, left as they are; switched to evaluation.
-        card: What the weights do not say; decides input size, tasks and largest batch.
-        path: Where to write; replaced in one step.
-        options: How; None: float32 and no extras.
+        card: Description of the network; decides input size, tasks and largest batch.
+        path: File to write; replaced in one step.
+        options: None: float32 and no extras.
 
     Raises:
-        ConfigurationError: The precision is unknown, or int8 is asked for without pictures.
+        ConfigurationError: The precision is unknown, or int8 is asked for without images.
         ExportError: The graph does not answer as the network does, its precision costs too much,
             or it cannot be written.
     """
@@ -110,10 +110,10 @@ def export_network(
 
 
 def check_precision(precision: str, has_images: bool) -> None:
-    """Refuse what cannot be asked for, before any work is done.
+    """Refuse an impossible precision before any work is done.
 
     Raises:
-        ConfigurationError: The precision is unknown, or int8 is asked for without pictures.
+        ConfigurationError: The precision is unknown, or int8 is asked for without images.
     """
     if precision not in PRECISIONS:
         raise ConfigurationError(
@@ -145,7 +145,8 @@ def _converted(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     options.report(f"converting to {options.precision}, measured on {len(images)} pictures")
     conversion = convert_precision(model, options.precision, images, options.report)
-    refuse_unless_forced(conversion, options.precision, options.force)
+    check_limits(conversion, options.precision, options.force)
+    # `wide_parts` is the key in the cards of models that exist.
     accuracy: dict[str, Any] = {
         "reference": "the same graph in float32",
         **conversion.measures,
@@ -153,8 +154,8 @@ def _converted(
     }
     if conversion.max_activation is not None:
         accuracy["max_fp16_activation"] = conversion.max_activation
-    if conversion.complaint:
-        accuracy["forced_beyond"] = conversion.complaint
+    if conversion.exceeded:
+        accuracy["forced_beyond"] = conversion.exceeded
     return conversion.model, accuracy
 
 

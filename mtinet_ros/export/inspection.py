@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in an exported file: sizes, arithmetic, operators, and the precision of each part."""
+"""The content of an exported file: size, arithmetic, operators and precision by part."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class PartSummary:
 
     Attributes:
         name: As `graph_parts.part_of` names it.
-        macs: Multiplications of one picture, by the precision they are done in.
-        parameters: Numbers that were learnt.
+        macs: Multiply-accumulates of one image, by the precision of the weights.
+        parameters: Number of weights and biases.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Inspection:
         opset: ONNX operator set.
         nodes: Number of nodes.
         operators: Nodes by operator.
-        parameters: Numbers that were learnt.
-        macs: Multiplications of one picture in convolutions and matrix products.
-        parts: Summary of each part that multiplies.
+        parameters: Number of weights and biases.
+        macs: Multiply-accumulates of one image in convolutions and matrix products.
+        parts: Each part that has such operators.
     """
 
     path: str
@@ -71,25 +71,25 @@ def inspect_model(path: Path) -> Inspection:
         ModelError: No model with a card, damaged, or with weights outside its file.
     """
     card = read_model_card(path)
-    model = load_whole(path)
+    model = load_self_contained(path)
     shapes = _shapes(model)
     part = parts(model.graph)
     macs: dict[str, Counter[str]] = defaultdict(Counter)
     weights: dict[str, Counter[str]] = defaultdict(Counter)
     producers = {output: node for node in model.graph.node for output in node.output}
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type not in ("Conv", "Gemm"):
             continue
-        learnt = [_origin(name, producers) for name in node.input[1:]]
-        weight = stored[learnt[0]]
+        weight_names = [_origin(name, producers) for name in node.input[1:]]
+        weight = initializers[weight_names[0]]
         output = shapes[node.output[0]]
         # Conv: weight is out, in/groups, k, k; Gemm: out, in. Either way once per output number.
         per_output = prod(weight.dims[1:])
         precision = _TYPE_NAMES.get(weight.data_type, "other")
         macs[part[node.name]][precision] += prod(output[1:]) * per_output
-        for name in learnt:
-            weights[part[node.name]][name] = prod(stored[name].dims)
+        for name in weight_names:
+            weights[part[node.name]][name] = prod(initializers[name].dims)
     return Inspection(
         path=str(path),
         size_bytes=path.stat().st_size,
@@ -106,7 +106,7 @@ def inspect_model(path: Path) -> Inspection:
     )
 
 
-def load_whole(path: Path) -> onnx.ModelProto:
+def load_self_contained(path: Path) -> onnx.ModelProto:
     """Load a model whose weights are all inside its file, as an exported model's are.
 
     Raises:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses what runs in fewer bits: everything that may, less what measurement shows to suffer."""
+"""Chooses the parts of a graph that run in reduced precision, by measuring what each costs."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -14,47 +14,47 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.accuracy import describe_excess, excess, measure_accuracy
 from mtinet_ros.export.graph_parts import parts
+from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
 from mtinet_ros.export.reduced_precision import (
     FP16_MAX,
-    emulate,
-    held_narrowly,
-    narrow,
-    narrowable_nodes,
+    convert_nodes,
+    converted_tensors,
+    convertible_nodes,
+    simulate_conversion,
 )
-from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
 from mtinet_ros.export.verification import run_onnxruntime
 
-# Pictures unlike those measured may reach further: what comes nearer to the limit stays wide.
+# Other images may reach further than those measured: nearer to the limit, a node stays float32.
 _FP16_HEADROOM = 4.0
-# An artifact of which more than half stays wide is not what was asked for.
+# With more than half of its parts in float32, a model is not what was asked for.
 _MAX_FP32_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """A graph in another precision.
+    """A graph in reduced precision.
 
     Attributes:
         model: The graph.
         measures: Against the float32 graph, see `accuracy.measure_accuracy`.
-        fp32_parts: Parts of the network that measurement left in float32.
+        fp32_parts: Parts of the network left in float32, because the limits demand it.
         max_activation: Largest magnitude of a tensor that became fp16; None for the others.
-        complaint: Which limits are exceeded, or an empty string.
+        exceeded: Description of the limits that are exceeded; empty if none is.
     """
 
     model: onnx.ModelProto
     measures: dict[str, float]
     fp32_parts: tuple[str, ...] = ()
     max_activation: float | None = None
-    complaint: str = field(default="")
+    exceeded: str = ""
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """The nodes that may run in fewer bits, and how to try and to make it."""
+    """The nodes that may run in reduced precision, with functions to simulate and to convert."""
 
     nodes: frozenset[str]
-    imitate: Callable[[Collection[str]], onnx.ModelProto]
+    simulate: Callable[[Collection[str]], onnx.ModelProto]
     convert: Callable[[Collection[str]], onnx.ModelProto]
     max_activation: float | None = None
 
@@ -65,13 +65,13 @@ def convert_precision(
     images: NDArray[np.uint8],
     report: Callable[[str], None] = lambda line: None,
 ) -> Conversion:
-    """Convert a float32 graph, keeping wide whatever part the limits of accuracy demand.
+    """Convert a float32 graph, leaving in it the parts that the limits of accuracy demand.
 
     Args:
         model: The float32 graph.
         precision: `fp16`, `bf16` or `int8`.
-        pictures: uint8 [N,H,W,3]. int8: all calibrate; at most eight of them measure accuracy.
-        report: Told what is going on, line by line.
+        images: uint8 [N,H,W,3]. int8: all calibrate; at most eight of them measure accuracy.
+        report: Called with each line of progress.
 
     Raises:
         ExportError: The graph cannot be run.
@@ -84,17 +84,17 @@ def convert_precision(
     part = parts(model.graph)
     candidate_parts = sorted({part[name] for name in candidate.nodes})
 
-    def measure(wide: Collection[str]) -> dict[str, float]:
-        nodes = {name for name in candidate.nodes if part[name] not in wide}
-        imitation = candidate.imitate(nodes)
-        return measure_accuracy(reference, run_onnxruntime(imitation, measured, optimize=False))
+    def measure(fp32_parts: Collection[str]) -> dict[str, float]:
+        nodes = {name for name in candidate.nodes if part[name] not in fp32_parts}
+        simulation = candidate.simulate(nodes)
+        return measure_accuracy(reference, run_onnxruntime(simulation, measured, optimize=False))
 
-    wide, measures = choose_fp32_parts(candidate_parts, measure, report)
-    nodes = {name for name in candidate.nodes if part[name] not in wide}
+    fp32_parts, measures = choose_fp32_parts(candidate_parts, measure, report)
+    nodes = {name for name in candidate.nodes if part[name] not in fp32_parts}
     return Conversion(
         candidate.convert(nodes),
         measures,
-        wide,
+        fp32_parts,
         candidate.max_activation,
         describe_excess(measures),
     )
@@ -105,19 +105,19 @@ def choose_fp32_parts(
     measure: Callable[[Collection[str]], dict[str, float]],
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[tuple[str, ...], dict[str, float]]:
-    """Find the parts that have to stay wide: those that do most damage alone, until it is enough.
+    """Find the parts that stay float32: by the damage each does alone, until the limits hold.
 
     Args:
-        parts: All that could be narrow.
-        measure: Accuracy with these parts wide and all others narrow.
-        report: Told what is going on, line by line.
+        parts: All that could be converted.
+        measure: Accuracy with these parts in float32 and all others converted.
+        report: Called with each line of progress.
 
     Returns:
-        The parts to keep wide, at most half of them, and the accuracy then; it may still be beyond
-        the limits.
+        The parts to leave in float32, at most half of them, and the accuracy then, which may still
+        be beyond the limits.
     """
-    wide: list[str] = []
-    measures = measure(wide)
+    fp32_parts: list[str] = []
+    measures = measure(fp32_parts)
     most = int(_MAX_FP32_SHARE * len(parts))
     if excess(measures) <= 1.0 or most == 0:
         return (), measures
@@ -127,16 +127,16 @@ def choose_fp32_parts(
         damage[name] = excess(measure([other for other in parts if other != name]))
         report(f"  {name:<24} {damage[name]:.3g} of the limit")
     for name in sorted(damage, key=lambda name: -damage[name])[:most]:
-        wide.append(name)
-        measures = measure(wide)
-        report(f"  {name} stays wide: {excess(measures):.3g} of the limit")
+        fp32_parts.append(name)
+        measures = measure(fp32_parts)
+        report(f"  {name} stays fp32: {excess(measures):.3g} of the limit")
         if excess(measures) <= 1.0:
             break
-    return tuple(wide), measures
+    return tuple(fp32_parts), measures
 
 
 def _float16(model: onnx.ModelProto, precision: str, images: NDArray[np.uint8]) -> _Candidate:
-    nodes = narrowable_nodes(model)
+    nodes = convertible_nodes(model)
     max_activation = None
     if precision == "fp16":
         magnitudes = max_magnitudes(model, nodes, images)
@@ -144,8 +144,8 @@ def _float16(model: onnx.ModelProto, precision: str, images: NDArray[np.uint8]) 
         max_activation = max((magnitudes[name] for name in nodes), default=0.0)
     return _Candidate(
         frozenset(nodes),
-        lambda chosen: emulate(model, precision, chosen),
-        lambda chosen: narrow(model, precision, chosen),
+        lambda chosen: simulate_conversion(model, precision, chosen),
+        lambda chosen: convert_nodes(model, precision, chosen),
         max_activation,
     )
 
@@ -157,23 +157,23 @@ def _int8(model: onnx.ModelProto, images: NDArray[np.uint8]) -> _Candidate:
     def convert(chosen: Collection[str]) -> onnx.ModelProto:
         return keep_quantized(quantized, model, chosen)
 
-    # Without optimisations, ONNX Runtime computes Q/DQ literally: the graph imitates itself.
+    # Without optimisations, ONNX Runtime computes Q/DQ literally: the graph simulates itself.
     return _Candidate(frozenset(nodes), convert, convert)
 
 
 def max_magnitudes(
     model: onnx.ModelProto, nodes: Collection[str], images: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Largest absolute value that each of these nodes reads or puts out, over all pictures.
+    """Largest absolute value of the tensors each of these nodes reads and writes, over all images.
 
     Raises:
         ExportError: The graph cannot be run.
     """
-    held = held_narrowly(model, nodes)
+    tensors = converted_tensors(model, nodes)
     model = copy.deepcopy(model)
     graph = model.graph
     del graph.output[:]
-    for name in sorted(set().union(*held.values())):
+    for name in sorted(set().union(*tensors.values())):
         graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name}_abs"]))
         graph.node.append(
             onnx.helper.make_node("ReduceMax", [f"{name}_abs"], [f"{name}_max"], keepdims=0)
@@ -184,19 +184,19 @@ def max_magnitudes(
     runs = [run_onnxruntime(model, image[np.newaxis]) for image in images]
     return {
         node: max(float(run[f"{name}_max"]) for run in runs for name in names)
-        for node, names in held.items()
+        for node, names in tensors.items()
     }
 
 
-def refuse_unless_forced(conversion: Conversion, precision: str, force: bool) -> None:
-    """Refuse what is beyond the limits.
+def check_limits(conversion: Conversion, precision: str, force: bool) -> None:
+    """Refuse a conversion beyond the limits of accuracy, unless `force`.
 
     Raises:
-        ExportError: Naming measures and limits.
+        ExportError: With measures and limits.
     """
-    if conversion.complaint and not force:
+    if conversion.exceeded and not force:
         raise ExportError(
-            f"{precision} costs too much accuracy against fp32: {conversion.complaint}; nothing "
+            f"{precision} costs too much accuracy against fp32: {conversion.exceeded}; nothing "
             "was written: give more or better --calibration pictures, choose a wider precision, "
             "or write it all the same with --force"
         )

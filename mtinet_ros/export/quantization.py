@@ -23,7 +23,7 @@ from onnxruntime.quantization import (
 from mtinet_ros.export.graph_parts import INPUT_PART, parts, remove_unused
 
 # TensorRT takes symmetric int8 only and no Q/DQ on biases. Only what a convolution reads is
-# quantised: sums, activations between and the FPM's softmax stay in float.
+# quantized: sums, activations between and the FPM's softmax stay in float.
 _OPTIONS: dict[str, Any] = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
@@ -57,7 +57,7 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelPro
             quantize_static(
                 copy.deepcopy(model),
                 target,
-                _Images(images),
+                _ImageReader(images),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
                 nodes_to_quantize=sorted(quantizable_nodes(model)),
@@ -74,7 +74,7 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.uint8]) -> onnx.ModelPro
 def keep_quantized(
     quantized: onnx.ModelProto, model: onnx.ModelProto, nodes: Collection[str]
 ) -> onnx.ModelProto:
-    """A copy of the quantised graph in which these convolutions read int8, and nothing else does.
+    """A copy of the quantized graph in which these convolutions read int8, and nothing else does.
 
     The quantizer also hands rounded values to whatever else reads the same tensor, such as the
     residual sums, where errors add up; those read float again.
@@ -98,7 +98,7 @@ def keep_quantized(
     return quantized
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]
+class _ImageReader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self._feeds: Iterator[dict[str, Any]] = iter(
             [{"image": image[np.newaxis]} for image in images]
@@ -109,7 +109,7 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _is_last(graph: onnx.GraphProto, convolution: onnx.NodeProto) -> bool:
-    """Whether no convolution comes after it: it makes the final numbers."""
+    """Whether a convolution writes an output: no other comes after it."""
     reached = set(convolution.output)
     for node in graph.node:
         if reached.intersection(node.input):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""fp16 and bf16 as a property of the graph: narrow tensors between explicit casts."""
+"""fp16 and bf16 as a property of the graph: 16-bit tensors between explicit casts."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _TYPES = {
     "fp16": (TensorProto.FLOAT16, np.dtype(np.float16)),
     "bf16": (TensorProto.BFLOAT16, np.dtype(ml_dtypes.bfloat16)),
 }
-# Whatever is not here stays float32: the softmax of the FPM, the length of normals, exp of depth.
-_NARROW_OPERATORS = frozenset({
+# All others stay float32: the softmax of the FPM, the length of normals, exp of depth.
+_CONVERTIBLE_OPERATORS = frozenset({
     "Add", "AveragePool", "Clip", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Mul",
     "Pad", "ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Squeeze",
     "Transpose", "Unsqueeze",
 })  # fmt: skip
 # Inputs that are float32 by the operator's definition.
-_KEPT_INPUTS = {"Resize": (1, 2)}
+_FLOAT32_INPUTS = {"Resize": (1, 2)}
 
 
-def narrowable_nodes(model: onnx.ModelProto) -> set[str]:
+def convertible_nodes(model: onnx.ModelProto) -> set[str]:
     """Names of the nodes that may compute in 16 bits."""
     part = parts(model.graph)
     floats = float_tensors(model)
     return {
         node.name
         for node in model.graph.node
-        if node.op_type in _NARROW_OPERATORS
+        if node.op_type in _CONVERTIBLE_OPERATORS
         and part[node.name] != INPUT_PART
         and node.output[0] in floats
     }
 
 
-def held_narrowly(model: onnx.ModelProto, nodes: Collection[str]) -> dict[str, set[str]]:
-    """The tensors that each of these nodes would read or put out in 16 bits, constants apart."""
+def converted_tensors(model: onnx.ModelProto, nodes: Collection[str]) -> dict[str, set[str]]:
+    """The tensors, constants apart, that each of these nodes reads or writes in 16 bits then."""
     floats = float_tensors(model) - {tensor.name for tensor in model.graph.initializer}
     return {
         node.name: {
             name
             for index, name in enumerate(node.input)
-            if name in floats and index not in _KEPT_INPUTS.get(node.op_type, ())
+            if name in floats and index not in _FLOAT32_INPUTS.get(node.op_type, ())
         }
         | set(node.output)
         for node in model.graph.node
@@ -60,13 +60,15 @@ def held_narrowly(model: onnx.ModelProto, nodes: Collection[str]) -> dict[str, s
     }
 
 
-def narrow(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> onnx.ModelProto:
+def convert_nodes(
+    model: onnx.ModelProto, precision: str, nodes: Collection[str]
+) -> onnx.ModelProto:
     """A copy in which these nodes compute in 16 bits.
 
     Args:
         model: The float32 graph.
         precision: `fp16` or `bf16`.
-        nodes: Names out of `narrowable_nodes`.
+        nodes: Names out of `convertible_nodes`.
     """
     element_type, dtype = _TYPES[precision]
     floats = float_tensors(model)
@@ -77,7 +79,7 @@ def narrow(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> on
     graph = model.graph
     del graph.value_info[:]  # the types in it are about to change
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    narrow_tensors = {o for node in graph.node if node.name in nodes for o in node.output}
+    reduced_tensors = {o for node in graph.node if node.name in nodes for o in node.output}
     outputs = {output.name for output in graph.output}
     rewritten: list[onnx.NodeProto] = []
     casts: dict[tuple[str, int], str] = {}
@@ -96,16 +98,16 @@ def narrow(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> on
         return casts[name, to]
 
     for node in list(graph.node):
-        is_narrow = node.name in nodes
+        is_converted = node.name in nodes
         for index, name in enumerate(node.input):
-            if name not in floats or index in _KEPT_INPUTS.get(node.op_type, ()):
+            if name not in floats or index in _FLOAT32_INPUTS.get(node.op_type, ()):
                 continue
-            if is_narrow and name not in narrow_tensors:
+            if is_converted and name not in reduced_tensors:
                 node.input[index] = cast(name, element_type)
-            elif not is_narrow and name in narrow_tensors:
+            elif not is_converted and name in reduced_tensors:
                 node.input[index] = cast(name, TensorProto.FLOAT)
         rewritten.append(node)
-        if is_narrow:
+        if is_converted:
             for index, name in enumerate(node.output):
                 if name in outputs:
                     node.output[index] = f"{name}_{precision}"
@@ -118,10 +120,12 @@ def narrow(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> on
     return model
 
 
-def emulate(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> onnx.ModelProto:
-    """A float32 graph with the rounding, and the overflow, of `narrow`.
+def simulate_conversion(
+    model: onnx.ModelProto, precision: str, nodes: Collection[str]
+) -> onnx.ModelProto:
+    """A float32 graph with the rounding, and the overflow, of `convert_nodes`.
 
-    Every tensor that would be narrow goes through 16 bits and back; sums inside an operator stay
+    Every tensor that would be reduced goes through 16 bits and back; sums inside an operator stay
     float32, as in the hardware. It runs wherever float32 does, so it shows what a precision costs
     on a machine that lacks it. Run it without graph optimisations, which may take such casts out.
     """
@@ -130,14 +134,14 @@ def emulate(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> o
     model = copy.deepcopy(model)
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    read_narrowly = {
+    read_reduced = {
         name
         for node in graph.node
         if node.name in nodes
         for index, name in enumerate(node.input)
-        if name in floats and index not in _KEPT_INPUTS.get(node.op_type, ())
+        if name in floats and index not in _FLOAT32_INPUTS.get(node.op_type, ())
     }
-    for name in read_narrowly & set(initializers):
+    for name in read_reduced & set(initializers):
         values = numpy_helper.to_array(initializers[name])
         rounded = values.astype(dtype).astype(np.float32)
         initializers[name].CopyFrom(numpy_helper.from_array(rounded, name))
@@ -145,11 +149,11 @@ def emulate(model: onnx.ModelProto, precision: str, nodes: Collection[str]) -> o
     for node in list(graph.node):
         rewritten.append(node)
         for index, name in enumerate(node.output):
-            if node.name in nodes or name in read_narrowly:
-                raw, halved = f"{name}_raw", f"{name}_{precision}"
+            if node.name in nodes or name in read_reduced:
+                raw, reduced = f"{name}_raw", f"{name}_{precision}"
                 node.output[index] = raw
-                rewritten.append(helper.make_node("Cast", [raw], [halved], to=element_type))
-                rewritten.append(helper.make_node("Cast", [halved], [name], to=1))
+                rewritten.append(helper.make_node("Cast", [raw], [reduced], to=element_type))
+                rewritten.append(helper.make_node("Cast", [reduced], [name], to=1))
     del graph.node[:]
     graph.node.extend(rewritten)
     return model
@@ -161,5 +165,5 @@ def _tensor(
     element_type: int,
     name: str,
 ) -> TensorProto:
-    narrowed = values.astype(dtype)
-    return helper.make_tensor(name, element_type, values.shape, narrowed.tobytes(), raw=True)
+    content = values.astype(dtype).tobytes()
+    return helper.make_tensor(name, element_type, values.shape, content, raw=True)

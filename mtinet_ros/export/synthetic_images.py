@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeded pictures with the statistics of photographs, for where no real ones are at hand."""
+"""Seeded images with the statistics of photographs, for use without real ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHAPES = 150
 
 
 def synthetic_images(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
-    """Dead-leaves pictures: shapes of all sizes that hide one another, so edges and flat areas.
+    """Dead-leaves images: shapes of all sizes that hide one another, so edges and flat areas.
 
     Their statistics are close to those of natural images (Lee, Mumford and Huang, IJCV 2001).
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds an exported graph against the network it came from, output by output."""
+"""Compares an exported graph with its PyTorch network, output by output."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ MAX_CONFIDENCE_DIFFERENCE = 2.0  # of 255
 
 
 def run_pytorch(network: DeployNetwork, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """The network's own answer to uint8 [N,H,W,3], one picture at a time to spare memory."""
+    """Outputs of the network for uint8 [N,H,W,3], one image at a time to spare memory."""
     with torch.inference_mode():
-        answers = [network(torch.from_numpy(image[np.newaxis])) for image in images]
+        results = [network(torch.from_numpy(image[np.newaxis])) for image in images]
     return {
         name: torch.cat(parts).numpy()
-        for name, parts in zip(network.output_names, zip(*answers, strict=True), strict=True)
+        for name, parts in zip(network.output_names, zip(*results, strict=True), strict=True)
     }
 
 
 def run_onnxruntime(
     model: onnx.ModelProto, images: NDArray[np.uint8], optimize: bool = True
 ) -> dict[str, NDArray[Any]]:
-    """The graph's answer to uint8 [N,H,W,3] in ONNX Runtime on the CPU, as one batch.
+    """Outputs of the graph for uint8 [N,H,W,3] in ONNX Runtime on the CPU, as one batch.
 
     Args:
         model: The graph.
         images: The batch.
         optimize: Let ONNX Runtime rewrite the graph. Without, it computes literally what the graph
-            says (casts and Q/DQ included), and the pictures run one by one to spare memory.
+            says (casts and Q/DQ included), and the images run one by one to spare memory.
 
     Raises:
         ExportError: ONNX Runtime cannot load or run the graph.
@@ -68,7 +68,7 @@ def run_onnxruntime(
 
 
 def compare(reference: Arrays, actual: Arrays) -> dict[str, float]:
-    """How far two sets of contract outputs are apart.
+    """Differences between two sets of contract outputs.
 
     Args:
         reference: Outputs by name (see the model contract).

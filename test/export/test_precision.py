@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A narrower precision is in the graph itself, is measured, and is refused where it costs much."""
+"""A reduced precision is in the graph itself, is measured, and is refused where it costs much."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export import accuracy
 from mtinet_ros.export.exporter import ExportOptions, export_network
-from mtinet_ros.export.reduced_precision import emulate, narrow, narrowable_nodes
 from mtinet_ros.export.precision import (
     Conversion,
+    check_limits,
     choose_fp32_parts,
     convert_precision,
     max_magnitudes,
-    refuse_unless_forced,
 )
 from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
+from mtinet_ros.export.reduced_precision import (
+    convert_nodes,
+    convertible_nodes,
+    simulate_conversion,
+)
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.verification import compare, run_onnxruntime
 
@@ -64,7 +68,7 @@ def types(model: onnx.ModelProto) -> Counter[int]:
 def test_sixteen_bits_are_in_the_graph_and_outputs_keep_the_contract(
     graph, precision, element_type, opset
 ):
-    model = narrow(graph, precision, narrowable_nodes(graph))
+    model = convert_nodes(graph, precision, convertible_nodes(graph))
     onnx.checker.check_model(model, full_check=True)
     assert set(types(model)) == {element_type}
     assert model.opset_import[0].version == opset
@@ -75,15 +79,17 @@ def test_sixteen_bits_are_in_the_graph_and_outputs_keep_the_contract(
     assert [node.op_type for node in model.graph.node if "image" in node.input] == ["Cast"]
 
 
-def test_softmax_and_the_length_of_normals_stay_wide(graph):
-    model = onnx.shape_inference.infer_shapes(narrow(graph, "fp16", narrowable_nodes(graph)))
+def test_softmax_and_the_length_of_normals_stay_fp32(graph):
+    model = onnx.shape_inference.infer_shapes(
+        convert_nodes(graph, "fp16", convertible_nodes(graph))
+    )
     element = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
     for node in model.graph.node:
         if node.op_type in ("Softmax", "Sqrt"):
             assert element[node.output[0]] == TensorProto.FLOAT
 
 
-def test_the_emulation_rounds_and_overflows_as_sixteen_bits_do():
+def test_the_simulation_rounds_and_overflows_as_sixteen_bits_do():
     weight = numpy_helper.from_array(np.full((1, 3, 1, 1), 1.0, np.float32), "weight")
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=1),
@@ -103,10 +109,10 @@ def test_the_emulation_rounds_and_overflows_as_sixteen_bits_do():
     image = np.full((1, 1, 1, 3), 100, np.uint8)
     chosen = {"/network/a/b/Conv", "/network/a/b/Mul"}
     assert run_onnxruntime(model, image)["depth"] != 300.0
-    rounded = run_onnxruntime(emulate(model, "fp16", chosen), image, optimize=False)
+    rounded = run_onnxruntime(simulate_conversion(model, "fp16", chosen), image, optimize=False)
     assert rounded["depth"] == 300.0
     model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.float32([1e4]), "factor"))
-    overflown = run_onnxruntime(emulate(model, "fp16", chosen), image, optimize=False)
+    overflown = run_onnxruntime(simulate_conversion(model, "fp16", chosen), image, optimize=False)
     assert np.isinf(overflown["depth"])
 
 
@@ -129,8 +135,8 @@ def test_what_reads_a_tensor_near_the_largest_fp16_is_near_it_too():
     assert magnitudes == dict.fromkeys(chosen, 30000.0)
 
 
-def test_what_comes_near_the_largest_fp16_stays_wide(graph, pictures, no_limits):
-    names = narrowable_nodes(graph)
+def test_what_comes_near_the_largest_fp16_stays_fp32(graph, pictures, no_limits):
+    names = convertible_nodes(graph)
     magnitudes = max_magnitudes(graph, names, pictures[:1])
     assert set(magnitudes) == names
     loud = max(magnitudes, key=lambda name: magnitudes[name])
@@ -143,11 +149,11 @@ def test_what_comes_near_the_largest_fp16_stays_wide(graph, pictures, no_limits)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     assert magnitudes[loud] < 65504
     conversion = convert_precision(scaled, "fp16", pictures[:1])
-    wide = next(n for n in conversion.model.graph.node if n.name == convolution.name)
+    kept = next(n for n in conversion.model.graph.node if n.name == convolution.name)
     stored = {t.name: t.data_type for t in conversion.model.graph.initializer}
-    assert stored[wide.input[1]] == TensorProto.FLOAT
+    assert stored[kept.input[1]] == TensorProto.FLOAT
     for name, values in run_onnxruntime(conversion.model, pictures[:1]).items():
-        assert np.isfinite(values).all(), f"{name} overflows: what reads a loud tensor is narrow"
+        assert np.isfinite(values).all(), f"{name} overflows: what reads a loud tensor is fp16"
 
 
 def test_int8_keeps_the_rules_of_tensorrt(quantized, graph):
@@ -173,28 +179,28 @@ def test_int8_keeps_the_rules_of_tensorrt(quantized, graph):
             assert producers[node.input[0]].op_type != "DequantizeLinear"
 
 
-def test_a_part_that_stays_wide_is_as_it_was(quantized, graph, pictures):
+def test_a_part_that_stays_fp32_is_as_it_was(quantized, graph, pictures):
     restored = keep_quantized(quantized, graph, [])
     assert operators(restored) == operators(graph)
     differences = compare(run_onnxruntime(graph, pictures), run_onnxruntime(restored, pictures))
     assert differences["depth_max"] == 0.0
 
 
-def test_parts_that_suffer_most_stay_wide_until_the_limits_hold():
+def test_parts_that_suffer_most_stay_fp32_until_the_limits_hold():
     damage = {"stem": 0.02, "stage": 0.015, "head": 0.004, "fpm": 0.001}
 
-    def measure(wide):
-        return {"depth_abs_rel": sum(d for name, d in damage.items() if name not in wide)}
+    def measure(fp32_parts):
+        return {"depth_abs_rel": sum(d for name, d in damage.items() if name not in fp32_parts)}
 
-    wide, measures = choose_fp32_parts(list(damage), measure)
-    assert wide == ("stem",)
+    fp32_parts, measures = choose_fp32_parts(list(damage), measure)
+    assert fp32_parts == ("stem",)
     assert measures["depth_abs_rel"] == pytest.approx(0.02)
     damage["stage"] = 0.05
-    wide, measures = choose_fp32_parts(list(damage), measure)
-    assert wide == ("stage",)
+    fp32_parts, measures = choose_fp32_parts(list(damage), measure)
+    assert fp32_parts == ("stage",)
     damage |= {"head": 1.0, "fpm": 1.0}
-    wide, measures = choose_fp32_parts(list(damage), measure)
-    assert len(wide) == 2
+    fp32_parts, measures = choose_fp32_parts(list(damage), measure)
+    assert len(fp32_parts) == 2
     assert "depth_abs_rel" in accuracy.describe_excess(measures)
 
 
@@ -221,7 +227,7 @@ def test_a_precision_that_costs_too_much_is_refused_and_nothing_is_written(
     network, card = untrained
     card = replace(card, max_batch=1)
     monkeypatch.setattr(accuracy, "LIMITS", {**accuracy.LIMITS, "label_agreement": 0.999999})
-    monkeypatch.setattr("mtinet_ros.export.precision._MAX_WIDE_SHARE", 0.0)
+    monkeypatch.setattr("mtinet_ros.export.precision._MAX_FP32_SHARE", 0.0)
     options = ExportOptions(precision="fp16", images=pictures[:1])
     with pytest.raises(ExportError, match=r"fp16 costs too much.*label_agreement.*--force"):
         export_network(network, card, tmp_path / "x.onnx", options)
@@ -229,10 +235,10 @@ def test_a_precision_that_costs_too_much_is_refused_and_nothing_is_written(
 
 
 def test_force_writes_what_is_beyond_the_limits():
-    conversion = Conversion(onnx.ModelProto(), {}, complaint="miou is 0.1, the limit 0.9")
-    refuse_unless_forced(conversion, "int8", force=True)
+    conversion = Conversion(onnx.ModelProto(), {}, exceeded="miou is 0.1, the limit 0.9")
+    check_limits(conversion, "int8", force=True)
     with pytest.raises(ExportError, match=r"miou is 0\.1"):
-        refuse_unless_forced(conversion, "int8", force=False)
+        check_limits(conversion, "int8", force=False)
 
 
 def test_the_command_writes_int8_and_inspect_shows_it(tmp_path, capsys, no_limits):
