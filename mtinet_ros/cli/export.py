@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.model_card import PRECISIONS
+from mtinet_ros.model_card import PRECISIONS, ModelCard
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mtinet_ros.export.checkpoint_card import DescribedNetwork
     from mtinet_ros.export.presets import Preset
 
@@ -90,7 +93,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
     if arguments.output.suffix == ".safetensors":
         return _copy(arguments)
-    from mtinet_ros.export.calibration_images import load_calibration_images
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
     check_precision(arguments.precision, arguments.calibration is not None)
@@ -102,11 +104,10 @@ def run(arguments: argparse.Namespace) -> int:
         card = replace(card, name=arguments.name)
     for gap in _gaps(described, arguments):
         print(f"note: {gap}")
-    has_images = arguments.calibration is not None or arguments.precision in ("fp16", "bf16")
     options = ExportOptions(
         confidence=arguments.confidence,
         precision=arguments.precision,
-        images=load_calibration_images(arguments.calibration, card) if has_images else None,
+        images=_images(arguments, card),
         force=arguments.force,
         encoding=described.encoding,
         report=print,
@@ -123,6 +124,18 @@ def run(arguments: argparse.Namespace) -> int:
     if export.card.untrained:
         print("The weights are random: what this model answers means nothing.")
     return 0
+
+
+def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8] | None:
+    """Images to calibrate with and to measure accuracy on, or None for synthetic ones."""
+    from mtinet_ros.demo.sources import bundled_samples
+    from mtinet_ros.export.calibration_images import fit_images, read_calibration_images
+
+    if arguments.calibration is not None:
+        return fit_images(read_calibration_images(arguments.calibration), card)
+    if arguments.precision in ("fp16", "bf16"):
+        return fit_images(bundled_samples(), card)
+    return None
 
 
 def _copy(arguments: argparse.Namespace) -> int:

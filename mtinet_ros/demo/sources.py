@@ -60,6 +60,12 @@ def _bundled() -> Iterator[Shot]:
         yield from hotel_room_shots(_PAN_STEP)
 
 
+def bundled_samples() -> list[NDArray[np.uint8]]:
+    """A few of the bundled images, uint8 [480,640,3] RGB: the bookshelf and views of the room."""
+    # A second of one view and then a slow pan: more would show the same again.
+    return [image for image, _ in itertools.islice(_bundled(), 0, 125, 18)]
+
+
 def kinect_shot() -> Shot:
     """The bundled frame of a real Kinect, a bookshelf, with its lens."""
     bookshelf = read_image(bundled_images() / "kinect_bookshelf.png")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real pictures for an export: to calibrate int8, and to measure what a precision costs."""
+"""Photographs for an export: to calibrate int8, and to measure the accuracy of a precision."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.demo.sources import open_source
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, read_image
 from mtinet_ros.model_card import ModelCard
@@ -18,24 +18,18 @@ from mtinet_ros.perception.fit import Fit
 
 # Ranges of activations settle long before this; more only takes time.
 MAX_IMAGES = 64
-# The bundled pictures are a second of one view and then a slow pan: a few are enough to tell.
-_BUNDLED_FRAMES, _BUNDLED_STEP = 125, 18
 
 
-def load_calibration_images(source: Path | None, card: ModelCard) -> NDArray[np.uint8]:
-    """Pictures as the network will see them.
+def fit_images(images: Sequence[NDArray[np.uint8]], card: ModelCard) -> NDArray[np.uint8]:
+    """Images as the network takes them.
 
     Args:
-        source: A folder of pictures, one picture or a video; None: the bundled pictures.
-        card: Decides the size, and how pictures are fitted to it.
+        images: uint8 [h,w,3] RGB each, of any sizes.
+        card: Decides the size, and how images are fitted to it.
 
     Returns:
-        uint8 [N,H,W,3] RGB, at most `MAX_IMAGES`, spread evenly over the source.
-
-    Raises:
-        InputError: There are none, or one cannot be read.
+        uint8 [N,H,W,3] RGB.
     """
-    images = _bundled() if source is None else _given(source)
     height, width = card.input_size
     fitted = np.empty((len(images), height, width, 3), np.uint8)
     for image, out in zip(images, fitted, strict=True):
@@ -43,12 +37,18 @@ def load_calibration_images(source: Path | None, card: ModelCard) -> NDArray[np.
     return fitted
 
 
-def _bundled() -> list[NDArray[np.uint8]]:
-    frames = itertools.islice(open_source(""), 0, _BUNDLED_FRAMES, _BUNDLED_STEP)
-    return [image for image, _ in frames]
+def read_calibration_images(source: Path) -> list[NDArray[np.uint8]]:
+    """Images of a folder, a file or a video.
 
+    Args:
+        source: A folder of images, one image or a video.
 
-def _given(source: Path) -> list[NDArray[np.uint8]]:
+    Returns:
+        uint8 [h,w,3] RGB each, at most `MAX_IMAGES`, spread evenly over the source.
+
+    Raises:
+        InputError: There are none, or one cannot be read.
+    """
     if not source.exists():
         raise InputError(
             f"calibration {source} does not exist; give a folder of pictures, a picture or a video"
