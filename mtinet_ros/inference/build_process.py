@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parent's side of an engine build: starts the builder, listens, and explains its end."""
+"""The parent's side of an engine build: a child process, its messages and its exit."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def run_build(
     environment = dict(os.environ)
     # The child sees the same packages, wherever this process found them.
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    with tempfile.TemporaryFile() as last_words:
+    with tempfile.TemporaryFile() as stderr:
         # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop the child.
         child = subprocess.Popen(
             [sys.executable, "-m", _MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=last_words,
+            stderr=stderr,
             env=environment,
             start_new_session=True,
             text=True,
@@ -63,11 +63,13 @@ def run_build(
         assert child.stdin is not None
         assert child.stdout is not None
         ended = threading.Event()
-        watcher = threading.Thread(target=_stop_when, args=[cancelled, ended, child], daemon=True)
+        watcher = threading.Thread(
+            target=_stop_on_cancel, args=[cancelled, ended, child], daemon=True
+        )
         watcher.start()
         try:
             _send(child.stdin, replace(request, engine=str(output)))
-            outcome = _listen(child.stdout, progress)
+            outcome = _read_messages(child.stdout, progress)
             child.wait()
         finally:
             ended.set()
@@ -81,7 +83,7 @@ def run_build(
             return report
         if "failed" in outcome:
             raise getattr(errors, outcome["kind"])(*outcome["failed"])
-        raise BackendError(_explain_end(child.returncode, request, last_words))
+        raise BackendError(_describe_exit(child.returncode, request, stderr))
 
 
 def _send(stdin: IO[str], request: BuildRequest) -> None:
@@ -90,8 +92,8 @@ def _send(stdin: IO[str], request: BuildRequest) -> None:
         stdin.flush()
 
 
-def _listen(stdout: IO[str], progress: Progress) -> dict[str, Any]:
-    """Pass on what the child says until it says no more; returns its last word."""
+def _read_messages(stdout: IO[str], progress: Progress) -> dict[str, Any]:
+    """Pass on progress and log until the child closes its output; returns the final message."""
     outcome: dict[str, Any] = {}
     for line in stdout:
         message = json.loads(line)
@@ -105,7 +107,7 @@ def _listen(stdout: IO[str], progress: Progress) -> dict[str, Any]:
     return outcome
 
 
-def _stop_when(
+def _stop_on_cancel(
     cancelled: threading.Event, ended: threading.Event, child: subprocess.Popen[str]
 ) -> None:
     while not ended.is_set():
@@ -126,9 +128,9 @@ def _stop(child: subprocess.Popen[str]) -> None:
         child.wait()
 
 
-def _explain_end(code: int, request: BuildRequest, last_words: IO[bytes]) -> str:
-    last_words.seek(0)
-    lines = last_words.read().decode("utf-8", "replace").strip().splitlines()
+def _describe_exit(code: int, request: BuildRequest, stderr: IO[bytes]) -> str:
+    stderr.seek(0)
+    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()
     said = f"; its last words: {lines[-1]}" if lines else ""
     if code < 0:
         name = signal.Signals(-code).name

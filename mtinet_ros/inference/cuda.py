@@ -30,7 +30,7 @@ _NON_BLOCKING = 1
 
 @dataclass(frozen=True)
 class GpuIdentity:
-    """What an engine may depend on.
+    """The properties of a GPU that an engine may depend on.
 
     Attributes:
         name: The GPU's name as the driver gives it.
@@ -80,7 +80,7 @@ def cuda_errors(doing: str) -> Iterator[None]:
     """Turn PyCUDA's errors inside the block into `BackendError` with what to do.
 
     Args:
-        doing: What was tried, for the message: "CUDA failed to <doing>: …".
+        doing: The operation, for the message: "CUDA failed to <doing>: …".
     """
     driver = _pycuda()
     try:
@@ -104,7 +104,7 @@ class DeviceContext:
 
     Attributes:
         identity: The device, as engines know it.
-        description: The device for people, e.g. `cuda:0 Orin`.
+        description: The device in logs, e.g. `cuda:0 Orin`.
     """
 
     def __init__(self, device_id: int) -> None:
@@ -175,7 +175,7 @@ class Stream:
         self._driver.memcpy_dtoh_async(pinned, address, self._stream)
 
     def free(self) -> None:
-        """Destroy event and stream: PyCUDA does it when the last reference goes."""
+        """Destroy event and stream by dropping the last references to them."""
         self._done = None
         self._stream = None
 
@@ -232,7 +232,7 @@ class Buffer:
 
 
 def device_memory_used() -> int:
-    """Bytes of the current context's device that are in use, by whomever."""
+    """Bytes in use on the current context's device, by all processes."""
     free, total = _driver().mem_get_info()
     return int(total) - int(free)
 

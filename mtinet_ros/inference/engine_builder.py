@@ -42,7 +42,7 @@ _GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """All that decides what is built.
+    """The input of a build.
 
     Attributes:
         edition: `tensorrt` or `tensorrt_rtx`.
@@ -75,7 +75,7 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What the parser and the builder said.
+    """The result of a build.
 
     Attributes:
         inputs: Name -> (NumPy dtype name, shape with -1 for the dynamic batch).
@@ -97,7 +97,7 @@ def build(request: BuildRequest, progress: Progress, cancelled: threading.Event)
 
     Args:
         request: What to build.
-        progress: Told the phase and the share done, 0 to 1, which never falls.
+        progress: Called with the phase and the share done, 0 to 1, which never falls.
         cancelled: Set it to stop between two steps of the builder.
 
     Raises:
@@ -258,7 +258,7 @@ def _add_batch_profile(
 
 
 def _load_timings(config: tensorrt.IBuilderConfig, path: Path) -> None:
-    """Start from the timings of an earlier build; foreign ones are not worth an error."""
+    """Start from the timing cache of an earlier build, unless it is of another GPU or version."""
     stored = path.read_bytes() if path.exists() else b""
     for content in (stored, b""):
         cache: tensorrt.ITimingCache | None = config.create_timing_cache(content)
@@ -277,7 +277,7 @@ def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> A
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._phases[phase_name] = [num_steps, 0]
-            self._tell(phase_name)
+            self._report(phase_name)
 
         def phase_finish(self, phase_name: str) -> None:
             self._phases.pop(phase_name, None)
@@ -285,10 +285,10 @@ def _make_monitor(trt: Any, progress: Progress, cancelled: threading.Event) -> A
         def step_complete(self, phase_name: str, step: int) -> bool:
             if phase_name in self._phases:
                 self._phases[phase_name][1] = step + 1
-            self._tell(phase_name)
+            self._report(phase_name)
             return not cancelled.is_set()
 
-        def _tell(self, phase_name: str) -> None:
+        def _report(self, phase_name: str) -> None:
             share, weight = 0.0, 1.0
             for steps, done in list(self._phases.values()):
                 share += weight * done / steps

@@ -163,14 +163,14 @@ class EngineCache:
         settings: EngineSettings,
         serves: Callable[[Mapping[str, Any]], bool] = lambda target: False,
     ) -> None:
-        """Work out which engine is meant; touches nothing yet.
+        """Derive names and identity of the engine; touches no file but the model.
 
         Args:
             model: The ONNX file.
             card: Its card.
             edition: `tensorrt` or `tensorrt_rtx`.
             version: Its version.
-            target: What identifies the hardware for that edition.
+            target: Identity of the hardware, as far as that edition depends on it.
             max_batch: Largest batch of the profile.
             device_id: CUDA device to build on.
             settings: The user's choice.
@@ -225,8 +225,8 @@ class EngineCache:
         """The engine, from the disk if it fits, else built (which may take minutes).
 
         Args:
-            progress: Told what happens and the share done.
-            cancelled: Set it to give up waiting or building.
+            progress: Called with the phase and the share done.
+            cancelled: Set it to stop waiting or building.
             refused: An engine from here that TensorRT did not load: it is set aside.
 
         Raises:

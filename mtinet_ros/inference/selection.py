@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which backend runs a model: by name, or the best one that can run here."""
+"""Selection of a backend: by name, or the best one that can run here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger("mtinet_ros.inference")
 
 @dataclass(frozen=True)
 class BackendSpec:
-    """Where a backend lives and what it needs.
+    """Location and needs of a backend.
 
     Attributes:
         module: Module of this package that holds the class.
@@ -100,7 +100,7 @@ def load_backend(
         max_batch: Largest batch that will be asked for.
         device_id: CUDA device; the CPU backends ignore it, and all below.
         engine: Where TensorRT engines are kept and how they are built.
-        progress: Told the phase of loading and the share done, 0 to 1, in the calling thread.
+        progress: Called with the phase and the share done, 0 to 1, in the calling thread.
         cancelled: Set it from another thread to stop an engine build; loading then raises.
 
     Raises:
@@ -248,4 +248,4 @@ def _check_imports(spec: BackendSpec) -> None:
 
 
 def _ignore(phase: str, share: float) -> None:
-    """Progress that nobody asked for."""
+    """The progress callback of a caller who gave none."""

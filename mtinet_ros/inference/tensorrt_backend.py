@@ -55,7 +55,7 @@ def engine_cache(
     settings: EngineSettings,
     runs_on: GpuIdentity | None = None,
 ) -> EngineCache:
-    """The place of a model's engine; asks the driver for the GPU where the engine depends on it.
+    """The engine cache of a model on a target; asks the driver for the GPU if the target names it.
 
     Args:
         model: The ONNX file.
@@ -64,8 +64,8 @@ def engine_cache(
         max_batch: Largest batch.
         device_id: CUDA device to build on.
         settings: The user's choice.
-        runs_on: The GPU that the engine is to run on; then one that was built for several GPUs,
-            this one among them, serves as well. None: the engine is only built.
+        runs_on: GPU to run the engine on; one that was built for several GPUs, this one among
+            them, serves as well then. None: the engine is only built.
 
     Raises:
         BackendError: The edition is `tensorrt` and there is no such GPU.
@@ -88,11 +88,11 @@ def engine_cache(
         max_batch=min(max_batch, card.max_batch),
         device_id=device_id,
         settings=settings,
-        serves=lambda other: runs_on is not None and _includes(other, runs_on),
+        serves=lambda other: runs_on is not None and _target_includes(other, runs_on),
     )
 
 
-def _includes(target: Mapping[str, Any], gpu: GpuIdentity) -> bool:
+def _target_includes(target: Mapping[str, Any], gpu: GpuIdentity) -> bool:
     """Whether an engine built for several GPUs was built for this one, too."""
     if target.get("machine") != platform.machine():
         return False
@@ -143,7 +143,7 @@ class TensorRtBackend:
         self._closed = False
         # Undone in reverse: buffers, stream, execution context, engine, runtime; then the device.
         self._freeing = ExitStack()
-        self._kernels: RuntimeCache | None = None
+        self._runtime_cache: RuntimeCache | None = None
         self._device = DeviceContext(device_id)
         self.device = self._device.description
         try:
@@ -165,10 +165,10 @@ class TensorRtBackend:
                 self._prepare(cache, model, max_batch)
                 self._warm_up()
         except BaseException as error:
-            self._abandon(error)
+            self._free_after_failure(error)
             raise
 
-    def _abandon(self, error: BaseException) -> None:
+    def _free_after_failure(self, error: BaseException) -> None:
         """Free all after a failed load, although the error's traceback still refers to it.
 
         Whoever keeps the error, perhaps in another thread, would keep engine and context alive
@@ -202,7 +202,7 @@ class TensorRtBackend:
         self._freeing.callback(self._drop, "_engine")
 
     def _prepare(self, cache: EngineCache, model: Path, max_batch: int) -> None:
-        """Everything a frame needs, made once."""
+        """Make all that `infer` uses: execution context, stream, buffers."""
         engine = self._engine
         assert engine is not None
         tensors = self._read_tensors(engine)
@@ -228,7 +228,7 @@ class TensorRtBackend:
             self._buffers[name] = buffer
             if not self._context.set_tensor_address(name, buffer.address):
                 raise self._failure(f"take the address of {name}")
-        # Freed first: whatever a failed frame may have left on the stream must be over.
+        # Freed first: work that a failed frame left on the stream must be over.
         self._freeing.callback(self._finish)
         self._batch = 0
 
@@ -237,11 +237,11 @@ class TensorRtBackend:
     ) -> tensorrt.IExecutionContext | None:
         if not self._edition.is_rtx:
             return engine.create_execution_context()
-        self._kernels = RuntimeCache(engine, cache)
-        self._freeing.callback(self._drop, "_kernels")
+        self._runtime_cache = RuntimeCache(engine, cache)
+        self._freeing.callback(self._drop, "_runtime_cache")
         # The stubs describe `tensorrt`, which takes no such thing in all its versions.
         create: Any = engine.create_execution_context
-        context: tensorrt.IExecutionContext | None = create(self._kernels.config)
+        context: tensorrt.IExecutionContext | None = create(self._runtime_cache.runtime_config)
         return context
 
     def _read_tensors(
@@ -259,12 +259,12 @@ class TensorRtBackend:
         return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
 
     def _warm_up(self) -> None:
-        """One black frame, so that what happens at first use happens before a real one."""
+        """Run one black image, so that lazy initialisation is over before a real one."""
         images = self._buffers["image"].host[0]
         images[...] = 0
         self._run(images, self.output_names)
-        if self._kernels:
-            self._kernels.store()
+        if self._runtime_cache:
+            self._runtime_cache.save()
 
     def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
         """See `Backend.infer`. The arrays are views of pinned memory, which `close` frees.
@@ -294,8 +294,8 @@ class TensorRtBackend:
         self._check_usable()
         check_images(self, images, ())
         seconds: dict[str, float] = {}
-        with self._device, self._watched():
-            batch = self._place(images)
+        with self._device, self._detect_lost_context():
+            batch = self._copy_to_pinned(images)
             stages: dict[str, Callable[[], None]] = {
                 "h2d": lambda: self._upload(batch),
                 "compute": self._execute,
@@ -315,14 +315,14 @@ class TensorRtBackend:
             return device_memory_used()
 
     def _run(self, images: NDArray[np.uint8], names: Collection[str]) -> None:
-        with self._watched():
-            batch = self._place(images)
+        with self._detect_lost_context():
+            batch = self._copy_to_pinned(images)
             self._upload(batch)
             self._execute()
             self._download(batch, names)
             self._stream.wait()
 
-    def _place(self, images: NDArray[np.uint8]) -> int:
+    def _copy_to_pinned(self, images: NDArray[np.uint8]) -> int:
         """Copy into pinned memory; returns the batch that runs, which an engine may fix."""
         rows = images.shape[0]
         image = self._buffers["image"]
@@ -348,8 +348,8 @@ class TensorRtBackend:
             self._buffers[name].download(batch, self._stream)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Tell a failed frame, after which the next may work, from a broken context."""
+    def _detect_lost_context(self) -> Iterator[None]:
+        """After an error in the block, raise `BackendLostError` if the context is broken, too."""
         try:
             with cuda_errors("run the network"):
                 yield
@@ -399,17 +399,17 @@ class TensorRtBackend:
         self._closed = True
         # Each step on its own: what the one cannot free must not keep the next from trying.
         with ExitStack() as current:
-            with self._warned():
+            with self._log_errors():
                 current.enter_context(self._device)
-            with self._warned():
-                if self._kernels and not self._lost:
-                    self._kernels.store()
+            with self._log_errors():
+                if self._runtime_cache and not self._lost:
+                    self._runtime_cache.save()
                 self._freeing.close()
-        with self._warned():
+        with self._log_errors():
             self._device.release()
 
     @contextmanager
-    def _warned(self) -> Iterator[None]:
+    def _log_errors(self) -> Iterator[None]:
         """Log an error as text: a log record that kept the error would keep what it refers to."""
         try:
             yield

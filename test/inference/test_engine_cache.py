@@ -28,7 +28,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
 from mtinet_ros.inference import CachedEngine, EngineSettings, build_engine, engine_cache
 from mtinet_ros.inference import build_process as build_process_module
 from mtinet_ros.inference.cuda import GpuIdentity
-from mtinet_ros.inference.tensorrt_backend import _includes
+from mtinet_ros.inference.tensorrt_backend import _target_includes
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -476,7 +476,7 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
     version = str(wide.sidecar["identity"]["tensorrt_version"])
 
     def serves(gpu: str) -> Any:
-        return lambda target: _includes(target, GpuIdentity("Some RTX", gpu))
+        return lambda target: _target_includes(target, GpuIdentity("Some RTX", gpu))
 
     def get(cache: engine_cache.EngineCache, **options: Any) -> CachedEngine:
         return cache.get_or_build(lambda phase, share: None, threading.Event(), **options)
@@ -508,9 +508,9 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
 )
 def test_which_engines_run_on_a_gpu(target: dict[str, str], fits: bool) -> None:
     target = {"machine": platform.machine(), **target}
-    assert _includes(target, GpuIdentity("RTX 3060", "8.6")) == fits
+    assert _target_includes(target, GpuIdentity("RTX 3060", "8.6")) == fits
     if "gpu" in target:
-        assert not _includes(target, GpuIdentity("RTX 2060", "7.5"))
+        assert not _target_includes(target, GpuIdentity("RTX 2060", "7.5"))
 
 
 def test_a_backend_without_engines_is_refused(model: Path) -> None:
