@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image files: read though they may be damaged, cut short or huge; written whole or not at all."""
+"""Image files: reading, with checks for damaged, truncated and huge ones, and writing."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def image_file_format(data: NDArray[np.uint8]) -> str:
 
 
 def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint8]:
-    """A compressed picture as RGB.
+    """Decode a compressed image to RGB.
 
     Args:
         data: uint8 [n], the file's content.
-        upright: Turn the picture as its EXIF orientation says, as people expect of a photograph;
+        upright: Turn the image as its EXIF orientation says, as people expect of a photograph;
             False: rows as the sensor gave them, as the camera's calibration expects.
 
     Returns:
@@ -48,7 +48,7 @@ def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint
 
     Raises:
         InputError: A JPEG or PNG that is damaged, cut short or too large, or a format that OpenCV
-            does not read; the sentence is to follow the picture's name.
+            does not read; the message is to follow the file's name.
     """
     kind = image_file_format(data)
     if kind:
@@ -72,7 +72,11 @@ def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """A picture file, upright, as uint8 [h,w,3] RGB. Raises `InputError` naming the file."""
+    """Read an image file, upright, as uint8 [h,w,3] RGB.
+
+    Raises:
+        InputError: It cannot be read; the message names it.
+    """
     with file_errors(f"read picture {path}", InputError):
         data = np.frombuffer(path.read_bytes(), np.uint8)
     try:
@@ -82,7 +86,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def list_images(path: Path) -> list[Path]:
-    """The picture itself, or all pictures of a folder by name. Raises `InputError` if none."""
+    """The file itself, or all images of a folder, sorted by name.
+
+    Raises:
+        InputError: The folder holds none.
+    """
     if not path.is_dir():
         return [path]
     images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)

@@ -101,7 +101,11 @@ def _target(identity: dict[str, dict[str, str]]) -> str:
 
 
 class _ProgressBar:
-    """One line that is rewritten on a terminal; nothing elsewhere."""
+    """One line that is rewritten on a terminal; nothing elsewhere.
+
+    By hand, because a robot builds its engines itself and has no tqdm (extra `train`), whose rate
+    and time left would mislead besides: no two phases of TensorRT take equally long.
+    """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()

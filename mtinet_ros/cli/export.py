@@ -222,7 +222,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 
 def _gaps(described: DescribedNetwork, arguments: argparse.Namespace) -> list[str]:
-    """What nobody said about the model, for whom it matters."""
+    """Properties of the model that neither weights nor options say, one sentence each."""
     from mtinet_ros.export.deploy_network import TASK_OUTPUTS
 
     card, tasks = described.card, described.network.tasks

@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict each picture and write what was seen.
+    """Predict each image and write labels, depth, normals and a montage of them.
 
-    For a picture NAME.jpg: NAME_labels.png (class ids, 255 void), NAME_depth.npy (float32, metres
+    For an image NAME.jpg: NAME_labels.png (class ids, 255 void), NAME_depth.npy (float32, metres
     if the focal length is known), NAME_normals.npy (float32 unit vectors) and NAME_montage.png.
     """
     images = [file for path in arguments.images for file in list_images(path)]
