@@ -55,7 +55,7 @@ def to_millimeters(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Depth in metres as uint16 millimetres (REP 118); 0 where invalid or beyond 65.535 m.
 
     Example:
-        >>> millimetres(np.array([[np.nan, 1.2344, 70.0]], np.float32)).tolist()
+        >>> to_millimeters(np.array([[np.nan, 1.2344, 70.0]], np.float32)).tolist()
         [[0, 1234, 0]]
     """
     scaled = np.nan_to_num(depth * np.float32(1000.0)).round()

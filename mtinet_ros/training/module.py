@@ -142,7 +142,7 @@ class TrainingModule(LightningModule):
 def rate_factor(step: int, config: OptimizerConfig) -> float:
     """Learning rate at a step as a share of the full one: up, level, down.
 
-    >>> config = OptimiserConfig(max_steps=100, warmup_steps=10, decay_steps=50)
+    >>> config = OptimizerConfig(max_steps=100, warmup_steps=10, decay_steps=50)
     >>> [rate_factor(step, config) for step in (0, 9, 50, 75, 100)]
     [0.1, 1.0, 1.0, 0.5, 0.0]
     """
