@@ -16,7 +16,7 @@ from mtinet_ros.demo.sources import hotel_room_shots, kinect_shot
 from mtinet_ros.image_files import write_png
 from mtinet_ros.inference import load_backend
 from mtinet_ros.perception.predictor import Predictor
-from mtinet_ros.visualization.montage import Panel, montage, prediction_panels
+from mtinet_ros.visualization.montage import Panel, frame_panels, montage
 
 
 def main() -> None:
@@ -30,8 +30,11 @@ def main() -> None:
     card = backend.card
     panels: list[Panel] = []
     for image, camera in [*hotel_room_shots(45.0), kinect_shot()]:
-        found = prediction_panels(predictor.predict([image], [camera])[0], card)
-        panels += [(title, picture.copy()) for title, picture in found]  # buffers are used again
+        seen = predictor.predict([image], [camera])[0]
+        views = frame_panels(
+            seen.image, card.palette, labels=seen.labels, depth=seen.depth, normals=seen.normals
+        )
+        panels += [(title, view.copy()) for title, view in views]  # buffers are used again
     backend.close()
     legend = list(zip(card.class_names, card.palette, strict=True))
     columns = 1 + len(card.tasks)

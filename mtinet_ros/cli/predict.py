@@ -16,7 +16,7 @@ from mtinet_ros.output_files import make_folder, npy_bytes, write_file
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
-from mtinet_ros.visualization.montage import UNTRAINED_NOTE, montage, prediction_panels
+from mtinet_ros.visualization.montage import UNTRAINED_NOTE, frame_panels, montage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +97,11 @@ def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> 
             write_file(folder / f"{stem}_{name}.npy", npy_bytes(array))
     legend = list(zip(card.class_names, card.palette, strict=True))
     note = UNTRAINED_NOTE if card.untrained else ""
-    write_png(
-        folder / f"{stem}_montage.png", montage(prediction_panels(prediction, card), legend, note)
+    panels = frame_panels(
+        prediction.image,
+        card.palette,
+        labels=prediction.labels,
+        depth=prediction.depth,
+        normals=prediction.normals,
     )
+    write_png(folder / f"{stem}_montage.png", montage(panels, legend, note))

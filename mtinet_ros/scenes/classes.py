@@ -79,10 +79,3 @@ def from_nyu40(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
         table[list(entry.nyu40)] = index
     inside = (labels >= 0) & (labels < 256)
     return table[np.where(inside, labels, 255)]
-
-
-def colorize(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours of a label map: uint8 [...] to uint8 [..., 3], void black."""
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(PALETTE)] = PALETTE
-    return table[labels]

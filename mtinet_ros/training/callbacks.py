@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens beside the steps: averaged weights, deployable checkpoints, pictures."""
+"""Lightning callbacks: averaged weights, pausing, deployable checkpoints, images to look at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mtinet_ros.errors import DataError
+from mtinet_ros.errors import DataError, InputError
+from mtinet_ros.image_files import read_image, write_png
 from mtinet_ros.network import MTINet, save_checkpoint
 from mtinet_ros.output_files import make_folder, replace_file
 from mtinet_ros.training.decode import decode
-from mtinet_ros.training.loader import FixedSamples, normalize
-from mtinet_ros.training.pictures import (
-    Image,
-    draw_depth,
-    draw_labels,
-    draw_normals,
-    montage,
-    write_png,
-)
+from mtinet_ros.training.loader import FixedSamples, normalize, to_tensors
+from mtinet_ros.visualization.colors import depth_range
+from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
 
 
 class AveragedWeights(WeightAveraging):
@@ -160,7 +155,11 @@ class DeployableCheckpoints(Callback):
 
 
 class PredictionImages(Callback):
-    """Draws what the averaged network sees, every few minutes: PNG files and TensorBoard."""
+    """Contact sheets of the averaged network's predictions, every few minutes.
+
+    They are written as PNG files and to TensorBoard. A strip of the truth follows each strip of
+    predictions, with the same colors of depth; photographs have no truth.
+    """
 
     def __init__(
         self,
@@ -171,7 +170,15 @@ class PredictionImages(Callback):
         photographs: Sequence[str],
         depth_output: str,
     ) -> None:
-        """`samples` are drawn with their truth, `photographs` have none.
+        """Prepare for a run.
+
+        Args:
+            folder: Of the PNG files; made when the first is written.
+            minutes: Between two sheets.
+            averaged: The weights that predict.
+            samples: Frames with their truth.
+            photographs: Image files without truth.
+            depth_output: What the network's depth output is, see `decode`.
 
         Raises:
             DataError: A photograph cannot be read.
@@ -184,87 +191,81 @@ class PredictionImages(Callback):
         self.photographs = [
             read_photograph(path, samples.data.height, samples.data.width) for path in photographs
         ]
-        self.drawn = float("-inf")
-        self.draw: dict[str, Callable[[Any], Image]] = {
-            "semseg": partial(draw_labels, palette=samples.source.palette),
-            "depth": draw_depth,
-            "normals": draw_normals,
-        }
+        self.written = float("-inf")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Draw if it is time."""
-        if time.monotonic() - self.drawn >= self.seconds:
-            self._draw(trainer, pl_module)
+        """Write a sheet if it is time."""
+        if time.monotonic() - self.written >= self.seconds:
+            self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last state."""
-        self._draw(trainer, pl_module)
+        """Write a sheet of the last state."""
+        self._write(trainer, pl_module)
 
-    def _draw(self, trainer: Trainer, module: LightningModule) -> None:
-        self.drawn = time.monotonic()
+    def _write(self, trainer: Trainer, module: LightningModule) -> None:
+        self.written = time.monotonic()
         if not trainer.is_global_zero:
             return
         network = self.averaged.network(module)
-        rows = []
-        for place in range(len(self.samples)):
-            batch = self.samples[place]
-            predicted, truth = self._predict(network, batch["image"]), []
-            for task, draw in self.draw.items():
-                if task in batch:
-                    truth.append(draw(_channels_last(batch[task])))
-            image = self._photograph_of(place)
-            rows += [[image, *predicted], [image, *truth]]
-        rows += [[p, *self._predict(network, normalize(p))] for p in self.photographs]
-        image = montage(rows)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_png(str(self.folder / f"step_{trainer.global_step:06d}.png"), image)
+        frames, true_depths = [], []
+        for position in range(len(self.samples)):
+            sample = self.samples.resized(position)
+            tensors = to_tensors(sample, self.samples.data.focal_length)
+            truth = _sheet_frame(sample.image, tensors)
+            predicted = self._predict(network, tensors["image"])
+            frames += [_sheet_frame(sample.image, predicted), truth]
+            if truth.depth is not None:
+                true_depths.append(truth.depth)
+        frames += [_sheet_frame(p, self._predict(network, normalize(p))) for p in self.photographs]
+        sheet = contact_sheet(
+            frames,
+            self.samples.source.palette,
+            width=self.samples.data.width,
+            near_far=depth_range(*true_depths),
+        )
+        make_folder(self.folder)
+        write_png(self.folder / f"step_{trainer.global_step:06d}.png", sheet)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(
-                    "predictions", image, trainer.global_step, dataformats="HWC"
+                    "predictions", sheet, trainer.global_step, dataformats="HWC"
                 )
 
-    def _photograph_of(self, place: int) -> Image:
-        data = self.samples.data
-        image = self.samples.source[self.samples.indices[place]].image
-        size = (data.width, data.height)
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-    def _predict(self, network: MTINet, image: Tensor) -> list[Image]:
+    def _predict(self, network: MTINet, image: Tensor) -> dict[str, Tensor]:
+        """Decoded predictions of one normalized image, by task, on the CPU."""
         training = network.training
         network.eval()
         device = next(network.parameters()).device
         with torch.no_grad():
             raw = network(image[None].to(device)).predictions
         network.train(training)
-        decoded = decode(raw, self.depth_output)
-        return [
-            draw(_channels_last(decoded[task][0].cpu()))
-            for task, draw in self.draw.items()
-            if task in decoded
-        ]
+        return {task: t[0].cpu() for task, t in decode(raw, self.depth_output).items()}
 
 
-def read_photograph(path: str, height: int, width: int) -> Image:
-    """Read a picture and cut its middle to the network's size.
+def read_photograph(path: str, height: int, width: int) -> NDArray[np.uint8]:
+    """The middle of an image file at the network's size, uint8 [height, width, 3] RGB.
 
     Raises:
         DataError: The file is missing or no image.
     """
-    image = cv2.imread(path, cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"{path} cannot be read as an image; give a PNG or JPEG file.")
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        image = read_image(Path(path))
+    except InputError as error:
+        raise DataError(f"run.watch: {error}") from error
     rows, columns = image.shape[:2]
     scale = max(height / rows, width / columns)
     size = (max(width, round(columns * scale)), max(height, round(rows * scale)))
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return np.asarray(image[top : top + height, left : left + width], np.uint8)
+    return image[top : top + height, left : left + width]
 
 
-def _channels_last(tensor: Tensor) -> Any:
-    array = tensor.numpy()
-    if array.ndim == 2:
-        return array
-    return array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)
+def _sheet_frame(image: NDArray[np.uint8], tensors: Mapping[str, Tensor]) -> SheetFrame:
+    """Predictions or ground truth by task, as the network's tensors have them."""
+    labels, depth, normals = (tensors.get(task) for task in ("semseg", "depth", "normals"))
+    return SheetFrame(
+        image,
+        labels=None if labels is None else labels.numpy().astype(np.uint8),
+        depth=None if depth is None else depth[0].numpy(),
+        normals=None if normals is None else normals.movedim(0, -1).numpy(),
+    )

@@ -109,10 +109,13 @@ class FixedSamples(Dataset[Batch]):
         """Number of samples."""
         return len(self.indices)
 
-    def __getitem__(self, place: int) -> Batch:
-        """The sample at a place in `indices`."""
-        sample = fit(self.source[self.indices[place]], self.data.height, self.data.width)
-        return to_tensors(sample, self.data.focal_length)
+    def resized(self, position: int) -> Sample:
+        """The sample at a position in `indices`, at the network's size."""
+        return fit(self.source[self.indices[position]], self.data.height, self.data.width)
+
+    def __getitem__(self, position: int) -> Batch:
+        """The same as tensors, see `to_tensors`."""
+        return to_tensors(self.resized(position), self.data.focal_length)
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):

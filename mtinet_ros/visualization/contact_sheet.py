@@ -1,44 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contact sheets: many frames at a glance, each as picture, classes, depth and normals."""
+"""Contact sheets: many frames at a glance, each as image, classes, depth and normals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.classes import colorize
-from mtinet_ros.scenes.storage.dataset import Frame
+from mtinet_ros.model_card import RGB
+from mtinet_ros.visualization.colors import (
+    LabelColors,
+    colorize_depth,
+    colorize_normals,
+    depth_range,
+)
+from mtinet_ros.visualization.grid import grid
 
-FAR = 8.0
-"""Depth that is drawn darkest, metres."""
+_KINDS = ("image", "labels", "depth", "normals")
 
 
-def frame_strip(frame: Frame, width: int = 160) -> NDArray[np.uint8]:
-    """Picture, classes, depth and normals of a frame side by side, uint8 [h, 4 · width, 3]."""
-    near = np.clip(1 - frame.depth / FAR, 0, 1) * (frame.depth > 0)
-    gray = (near * 255).astype(np.uint8)
-    depth = np.asarray(cv2.applyColorMap(gray, cv2.COLORMAP_TURBO))[..., ::-1]
-    normals = ((frame.unit_normals() * (1, -1, -1) + 1) * 127.5).astype(np.uint8)
-    height = round(width * frame.rgb.shape[0] / frame.rgb.shape[1])
-    views = [
-        cv2.resize(np.ascontiguousarray(view), (width, height), interpolation=interpolation)
-        for view, interpolation in (
-            (frame.rgb, cv2.INTER_AREA),
-            (colorize(frame.classes), cv2.INTER_NEAREST),
-            (depth, cv2.INTER_NEAREST),
-            (normals, cv2.INTER_NEAREST),
-        )
+@dataclass(frozen=True, eq=False)
+class SheetFrame:
+    """One image and what is known of its pixels, be it predicted or true.
+
+    Attributes:
+        image: uint8 [H,W,3] RGB.
+        labels: uint8 [H,W] class ids. None here and below: nothing is known.
+        depth: float32 [H,W], metres; NaN or 0: unknown.
+        normals: float32 [H,W,3] unit vectors in the camera optical frame; NaN or zero: unknown.
+    """
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8] | None = None
+    depth: NDArray[np.float32] | None = None
+    normals: NDArray[np.float32] | None = None
+
+
+def contact_sheet(
+    frames: Sequence[SheetFrame],
+    palette: Sequence[RGB],
+    *,
+    width: int = 160,
+    columns: int = 1,
+    near_far: tuple[float, float] | None = None,
+) -> NDArray[np.uint8]:
+    """A strip per frame: image, classes, depth, normals. What no frame has, no strip shows.
+
+    Args:
+        frames: At least one. All strips have the aspect ratio of the first frame.
+        palette: RGB color per class id.
+        width: Of each image in a strip, pixels.
+        columns: Strips side by side.
+        near_far: Depths of the brightest and the darkest color, metres; None: the `depth_range`
+            of all frames together, so that equal colors are equal depths all over the sheet.
+
+    Returns:
+        uint8 [h,w,3] RGB.
+    """
+    depths = [frame.depth for frame in frames if frame.depth is not None]
+    near_far = near_far or depth_range(*depths)
+    colors = LabelColors(palette)
+    height = round(width * frames[0].image.shape[0] / frames[0].image.shape[1])
+    strips = [
+        {name: _resized(view, name, width, height) for name, view in views.items()}
+        for views in (_views(frame, colors, near_far) for frame in frames)
     ]
-    return np.asarray(np.hstack(views), np.uint8)
+    shown = [name for name in _KINDS if any(name in strip for strip in strips)]
+    blank = np.zeros((height, width, 3), np.uint8)
+    return grid(
+        [np.hstack([strip.get(name, blank) for name in shown]) for strip in strips], columns
+    )
 
 
-def contact_sheet(frames: Sequence[Frame], columns: int = 3) -> NDArray[np.uint8]:
-    """Strips of frames in columns, uint8 [H, W, 3]; the last row is filled with black."""
-    strips = [frame_strip(frame) for frame in frames]
-    while len(strips) % columns:
-        strips.append(np.zeros_like(strips[0]))
-    rows = [np.hstack(strips[start : start + columns]) for start in range(0, len(strips), columns)]
-    return np.asarray(np.vstack(rows), np.uint8)
+def _views(
+    frame: SheetFrame, colors: LabelColors, near_far: tuple[float, float] | None
+) -> dict[str, NDArray[np.uint8]]:
+    """What is known of a frame as RGB by kind, each of its own size."""
+    views = {"image": frame.image}
+    if frame.labels is not None:
+        views["labels"] = colors.colorize(frame.labels)
+    if frame.depth is not None:
+        views["depth"] = colorize_depth(frame.depth, near_far)
+    if frame.normals is not None:
+        views["normals"] = colorize_normals(frame.normals)
+    return views
+
+
+def _resized(view: NDArray[np.uint8], kind: str, width: int, height: int) -> NDArray[np.uint8]:
+    # Colors of classes, depths and directions have no meaning in between.
+    interpolation = cv2.INTER_AREA if kind == "image" else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(view, (width, height), interpolation=interpolation), np.uint8)

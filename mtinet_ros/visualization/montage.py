@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several pictures with titles on one sheet, for people."""
+"""Several images with titles on one sheet."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.model_card import ModelCard
-from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.model_card import RGB
 from mtinet_ros.visualization.colors import LabelColors, colorize_depth, colorize_normals
+from mtinet_ros.visualization.grid import grid
 
 UNTRAINED_NOTE = "RANDOM WEIGHTS: this shows that everything runs, not what a trained model sees"
 
@@ -22,38 +22,52 @@ _STRIP = 22  # height of a title strip, pixels
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def prediction_panels(prediction: Prediction, card: ModelCard) -> list[Panel]:
-    """A titled picture of the input and of everything the prediction holds."""
-    panels: list[Panel] = [("image", prediction.image)]
-    if prediction.labels is not None:
-        overlay = LabelColors(card.palette).overlay(prediction.image, prediction.labels)
-        panels.append(("segmentation", overlay))
-    if prediction.depth is not None:
-        panels.append((depth_title(prediction.depth), colorize_depth(prediction.depth)))
-    if prediction.normals is not None:
-        panels.append(("normals", colorize_normals(prediction.normals)))
+def frame_panels(
+    image: NDArray[np.uint8],
+    palette: Sequence[RGB],
+    *,
+    labels: NDArray[np.uint8] | None = None,
+    depth: NDArray[np.float32] | None = None,
+    normals: NDArray[np.float32] | None = None,
+) -> list[Panel]:
+    """A titled image of the input and of everything that is known of its pixels.
+
+    Args:
+        image: uint8 [H,W,3] RGB.
+        palette: RGB color per class id.
+        labels: uint8 [H,W] class ids; None here and below: not known, and no panel.
+        depth: float32 [H,W]; NaN or 0: unknown.
+        normals: float32 [H,W,3] unit vectors in the camera optical frame; NaN or zero: unknown.
+    """
+    panels: list[Panel] = [("image", image)]
+    if labels is not None:
+        panels.append(("segmentation", LabelColors(palette).overlay(image, labels)))
+    if depth is not None:
+        panels.append((depth_title(depth), colorize_depth(depth)))
+    if normals is not None:
+        panels.append(("normals", colorize_normals(normals)))
     return panels
 
 
 def depth_title(depth: NDArray[np.float32]) -> str:
-    """The range of a depth image in words."""
-    valid = depth[np.isfinite(depth)]
-    return f"depth {valid.min():.2f} to {valid.max():.2f}" if valid.size else "depth (none valid)"
+    """The least and the greatest known depth (neither NaN nor 0) in words."""
+    known = depth[np.isfinite(depth) & (depth > 0)]
+    return f"depth {known.min():.2f} to {known.max():.2f}" if known.size else "depth (none valid)"
 
 
 def montage(
     panels: Sequence[Panel],
-    legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
+    legend: Sequence[tuple[str, RGB]] = (),
     note: str = "",
     columns: int = 2,
 ) -> NDArray[np.uint8]:
-    """Lay titled pictures out in columns.
+    """Lay titled images out in columns.
 
     Args:
         panels: Title and uint8 [h,w,3] RGB; all are brought to the size of the first.
-        legend: Class name and colour, shown below.
+        legend: Class name and color, shown below.
         note: A line at the top, e.g. a warning that the weights are random.
-        columns: Pictures side by side.
+        columns: Images side by side.
 
     Returns:
         uint8 [H,W,3] RGB.
@@ -65,8 +79,7 @@ def montage(
         np.vstack([_strip(title, size[0]), cv2.resize(image, size, interpolation=cv2.INTER_AREA)])
         for title, image in panels
     ]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    rows = [grid(tiles, columns)]
     if note:
         rows.insert(0, _strip(note, rows[0].shape[1], (255, 200, 80)))
     if legend:
@@ -74,15 +87,13 @@ def montage(
     return np.asarray(np.vstack(rows), np.uint8)
 
 
-def _strip(
-    text: str, width: int, color: tuple[int, int, int] = (235, 235, 235)
-) -> NDArray[np.uint8]:
+def _strip(text: str, width: int, color: RGB = (235, 235, 235)) -> NDArray[np.uint8]:
     strip = np.full((_STRIP, width, 3), 30, np.uint8)
     cv2.putText(strip, text, (6, 16), _FONT, 0.45, color, 1, cv2.LINE_AA)
     return strip
 
 
-def _legend(legend: Sequence[tuple[str, tuple[int, int, int]]], width: int) -> NDArray[np.uint8]:
+def _legend(legend: Sequence[tuple[str, RGB]], width: int) -> NDArray[np.uint8]:
     columns = max(1, width // 130)
     rows = math.ceil(len(legend) / columns)
     sheet = np.full((rows * _STRIP, width, 3), 30, np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, colorize, from_nyu40
+from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, from_nyu40
 from mtinet_ros.scenes.geometry.mesh import Material, box, quad
 from mtinet_ros.scenes.geometry.scene import SceneBuilder
 from mtinet_ros.scenes.rendering.camera import Camera, look_at
@@ -18,6 +18,7 @@ from mtinet_ros.scenes.rendering.render import render
 from mtinet_ros.scenes.rendering.surfaces import Surfaces
 from mtinet_ros.scenes.storage.check import compare_normals
 from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
+from mtinet_ros.visualization.colors import LabelColors
 
 
 def test_the_tiny_set_is_small_and_has_all_splits(tiny_rooms: Path) -> None:
@@ -113,4 +114,5 @@ def test_every_class_merges_nyu_labels_and_none_is_merged_twice() -> None:
     assert set(range(1, 41)) - set(merged) == {18}
     assert len(set(NAMES)) == len(set(PALETTE)) == 13
     assert from_nyu40(np.array([[1, 25, 18, 0]], np.uint8)).tolist() == [[0, 11, 255, 255]]
-    assert colorize(np.array([0, VOID], np.uint8)).tolist() == [list(PALETTE[0]), [0, 0, 0]]
+    colors = LabelColors(PALETTE).colorize(np.array([[0, VOID]], np.uint8))
+    assert colors.tolist() == [[list(PALETTE[0]), [0, 0, 0]]]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from support.tiny_model import tiny_card
 
-from mtinet_ros.perception.prediction import Prediction
-from mtinet_ros.visualization.montage import depth_title, montage, prediction_panels
+from mtinet_ros.visualization.montage import depth_title, frame_panels, montage
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
@@ -41,15 +40,15 @@ def test_legend_and_note_are_on_the_sheet() -> None:
 def test_a_panel_for_each_thing_that_was_predicted() -> None:
     size = (30, 40)
     image = np.zeros((*size, 3), np.uint8)
-    titles = [title for title, _ in prediction_panels(Prediction(image), tiny_card())]
-    assert titles == ["image"]
-    whole = Prediction(
+    palette = tiny_card().palette
+    assert [title for title, _ in frame_panels(image, palette)] == ["image"]
+    panels = frame_panels(
         image,
+        palette,
         labels=np.zeros(size, np.uint8),
         depth=np.full(size, 1.5, np.float32),
         normals=np.zeros((*size, 3), np.float32),
     )
-    panels = prediction_panels(whole, tiny_card())
     assert [title for title, _ in panels] == [
         "image",
         "segmentation",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.output_files import make_folder
-from mtinet_ros.scenes.classes import NAMES, VOID
+from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
 from mtinet_ros.scenes.storage.dataset import (
     SPLITS,
     Frame,
@@ -22,7 +22,7 @@ from mtinet_ros.scenes.storage.dataset import (
     complete_scenes,
     read_index,
 )
-from mtinet_ros.visualization.contact_sheet import contact_sheet
+from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
 
 FLOOR = 0.002
 """Least share of the pixels of a split that a class must have …"""
@@ -37,7 +37,7 @@ AWAY_LIMIT = 0.015
 """n·r above it faces away: half a step of the stored 8-bit normals is 0.007 in two components."""
 ANGLE_EVERY = 5
 """Every so many frames is compared with its depth."""
-SHEET_FRAMES = 36
+SHEET_FRAMES, SHEET_COLUMNS = 36, 3
 MANY_FRAMES = 400
 """From so many frames on, head-on beds and glass doors must be among them."""
 SMOOTH_COSINE = np.cos(np.radians(10.0))
@@ -150,12 +150,18 @@ def check(root: Path, *, write: bool = True) -> Report:
         report.splits[split] = _check_split(data, report.failures)
         if write:
             some = np.linspace(0, len(data) - 1, min(SHEET_FRAMES, len(data))).astype(int)
-            sheet = contact_sheet([data[int(index)] for index in some])
+            sheet = contact_sheet(
+                [_sheet_frame(data[int(index)]) for index in some], PALETTE, columns=SHEET_COLUMNS
+            )
             cv2.imwrite(str(root / "report" / f"contact_{split}.jpg"), sheet[..., ::-1])
     if write:
         (root / "report" / "report.json").write_text(json.dumps(asdict(report), indent=1))
         (root / "report" / "report.txt").write_text(report.text() + "\n")
     return report
+
+
+def _sheet_frame(frame: Frame) -> SheetFrame:
+    return SheetFrame(frame.rgb, frame.classes, frame.depth, frame.unit_normals())
 
 
 def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
