@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _render(arguments)
     if arguments.layout == "nyud":
-        from mtinet_ros.scenes.storage.nyud import write_nyud
+        from mtinet_ros.datasets.nyud import write_nyud
 
         folder = arguments.output / "NYUD_MT"
         write_nyud(arguments.output, folder)

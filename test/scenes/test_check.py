@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from mtinet_ros.cli.main import main
+from mtinet_ros.datasets.nyud import outlines, write_nyud
 from mtinet_ros.scenes.classes import NAMES, VOID
 from mtinet_ros.scenes.storage.check import check, shows_bed_head_on
 from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
-from mtinet_ros.scenes.storage.nyud import outlines, write_nyud
 
 
 @pytest.fixture
