@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mtinet_ros.datasets.sample import Intrinsics
+    from mtinet_ros.datasets.intrinsics import Intrinsics
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import Predicted
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from mtinet_ros.datasets.sample import open_samples
+    from mtinet_ros.datasets.sources import open_samples
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
     from mtinet_ros.inference import Backend, load_backend
     from mtinet_ros.output_files import write_file

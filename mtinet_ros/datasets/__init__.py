@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One sample type, and the data sets that are sources of it."""
+"""One sample type, the data sets that are sources of it, and writers of their layouts."""

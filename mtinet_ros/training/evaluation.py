@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mtinet_ros.datasets.sample import Intrinsics, Sample, SampleSource
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.sample import Sample, SampleSource
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
 from mtinet_ros.training.stability import Stability, correspond
 

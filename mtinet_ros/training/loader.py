@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mtinet_ros.datasets.sample import Intrinsics, Sample, SampleSource
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.sample import Sample, SampleSource
 from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.photometric import photometric

@@ -18,7 +18,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mtinet_ros.datasets.sample import VOID, SampleSource, every, open_samples
+from mtinet_ros.datasets.sample import VOID, SampleSource, evenly_spaced
+from mtinet_ros.datasets.sources import open_samples
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
@@ -187,7 +188,9 @@ class TrainingData(LightningDataModule):
         return self._fixed(_DRAWN_FRAMES)
 
     def _fixed(self, count: int) -> FixedSamples:
-        return FixedSamples(self.validation, every(self.validation, count), self.config.data)
+        return FixedSamples(
+            self.validation, evenly_spaced(self.validation, count), self.config.data
+        )
 
 
 def build_network(config: NetworkConfig) -> MTINet:
@@ -286,7 +289,7 @@ def choose_precision(precision: str) -> str:
 def count_classes(source: SampleSource, classes: int) -> Tensor:
     """Pixels by semseg class, over evenly spaced samples of a source."""
     counts = torch.zeros(classes, dtype=torch.long)
-    for index in every(source, _COUNTED_FRAMES):
+    for index in evenly_spaced(source, _COUNTED_FRAMES):
         labels = torch.from_numpy(source[index].targets["semseg"].astype("int64"))
         counts += torch.bincount(labels[labels != VOID], minlength=classes)[:classes]
     return counts

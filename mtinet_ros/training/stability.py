@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.datasets.sample import VOID, Intrinsics, Sample, Target
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.sample import VOID, Sample, Target
 
 _SAME_POINT = 0.02
 """Two depths closer than this share of one are of one point."""

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.datasets.sample import VOID, Intrinsics, Sample, Target
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.sample import VOID, Sample, Target
 from mtinet_ros.training.config import AugmentationConfig
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.datasets.sample import Intrinsics, Sample
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.training.evaluation import Predicted, evaluate
 from mtinet_ros.training.stability import Stability, correspond
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtinet_ros.datasets.sample import VOID, Intrinsics, Sample
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.sample import VOID, Sample
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.loader import TrainingSamples
 from mtinet_ros.training.photometric import photometric
