@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mtinet_ros.datasets.intrinsics import Intrinsics
     from mtinet_ros.perception.predictor import Predictor
-    from mtinet_ros.training.evaluation import Predicted
+    from mtinet_ros.training.evaluation import DensePrediction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         backend = CheckpointBackend(arguments.model, max_batch=1)
     try:
         _check_classes(backend.card.class_names, source.class_names)
-        predict = _PredictorModel(Predictor(backend))
+        predict = _CameraSizePredictor(Predictor(backend))
         with tqdm(total=count, unit="frame") as bar:
             report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
     finally:
@@ -82,16 +82,16 @@ def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
         )
 
 
-class _PredictorModel:
-    """A model walked through as on a robot that publishes at the camera's size."""
+class _CameraSizePredictor:
+    """A `DensePredictor` that does what the node does when it publishes at the camera's size."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
 
-    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> Predicted:
+    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> DensePrediction:
         from mtinet_ros.perception.camera_model import CameraModel
         from mtinet_ros.perception.resample import resize_prediction
-        from mtinet_ros.training.evaluation import Predicted
+        from mtinet_ros.training.evaluation import DensePrediction
 
         height, width = image.shape[:2]
         camera = None
@@ -100,6 +100,6 @@ class _PredictorModel:
             camera = CameraModel.pinhole(width, height, f, f, intrinsics.cx, intrinsics.cy)
         found = resize_prediction(self._predictor.predict([image], [camera])[0], image)
         # The predictor may reuse its buffers for the next frame.
-        return Predicted(
+        return DensePrediction(
             *(None if a is None else a.copy() for a in (found.labels, found.depth, found.normals))
         )

@@ -19,7 +19,7 @@ def open_samples(kind: str, root: str, split: str) -> SampleSource:
     """Open one split of a data set.
 
     Args:
-        kind: A key of the registry above.
+        kind: Of data set, e.g. "rooms".
         root: Folder of the data set.
         split: "train", "val" or "test".
 
@@ -29,7 +29,5 @@ def open_samples(kind: str, root: str, split: str) -> SampleSource:
     """
     source = _SOURCES.get(kind)
     if source is None:
-        raise ConfigurationError(
-            f"data: kind is {kind!r}; it must be one of {', '.join(_SOURCES)}"
-        )
+        raise ConfigurationError(f"data: kind is {kind!r}; allowed is {', '.join(_SOURCES)}")
     return source(root, split)

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class AveragedWeights(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        """`decay` is the final one; about 1 / (1 - decay) steps are averaged."""
+        """Average with the final decay `decay`, so over about 1 / (1 - decay) steps."""
 
         def average(mean: Tensor, value: Tensor, steps: Tensor | int) -> Tensor:
             if not mean.is_floating_point():  # batch norm counts its batches
@@ -53,14 +54,14 @@ class AveragedWeights(WeightAveraging):
 
     def network(self, module: LightningModule) -> MTINet:
         """The averaged network; the one in training where no step was averaged yet."""
-        holder = module if self._average_model is None else self._average_model.module
-        network = holder.network
+        owner = module if self._average_model is None else self._average_model.module
+        network = owner.network
         assert isinstance(network, MTINet)
         return network
 
 
 class Pause(Callback):
-    """Ends a run between two steps so that it can be continued: by the clock, Ctrl-C or SIGTERM.
+    """The end of a run between two steps, by the clock, Ctrl-C or SIGTERM, to be continued later.
 
     SIGTERM is taken over from Lightning, whose handler talks to the other processes wherever the
     signal finds it, also amid a backward pass in which they exchange gradients: both then wait
@@ -72,43 +73,43 @@ class Pause(Callback):
     """
 
     def __init__(self, state: Path, minutes: float) -> None:
-        """Stop after so many minutes (0: no limit), with the run saved to the file `state`."""
+        """Pause after `minutes` (0: no limit), with the whole run saved to the file `state`."""
         self.state = state
         self.seconds = minutes * 60 or float("inf")
         self.started = time.monotonic()
         self.status = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen; the trainer puts all old handlers back when it ends.
+        """Install the signal handlers; the trainer restores the former ones when it ends.
 
-        What is ignored stays so: a shell starts background jobs deaf to Ctrl-C.
+        A signal that is ignored stays ignored: a shell starts background jobs deaf to Ctrl-C.
         """
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    signal.signal(number, self._asked)
+                    signal.signal(number, self._on_signal)
 
-    def _asked(self, number: int, _frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         if number == signal.SIGINT and self.status:
             raise KeyboardInterrupt  # a second Ctrl-C does not wait for the step
         self.status = 128 + number
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Stop if it is time."""
-        agreed = trainer.strategy.reduce_boolean_decision
+        """Save and stop if any process of the run got a signal or is out of time."""
+        any_process = partial(trainer.strategy.reduce_boolean_decision, all=False)
         late = time.monotonic() - self.started >= self.seconds
-        if agreed(bool(self.status) or late, all=False):
-            if agreed(bool(self.status), all=False):
-                self.status = self.status or 128 + signal.SIGTERM  # another process was told
+        if any_process(bool(self.status) or late):
+            if any_process(bool(self.status)):
+                self.status = self.status or 128 + signal.SIGTERM  # another process got it
             trainer.save_checkpoint(self.state, weights_only=False)
             trainer.should_stop = True
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes the state beside its place and renames it there.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that replace a file in one step.
 
-    Lightning writes it into the temporary folder, from where it can only be copied, and so half
-    copied, to another file system.
+    Lightning writes into the temporary folder, from where a checkpoint can only be copied, and so
+    half copied, to another file system.
     """
 
     def save_checkpoint(
@@ -122,7 +123,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class DeployableCheckpoints(Callback):
-    """Writes the averaged network to `latest.safetensors` every few minutes and at the end."""
+    """The averaged network in `latest.safetensors`, written every few minutes and at the end."""
 
     def __init__(
         self,

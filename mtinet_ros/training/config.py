@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network, and what it starts from.
+    """The network and its initial weights.
 
     Attributes:
         backbone: Name of a backbone.
@@ -38,15 +38,14 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where frames come from and what the network sees of them.
+    """The data set, and the size and batches in which the network gets it.
 
     Attributes:
         kind: "rooms" (written by `mtinet scenes`).
         root: Folder of the data set.
-        height: Rows the network sees.
-        width: Columns the network sees.
-        focal_length: Canonical focal length f0 in pixels at that size; depth is trained as if seen
-            through it.
+        height: Rows of the network's input.
+        width: Columns of the network's input.
+        focal_length: Canonical focal length f0 in pixels at that size, for which depth is trained.
         batch_size: Frames per step and device.
         workers: Loader processes per device; 0 loads in the training process.
         validation_frames: At most so many evenly spaced frames of the validation split are used
@@ -65,14 +64,14 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Random views and looks of a training frame.
+    """Random geometric and photometric changes of a training frame.
 
     Attributes:
         flip: Probability of mirroring.
         zoom: Range of the factor by which the focal length grows.
         roll: Largest turn about the optical axis, degrees.
         tilt: Largest turn about each of the other axes, degrees.
-        photometric: Strength of the changes of colour, light, sharpness and noise; 0 is none, 1
+        photometric: Strength of the changes of color, light, sharpness and noise; 0 is none, 1
             is what the bundled model was trained with.
     """
 
@@ -85,7 +84,7 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is minimised.
+    """The loss function.
 
     Attributes:
         terms: Weight by name of loss (`mtinet_ros.training.losses.LOSSES`) by task.
@@ -103,7 +102,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How it is minimised: AdamW with warm-up, constant rate and a final polynomial decay.
+    """The optimizer: AdamW with warm-up, constant rate and a final polynomial decay.
 
     Attributes:
         learning_rate: Of everything but the backbone.
@@ -133,7 +132,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How the run is carried out and watched.
+    """How the run is carried out, saved and watched.
 
     Attributes:
         output: Folder of checkpoints, logs and pictures; a run cut off there is continued.
@@ -166,12 +165,12 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class CardConfig:
-    """What the model card says that neither the data nor the network know.
+    """Entries of the model card that follow neither from the data nor from the network.
 
     Attributes:
         name: Of the model.
         license: SPDX expression for the weights.
-        attribution: Whom to credit besides the makers of the data.
+        attribution: Credits besides those for the data, a sentence each.
         depth_range: [min, max] in metres within which depth is meaningful.
     """
 
@@ -194,7 +193,6 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-# Least and greatest value; of a range, of both its ends.
 # What settings were called in files of earlier versions, by section ("": the sections themselves).
 _FORMER_NAMES: dict[str, dict[str, str]] = {
     "": {"optimiser": "optimizer"},
@@ -202,6 +200,7 @@ _FORMER_NAMES: dict[str, dict[str, str]] = {
     "run": {"picture_minutes": "image_minutes"},
 }
 
+# Least and greatest value; of a range, of both its ends.
 _LIMITS: dict[str, tuple[float, float]] = {
     "data.height": (32, 1 << 14),
     "data.width": (32, 1 << 14),
@@ -250,37 +249,44 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     try:
         document = yaml.safe_load(Path(path).read_text()) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path} cannot be read as YAML: {error}.") from error
+        raise ConfigurationError(f"{path} cannot be read as YAML: {_one_line(error)}") from error
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} must map section names to settings.")
-    document = _with_present_names(document, str(path))
+        raise ConfigurationError(f"{path} must map section names to settings")
+    document = _with_current_names(document, str(path))
     for override in overrides:
         key, equals, value = override.partition("=")
         section, dot, name = key.partition(".")
         if not (equals and dot):
-            raise ConfigurationError(f"The setting {override!r} must read section.key=value.")
+            raise ConfigurationError(f"{override!r} is no setting; write section.key=value")
         section = _FORMER_NAMES[""].get(section, section)
         name = _FORMER_NAMES.get(section, {}).get(name, name)
         entries = document.setdefault(section, {})
         if not isinstance(entries, dict):
-            raise ConfigurationError(f"{path}: {section} must map names to values.")
+            raise ConfigurationError(f"{path}: {section} must map names to values")
         try:
             entries[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigurationError(f"The value of {override!r} is not YAML: {error}.") from error
+            raise ConfigurationError(
+                f"the value of {override!r} is not YAML: {_one_line(error)}"
+            ) from error
     config = _build(TrainConfig, document, str(path))
     _check_limits(config)
     return config
 
 
-def _with_present_names(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _one_line(error: Exception) -> str:
+    """The message of an error; PyYAML's shows where in several lines."""
+    return " ".join(str(error).split())
+
+
+def _with_current_names(document: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A document with the names that its sections and settings have in this version."""
 
     def renamed(entries: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, Any]:
-        for former, present in names.items():
-            if former in entries and present in entries:
+        for former, current in names.items():
+            if former in entries and current in entries:
                 raise ConfigurationError(
-                    f"{at} has both {present!r} and {former!r}, its former name; keep one."
+                    f"{at} has both {current!r} and {former!r}, its former name; keep one"
                 )
         return {names.get(name, name): value for name, value in entries.items()}
 
@@ -307,12 +313,12 @@ def _check_limits(config: TrainConfig) -> None:
 
 def _build(kind: type[_T], entries: object, where: str) -> _T:
     if not isinstance(entries, Mapping):
-        raise ConfigurationError(f"{where} must map names to values, not be {entries!r}.")
+        raise ConfigurationError(f"{where} is {entries!r}; it must map names to values")
     hints = get_type_hints(kind)
     unknown = [str(name) for name in entries if name not in hints]
     if unknown:
         raise ConfigurationError(
-            f"{where} has the unknown entry {unknown[0]!r}; allowed are {', '.join(hints)}."
+            f"{where} has the unknown entry {unknown[0]!r}; allowed are {', '.join(hints)}"
         )
     return kind(
         **{
@@ -342,4 +348,4 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(error, ConfigurationError):
             raise
     name = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise ConfigurationError(f"{where} is {value!r}; it must be of type {name}.")
+    raise ConfigurationError(f"{where} is {value!r}; it must be of type {name}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a model as a user of its outputs would: at the size of the ground truth."""
+"""Metrics of a whole model, measured as a user of its outputs would: at the data's own size."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, SampleSource
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
-from mtinet_ros.training.stability import Stability, correspond
+from mtinet_ros.training.stability import Stability, find_correspondence
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What a model says about one image, at its size; None for a task it does not have.
+class DensePrediction:
+    """Outputs of a model for one image, at the image's size; None for a task it does not have.
 
     Attributes:
-        labels: Class ids [H, W].
-        depth: float32 [H, W], metres for the image's own lens.
-        normals: float32 [H, W, 3].
+        labels: uint8 [H, W] class ids.
+        depth: float32 [H, W], metres along the optical axis of the image's own camera; NaN: none.
+        normals: float32 [H, W, 3] unit vectors in the camera optical frame.
     """
 
     labels: NDArray[np.uint8] | None = None
@@ -33,21 +33,26 @@ class Predicted:
     normals: NDArray[np.float32] | None = None
 
 
-class EvaluatedModel(Protocol):
-    """Anything that can be measured."""
+class DensePredictor(Protocol):
+    """Anything that can be measured: a model with its preprocessing and postprocessing."""
 
-    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> Predicted:
-        """Look at one image [H, W, 3], RGB; without a lens depth is for the canonical one."""
+    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> DensePrediction:
+        """Predict for one image.
+
+        Args:
+            image: uint8 [H, W, 3] RGB.
+            intrinsics: Of the image; None: depth is for the canonical focal length.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of one evaluation.
+    """Results of one evaluation.
 
     Attributes:
-        frames: Frames measured.
-        metrics: Figure by "task_name", e.g. "semseg_miou"; "flicker" and "depth_jitter" where the
+        frames: Number of frames.
+        metrics: Value by "task_name", e.g. "semseg_miou"; "flicker" and "depth_jitter" where the
             data hold camera paths.
         class_iou: IoU by class id; empty without segmentation.
     """
@@ -58,7 +63,7 @@ class Report:
 
 
 def evaluate(
-    predict: EvaluatedModel,
+    predictor: DensePredictor,
     source: SampleSource,
     indices: Iterable[int],
     classes: int,
@@ -67,33 +72,36 @@ def evaluate(
     """Measure a predictor on samples, and its stability where they follow a camera path.
 
     Args:
-        predict: The model.
-        source: The data.
-        indices: Which samples.
+        predictor: The model.
+        source: The data set.
+        indices: Samples to measure on; each counts once.
         classes: Number of semseg classes.
         progress: Called after every sample.
     """
-    wanted = sorted(set(indices))
+    indices = sorted(set(indices))
     segmentation, depth, normals = SegmentationMetric(classes), DepthMetric(), NormalMetric()
     stability = Stability()
-    follows = {index: before for video in source.videos() for before, index in pairwise(video)}
-    last: tuple[int, Sample, Predicted] | None = None
-    for index in wanted:
+    predecessors = {
+        index: before for video in source.videos() for before, index in pairwise(video)
+    }
+    previous: tuple[int, Sample, DensePrediction] | None = None
+    for index in indices:
         sample = source[index]
-        found = predict(sample.image, sample.intrinsics)
-        if found.labels is not None and "semseg" in sample.targets:
-            segmentation.update(_tensor(found.labels), _tensor(sample.targets["semseg"]))
-        if found.depth is not None and "depth" in sample.targets:
-            depth.update(_tensor(found.depth), _tensor(sample.targets["depth"]))
-        if found.normals is not None and "normals" in sample.targets:
-            normals.update(_tensor(found.normals), _tensor(sample.targets["normals"]))
-        if last is not None and follows.get(index) == last[0]:
-            match = correspond(last[1], sample)
-            if found.labels is not None and last[2].labels is not None:
-                stability.update_labels(match, last[2].labels, found.labels)
-            if found.depth is not None and last[2].depth is not None:
-                stability.update_depth(match, last[2].depth, found.depth)
-        last = (index, sample, found)
+        prediction = predictor(sample.image, sample.intrinsics)
+        if prediction.labels is not None and "semseg" in sample.targets:
+            segmentation.update(_tensor(prediction.labels), _tensor(sample.targets["semseg"]))
+        if prediction.depth is not None and "depth" in sample.targets:
+            depth.update(_tensor(prediction.depth), _tensor(sample.targets["depth"]))
+        if prediction.normals is not None and "normals" in sample.targets:
+            normals.update(_tensor(prediction.normals), _tensor(sample.targets["normals"]))
+        if previous is not None and predecessors.get(index) == previous[0]:
+            match = find_correspondence(previous[1], sample)
+            before = previous[2]
+            if prediction.labels is not None and before.labels is not None:
+                stability.update_labels(match, before.labels, prediction.labels)
+            if prediction.depth is not None and before.depth is not None:
+                stability.update_depth(match, before.depth, prediction.depth)
+        previous = (index, sample, prediction)
         progress()
     metrics = {
         f"{task}_{name}": value
@@ -107,7 +115,7 @@ def evaluate(
     }
     has_labels = segmentation.confusion.sum() > 0
     return Report(
-        len(wanted), metrics | stability.compute(), segmentation.iou() if has_labels else []
+        len(indices), metrics | stability.compute(), segmentation.iou() if has_labels else []
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples as batches of tensors, in an order that depends on the step alone.
 
-The frame at place j of step s, and all chance in its augmentation, follow from the seed and the
-running number of the frame. A run that is cut off and resumed therefore sees what an uninterrupted
-one would have seen, with nothing to save but its step.
+Frame j of step s and its random augmentation follow from the seed and the running number of the
+frame. A run that is cut off and resumed therefore trains on the frames that an uninterrupted one
+would have had, with nothing to save but its step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mtinet_ros.datasets.sample import Sample, SampleSource
 from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.photometric import photometric
-from mtinet_ros.training.view import fit, random_view, warp_to_view
+from mtinet_ros.training.view import random_view, resize_sample, warp_to_view
 
 Batch = dict[str, Tensor]
 """`image` N×3×H×W normalised; per task its ground truth (see `to_tensors`)."""
@@ -33,8 +33,8 @@ def to_tensors(sample: Sample, focal_length: float) -> Batch:
 
     Args:
         sample: At the network's size.
-        focal_length: Canonical focal length f0; a frame seen through f has its depth times f0/f.
-            A sample of unknown lens is taken to have f0.
+        focal_length: Canonical focal length f0, pixels; the depth of a frame of focal length f is
+            multiplied by f0/f. A sample without intrinsics is taken to have f0.
 
     Returns:
         image: float32 3×H×W, normalised. semseg, human_parts: int64 H×W. depth: float32 1×H×W.
@@ -72,7 +72,7 @@ class TrainingSamples(Dataset[Batch]):
     def __init__(
         self, source: SampleSource, data: DataConfig, augmentation: AugmentationConfig, seed: int
     ) -> None:
-        """Nothing is read until a sample is asked for."""
+        """Describe the samples; each is read when it is indexed."""
         self.source = source
         self.data = data
         self.augmentation = augmentation
@@ -101,7 +101,7 @@ class FixedSamples(Dataset[Batch]):
     """Samples without augmentation, resized to the network's size."""
 
     def __init__(self, source: SampleSource, indices: list[int], data: DataConfig) -> None:
-        """Only `indices` of the source."""
+        """Describe the samples at `indices` of the source; each is read when it is indexed."""
         self.source = source
         self.indices = indices
         self.data = data
@@ -112,7 +112,9 @@ class FixedSamples(Dataset[Batch]):
 
     def resized(self, position: int) -> Sample:
         """The sample at a position in `indices`, at the network's size."""
-        return fit(self.source[self.indices[position]], self.data.height, self.data.width)
+        return resize_sample(
+            self.source[self.indices[position]], self.data.height, self.data.width
+        )
 
     def __getitem__(self, position: int) -> Batch:
         """The same as tensors, see `to_tensors`."""
@@ -135,7 +137,16 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """`step` is asked for the first step when iteration begins."""
+        """Describe the batches.
+
+        Args:
+            length: Samples of the data set.
+            batch_size: Frames of a batch.
+            seed: Of the permutations.
+            step: Called when iteration begins; gives the step to begin with.
+            rank: Number of this process among those of the run.
+            world_size: Number of processes of the run.
+        """
         self.length = length
         self.batch_size = batch_size
         self.seed = seed
@@ -168,7 +179,7 @@ def training_loader(samples: TrainingSamples, sampler: StepSampler) -> DataLoade
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=_initialize_worker,
     )
 
 
@@ -178,11 +189,11 @@ def validation_loader(samples: FixedSamples) -> DataLoader[Batch]:
         samples,
         batch_size=samples.data.batch_size,
         num_workers=samples.data.workers,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=_initialize_worker,
     )
 
 
-def _begin_worker(_worker: int) -> None:
+def _initialize_worker(_worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)

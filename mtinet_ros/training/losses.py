@@ -199,9 +199,9 @@ def check_losses(
         wrong = [name for name in terms if name not in suitable]
         if wrong or not terms:
             encoding = f" encoded as {depth_output}" if task == "depth" else ""
-            found = f"has the loss {wrong[0]!r}" if wrong else "has no loss"
+            problem = f"has the loss {wrong[0]!r}" if wrong else "has no loss"
             raise ConfigurationError(
-                f"losses: {task}{encoding} {found}; it takes {', '.join(suitable) or 'none'}."
+                f"losses: {task}{encoding} {problem}; it takes {', '.join(suitable) or 'none'}"
             )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks a real camera might give a frame: light, colour, sharpness, noise, compression.
+"""Photometric augmentation: light, color, sharpness, noise and compression of real cameras.
 
-Rendered rooms are cleaner than any photograph. What changes the look without moving a pixel is
-drawn widely here, so that the network cannot lean on how the renderer shades.
+Rendered rooms are cleaner than any photograph. All that changes an image without moving a pixel is
+drawn from wide ranges, so that the network cannot rely on how the renderer shades.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Light = NDArray[np.float32]
 
 
 def photometric(image: Image, random: np.random.Generator, strength: float = 1.0) -> Image:
-    """Change the look of an image.
+    """An image with random photometric changes; the geometry stays as it is.
 
     Args:
         image: uint8 [H, W, 3], RGB.
-        random: Source of all chance.
-        strength: 0 leaves the image alone; 1 is strong.
+        random: Source of randomness.
+        strength: 0 leaves the image unchanged; 1 is strong.
 
     Returns:
-        uint8 [H, W, 3]; what is where stays where it is.
+        uint8 [H, W, 3].
     """
     if strength <= 0:
         return image
@@ -36,11 +36,11 @@ def photometric(image: Image, random: np.random.Generator, strength: float = 1.0
     if chance(0.8):
         light = _expose(light, random, strength)
     if chance(0.2):
-        light = _burn_out(light, random, strength)
+        light = _overexpose(light, random, strength)
     if chance(0.15):
-        light = _veil(light, random, strength)
+        light = _add_veiling_glare(light, random, strength)
     if chance(0.4):
-        light = _shade_unevenly(light, random, strength)
+        light = _illuminate_unevenly(light, random, strength)
     if chance(0.8):
         light = _recolor(light, random, strength)
     if chance(0.35):
@@ -62,8 +62,8 @@ def _expose(light: Light, random: np.random.Generator, strength: float) -> Light
     return _clip((exposed - middle) * np.float32(contrast) + middle)
 
 
-def _burn_out(light: Light, random: np.random.Generator, strength: float) -> Light:
-    """Exposed for the dark: what is bright turns white and shines over its surroundings."""
+def _overexpose(light: Light, random: np.random.Generator, strength: float) -> Light:
+    """Exposure for the dark parts: bright ones saturate and bloom over their surroundings."""
     linear = np.power(light, np.float32(2.2)) * np.float32(
         np.exp2(random.uniform(0.3, 1.8) * strength)
     )
@@ -76,15 +76,15 @@ def _burn_out(light: Light, random: np.random.Generator, strength: float) -> Lig
     return _clip(np.power(np.clip(linear, 0, 1), np.float32(1 / 2.2)))
 
 
-def _veil(light: Light, random: np.random.Generator, strength: float) -> Light:
-    """Stray light in the lens, or a camera that lifts its shadows: blacks become grey."""
+def _add_veiling_glare(light: Light, random: np.random.Generator, strength: float) -> Light:
+    """Stray light in the lens, or a camera that lifts its shadows: blacks become gray."""
     amount = np.float32(random.uniform(0.05, 0.3) * min(strength, 1.0))
     tint = random.uniform(0.6, 1.0, 3).astype(np.float32)
     return _clip(light * (1 - amount) + tint * amount)
 
 
-def _shade_unevenly(light: Light, random: np.random.Generator, strength: float) -> Light:
-    """Lamps and windows outside the picture: a smooth field of gains, slightly coloured."""
+def _illuminate_unevenly(light: Light, random: np.random.Generator, strength: float) -> Light:
+    """Lamps and windows outside the image: a smooth field of gains, slightly colored."""
     coarse = np.exp2(random.uniform(-0.6, 0.6, (3, 4, 1)) * strength)
     coarse = coarse * np.exp2(random.uniform(-0.1, 0.1, (3, 4, 3)) * strength)
     height, width = light.shape[:2]
@@ -103,7 +103,7 @@ def _recolor(light: Light, random: np.random.Generator, strength: float) -> Ligh
 
 
 def _blur(light: Light, random: np.random.Generator, strength: float) -> Light:
-    """Out of focus, moved, or of low resolution."""
+    """Defocus blur, motion blur or low resolution."""
     kind = random.integers(3)
     height, width = light.shape[:2]
     if kind == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carry out a training run as configured, and continue one that was cut off."""
+"""A training run as configured: begun, or continued where it was cut off."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from mtinet_ros.output_files import make_folder
 from mtinet_ros.training.callbacks import (
+    AtomicCheckpointIO,
     AveragedWeights,
     DeployableCheckpoints,
     Pause,
     PredictionImages,
-    WholeCheckpoints,
 )
 from mtinet_ros.training.card import describe
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
@@ -47,8 +47,8 @@ from mtinet_ros.training.module import TrainingModule
 
 _log = logging.getLogger(__name__)
 
-_DRAWN_FRAMES = 6
-_COUNTED_FRAMES = 500
+_SHEET_FRAMES = 6
+_HISTOGRAM_FRAMES = 500
 
 
 def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
@@ -82,8 +82,8 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     check_data(network, data.training)
     class_weights = None
     if "semseg" in network.tasks:
-        counts = count_classes(data.training, network.tasks["semseg"])
-        report_classes(counts, data.training.class_names)
+        counts = class_histogram(data.training, network.tasks["semseg"])
+        log_class_histogram(counts, data.training.class_names)
         if config.losses.class_balance:
             class_weights = balanced_class_weights(counts, config.losses.class_balance)
     module = TrainingModule(network, config, class_weights)
@@ -93,7 +93,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     averaged = AveragedWeights(config.optimizer.average)
     last = folder / "last.ckpt"
     if last.exists():
-        check_state(last, module)
+        check_resumable(last, module)
     pause = Pause(last, max_minutes)
     callbacks: list[Callback] = [
         averaged,
@@ -104,7 +104,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
         ),
         DeployableCheckpoints(folder, run.save_minutes, averaged, header),
         PredictionImages(
-            folder / "pictures", run.image_minutes, averaged, data.drawn(), run.watch,
+            folder / "pictures", run.image_minutes, averaged, data.sheet_samples(), run.watch,
             config.network.depth_output,
         ),
     ]  # fmt: skip
@@ -133,7 +133,7 @@ def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) 
             log_every_n_steps=run.log_steps,
             use_distributed_sampler=False,
             callbacks=callbacks,
-            plugins=WholeCheckpoints(),
+            plugins=AtomicCheckpointIO(),
             logger=[
                 CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
                 TensorBoardLogger(folder, "tensorboard", ""),
@@ -158,7 +158,9 @@ class TrainingData(LightningDataModule):
         self.training = open_samples(data.kind, data.root, "train")
         self.validation = open_samples(data.kind, data.root, "val")
         if not len(self.training):
-            raise DataError(f"{data.root} has no training frames.")
+            raise DataError(
+                f"{data.root} has no training frames; name another folder in data.root"
+            )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless, from the trainer's step on."""
@@ -178,14 +180,14 @@ class TrainingData(LightningDataModule):
         if len(fixed) < self.trainer.world_size:
             raise ConfigurationError(
                 f"{self.trainer.world_size} processes cannot share {len(fixed)} validation "
-                "frames: raise data.validation_frames, or render more"
+                "frames; raise data.validation_frames, or render more"
             )
         fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
         return validation_loader(fixed)
 
-    def drawn(self) -> FixedSamples:
-        """The few validation frames that pictures show."""
-        return self._fixed(_DRAWN_FRAMES)
+    def sheet_samples(self) -> FixedSamples:
+        """The few validation frames of the contact sheets."""
+        return self._fixed(_SHEET_FRAMES)
 
     def _fixed(self, count: int) -> FixedSamples:
         return FixedSamples(
@@ -203,14 +205,14 @@ def build_network(config: NetworkConfig) -> MTINet:
     if config.depth_output not in DEPTH_OUTPUTS:
         raise ConfigurationError(
             f"network: depth_output is {config.depth_output!r}; it must be one of "
-            f"{', '.join(DEPTH_OUTPUTS)}."
+            f"{', '.join(DEPTH_OUTPUTS)}"
         )
     network = MTINet(config.backbone, config.tasks, config.auxiliary_tasks or None)
     if config.initial == "imagenet":
         if not isinstance(network.backbone, EfficientNetLite0):
             raise ConfigurationError(
                 f"network: there are no ImageNet weights for {config.backbone}; set initial to "
-                "random or to a checkpoint."
+                "random or to a checkpoint"
             )
         network.backbone.load_imagenet_weights(imagenet_weights())
     elif config.initial != "random":
@@ -220,13 +222,13 @@ def build_network(config: NetworkConfig) -> MTINet:
         ):  # fmt: skip
             raise ConfigurationError(
                 f"network: {config.initial} holds {weights.backbone_name} with {weights.tasks}; "
-                f"the configuration asks for {network.backbone_name} with {network.tasks}."
+                f"the configuration asks for {network.backbone_name} with {network.tasks}"
             )
         network = weights.train()
     return network
 
 
-def check_state(path: Path, module: TrainingModule) -> None:
+def check_resumable(path: Path, module: TrainingModule) -> None:
     """Refuse to continue from the state of a run that cannot become this one.
 
     Raises:
@@ -240,7 +242,7 @@ def check_state(path: Path, module: TrainingModule) -> None:
     except Exception as error:  # torch.load raises whatever its reader of zip or pickle does
         reason = str(error).partition("\n")[0][:200]
         raise ModelError(
-            f"{path} cannot be read ({reason}): move it away to begin anew, with network.initial "
+            f"{path} cannot be read ({reason}); move it away to begin anew, with network.initial "
             "set to the latest.safetensors beside it if that is of use"
         ) from error
     optimizer = module.configure_optimizers()["optimizer"]
@@ -249,23 +251,24 @@ def check_state(path: Path, module: TrainingModule) -> None:
     ]:
         raise ConfigurationError(
             f"{path} is of a run with another network, other tasks, other parts frozen or other "
-            "losses: name another folder in run.output"
+            "losses; name another folder in run.output"
         )
 
 
 def check_data(network: MTINet, source: SampleSource) -> None:
     """Raise `ConfigurationError` unless the data have the ground truth the network needs."""
-    known = source[0].targets
+    targets = source[0].targets
     for task in network.auxiliary_tasks:
-        if task not in known:
+        if task not in targets:
             raise ConfigurationError(
-                f"network: the data have no ground truth for {task}; they have {', '.join(known)}."
+                f"network: the data have no ground truth for {task}; "
+                f"they have {', '.join(targets)}"
             )
     classes = network.tasks.get("semseg", len(source.class_names))
     if classes != len(source.class_names):
         raise ConfigurationError(
             f"network: semseg has {classes} channels, the data have {len(source.class_names)} "
-            "classes; the two must be equal."
+            "classes; the two must be equal"
         )
 
 
@@ -286,16 +289,16 @@ def choose_precision(precision: str) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-def count_classes(source: SampleSource, classes: int) -> Tensor:
-    """Pixels by semseg class, over evenly spaced samples of a source."""
+def class_histogram(source: SampleSource, classes: int) -> Tensor:
+    """Number of pixels of each semseg class over evenly spaced samples, int64 [classes]."""
     counts = torch.zeros(classes, dtype=torch.long)
-    for index in evenly_spaced(source, _COUNTED_FRAMES):
+    for index in evenly_spaced(source, _HISTOGRAM_FRAMES):
         labels = torch.from_numpy(source[index].targets["semseg"].astype("int64"))
         counts += torch.bincount(labels[labels != VOID], minlength=classes)[:classes]
     return counts
 
 
-def report_classes(counts: Tensor, names: Sequence[str]) -> None:
+def log_class_histogram(counts: Tensor, names: Sequence[str]) -> None:
     """Log the class histogram: a class that never occurs is a mistake in the data."""
     shares = (100 * counts / counts.sum().clamp(min=1)).tolist()
     _log.info(
@@ -304,4 +307,4 @@ def report_classes(counts: Tensor, names: Sequence[str]) -> None:
     )
     absent = [n for n, s in zip(names, shares, strict=True) if s == 0]
     if absent:
-        _log.warning("No pixel of class %s in the training frames.", ", ".join(absent))
+        _log.warning("No pixel of class %s in the training frames", ", ".join(absent))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a prediction stay the same while the camera moves and the scene does not?
+"""Stability: how much predictions change while the camera moves and the scene does not.
 
 Frame b of a camera path is compared with its predecessor a, pixel by pixel, where the true depth
-and the true poses say that both see the same point of the same class.
+and the true camera poses say that both see the same point of the same class.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import VOID, Sample, Target
 
 _SAME_POINT = 0.02
-"""Two depths closer than this share of one are of one point."""
+"""Relative difference below which two depths are of one point."""
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Pixels of frame b that frame a sees too.
+    """Pixels of frame b whose points are visible in frame a too.
 
     Attributes:
         b_rows: Rows in b, one per pixel.
         b_columns: Columns in b.
         a_rows: Nearest rows in a.
         a_columns: Nearest columns in a.
-        rays: Rays [M, 3] (z = 1) in a's frame, through the exact place of the point.
+        rays: Rays [M, 3] (z = 1) in a's camera optical frame through the points themselves.
         a_to_b: 4×4 from a's to b's camera optical frame.
     """
 
@@ -40,10 +40,10 @@ class Correspondence:
     a_to_b: NDArray[np.float64]
 
 
-def correspond(a: Sample, b: Sample) -> Correspondence:
-    """Find the pixels of b whose point a sees, and sees as the same class.
+def find_correspondence(a: Sample, b: Sample) -> Correspondence:
+    """The pixels of b whose point is visible in a, and is of the same class there.
 
-    Both samples need semseg, depth, lens and pose.
+    Both samples need semseg, depth, intrinsics and `world_from_camera`.
     """
     assert a.intrinsics is not None
     assert b.intrinsics is not None
@@ -52,16 +52,17 @@ def correspond(a: Sample, b: Sample) -> Correspondence:
     depth, labels = b.targets["depth"], b.targets["semseg"]
     rows, columns = np.nonzero((depth > 0) & (labels != VOID))
     points = _unproject(rows, columns, depth[rows, columns], b.intrinsics)
-    in_a = _transform(np.linalg.inv(a.world_from_camera) @ b.world_from_camera, points)
-    in_front = in_a[:, 2] > 1e-3
-    rays = in_a / np.where(in_front, in_a[:, 2], 1.0)[:, None]
+    points_in_a = _transform(np.linalg.inv(a.world_from_camera) @ b.world_from_camera, points)
+    z = points_in_a[:, 2]
+    in_front = z > 1e-3
+    rays = points_in_a / np.where(in_front, z, 1.0)[:, None]
     a_columns = np.rint(rays[:, 0] * a.intrinsics.focal_length + a.intrinsics.cx).astype(np.intp)
     a_rows = np.rint(rays[:, 1] * a.intrinsics.focal_length + a.intrinsics.cy).astype(np.intp)
     height, width = a.targets["depth"].shape[:2]
-    seen = in_front & (a_rows >= 0) & (a_rows < height) & (a_columns >= 0) & (a_columns < width)
-    rows, columns, rays, in_a = rows[seen], columns[seen], rays[seen], in_a[seen]
-    a_rows, a_columns = a_rows[seen], a_columns[seen]
-    same = np.abs(a.targets["depth"][a_rows, a_columns] - in_a[:, 2]) < _SAME_POINT * in_a[:, 2]
+    in_view = in_front & (a_rows >= 0) & (a_rows < height) & (a_columns >= 0) & (a_columns < width)
+    rows, columns, rays, z = rows[in_view], columns[in_view], rays[in_view], z[in_view]
+    a_rows, a_columns = a_rows[in_view], a_columns[in_view]
+    same = np.abs(a.targets["depth"][a_rows, a_columns] - z) < _SAME_POINT * z
     same &= a.targets["semseg"][a_rows, a_columns] == labels[rows, columns]
     return Correspondence(
         rows[same], columns[same], a_rows[same], a_columns[same], rays[same],
@@ -71,7 +72,7 @@ def correspond(a: Sample, b: Sample) -> Correspondence:
 
 @dataclass
 class Stability:
-    """Sums over pairs of frames."""
+    """Flicker of labels and jitter of depth, summed over pairs of frames."""
 
     pixels: int = 0
     flickering: int = 0
@@ -92,23 +93,23 @@ class Stability:
         """Add predicted depth maps of two frames, metres."""
         before = match.rays * a[match.a_rows, match.a_columns, None].astype(np.float64)
         expected = _transform(match.a_to_b, before)[:, 2]
-        found = b[match.b_rows, match.b_columns].astype(np.float64)
-        usable = (expected > 0) & (found > 0)  # False for NaN: no prediction
-        self.depth_pixels += int(np.count_nonzero(usable))
-        self.depth_change += float(np.abs(np.log(found[usable] / expected[usable])).sum())
+        actual = b[match.b_rows, match.b_columns].astype(np.float64)
+        valid = (expected > 0) & (actual > 0)  # False for NaN: no prediction
+        self.depth_pixels += int(np.count_nonzero(valid))
+        self.depth_change += float(np.abs(np.log(actual[valid] / expected[valid])).sum())
 
     def compute(self) -> dict[str, float]:
         """Flicker: share of pixels whose class changes although the true one does not.
 
         Depth jitter: mean |log ratio| of a pixel's depth to the previous frame's, warped by the
-        true motion; about a relative error. A figure of nothing is left out.
+        true motion; about a relative error. A metric without pixels is left out.
         """
-        figures = {}
+        metrics = {}
         if self.pixels:
-            figures["flicker"] = self.flickering / self.pixels
+            metrics["flicker"] = self.flickering / self.pixels
         if self.depth_pixels:
-            figures["depth_jitter"] = self.depth_change / self.depth_pixels
-        return figures
+            metrics["depth_jitter"] = self.depth_change / self.depth_pixels
+        return metrics
 
 
 def _unproject(
@@ -121,5 +122,5 @@ def _unproject(
 
 
 def _transform(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    moved: NDArray[np.float64] = points @ matrix[:3, :3].T + matrix[:3, 3]
-    return moved
+    transformed: NDArray[np.float64] = points @ matrix[:3, :3].T + matrix[:3, 3]
+    return transformed

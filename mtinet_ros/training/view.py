@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a turned camera with another lens would have seen: geometric augmentation that stays true.
+"""Geometric augmentation by a rotated, zoomed or mirrored camera, with exact ground truth.
 
 A camera that turns about its own centre, zooms or is mirrored sees the same scene through a
 homography, whatever the scene's depth. So image, labels, depth and normals of the new view follow
-exactly from the old one, and its lens is known.
+exactly from the old one, and its intrinsics are known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mtinet_ros.training.config import AugmentationConfig
 
 @dataclass(frozen=True)
 class View:
-    """A new camera at the place of the old one.
+    """A new camera at the position of the old one.
 
     Attributes:
         zoom: Factor on the focal length.
@@ -36,7 +36,7 @@ class View:
 
 
 def random_view(config: AugmentationConfig, random: np.random.Generator) -> View:
-    """Draw a view within the ranges of a configuration."""
+    """A view drawn uniformly from the ranges of a configuration (zoom: from its logarithm's)."""
     tilt_x, tilt_y, roll = np.radians(
         random.uniform(-1, 1, 3) * (config.tilt, config.tilt, config.roll)
     )
@@ -48,18 +48,18 @@ def random_view(config: AugmentationConfig, random: np.random.Generator) -> View
 def warp_to_view(
     sample: Sample, view: View, height: int, width: int, fill: tuple[int, int, int] = (0, 0, 0)
 ) -> Sample:
-    """Render a sample from another view, at another size.
+    """A sample as another view shows it, at another size.
 
     Args:
-        sample: The old view; its lens must be known.
+        sample: The old view; its intrinsics must be known.
         view: The new camera.
         height: Rows of the new image.
         width: Columns of the new image.
-        fill: Colour of what the old image does not show; such pixels have no ground truth.
+        fill: RGB of what the old image does not show; such pixels have no ground truth.
 
     Returns:
-        The new view. Image and depth are those the new camera would take (depth along its own
-        axis), normals are in its frame, the lens is its own.
+        The new view: image and depth as the new camera would take them (depth along its own
+        optical axis), normals in its optical frame, its own intrinsics.
     """
     old = sample.intrinsics
     assert old is not None
@@ -67,17 +67,18 @@ def warp_to_view(
     scale = max(height / rows, width / columns)
     new = Intrinsics.centered(old.focal_length * scale * view.zoom, height, width)
 
-    # Rays of the new pixels (z = 1), turned back into the old camera.
+    # Rays of the new pixels (z = 1), rotated into the old camera.
     focal_length = np.float32(new.focal_length)
     x = (np.arange(width, dtype=np.float32) - np.float32(new.cx)) / focal_length
     y = (np.arange(height, dtype=np.float32) - np.float32(new.cy)) / focal_length
     if view.mirrored:
         x = -x
-    turn = view.rotation.T.astype(np.float32)
+    old_from_new = view.rotation.T.astype(np.float32)
     old_x, old_y, old_z = (
-        turn[i, 0] * x[None, :] + turn[i, 1] * y[:, None] + turn[i, 2] for i in range(3)
+        old_from_new[i, 0] * x[None, :] + old_from_new[i, 1] * y[:, None] + old_from_new[i, 2]
+        for i in range(3)
     )
-    # cv2 places pixel centres at integers, as the lens does.
+    # cv2 places pixel centres at integers, as Intrinsics does.
     map_x = old_x / old_z * np.float32(old.focal_length) + np.float32(old.cx)
     map_y = old_y / old_z * np.float32(old.focal_length) + np.float32(old.cy)
 
@@ -106,8 +107,8 @@ def warp_to_view(
     return Sample(np.asarray(image, np.uint8), targets, new)
 
 
-def fit(sample: Sample, height: int, width: int) -> Sample:
-    """Resize a sample as it is for evaluation: the image by area, targets by nearest neighbour."""
+def resize_sample(sample: Sample, height: int, width: int) -> Sample:
+    """A sample at another size: the image resized by area, targets by nearest neighbour."""
     rows, columns = sample.image.shape[:2]
     size = (width, height)
     image = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)

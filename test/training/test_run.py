@@ -199,7 +199,7 @@ def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         pause.on_train_start(None, None)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) == pause._asked
+        assert signal.getsignal(signal.SIGTERM) == pause._on_signal
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,8 +8,8 @@ import pytest
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample
-from mtinet_ros.training.evaluation import Predicted, evaluate
-from mtinet_ros.training.stability import Stability, correspond
+from mtinet_ros.training.evaluation import DensePrediction, evaluate
+from mtinet_ros.training.stability import Stability, find_correspondence
 
 LENS = Intrinsics(40.0, 31.5, 23.5)
 
@@ -46,7 +46,7 @@ class Path:
 
 def test_truth_itself_neither_flickers_nor_jitters():
     a, b = Path().samples
-    match, stability = correspond(a, b), Stability()
+    match, stability = find_correspondence(a, b), Stability()
     assert len(match.b_rows) > 0.9 * 48 * 64
     stability.update_labels(match, a.targets["semseg"], b.targets["semseg"])
     stability.update_depth(match, a.targets["depth"], b.targets["depth"])
@@ -55,7 +55,7 @@ def test_truth_itself_neither_flickers_nor_jitters():
 
 def test_changed_classes_and_scaled_depth_are_counted():
     a, b = Path().samples
-    match, stability = correspond(a, b), Stability()
+    match, stability = find_correspondence(a, b), Stability()
     changed = b.targets["semseg"].copy()
     changed[:24] = 7
     stability.update_labels(match, a.targets["semseg"], changed)
@@ -70,16 +70,16 @@ def test_points_that_the_earlier_frame_did_not_see_are_left_out():
     hidden = a.targets["depth"].copy()
     hidden[:, :32] = 1.0
     blocked = Sample(a.image, a.targets | {"depth": hidden}, LENS, a.world_from_camera)
-    assert correspond(blocked, b).a_columns.min() >= 32
+    assert find_correspondence(blocked, b).a_columns.min() >= 32
 
 
 def test_a_perfect_model_gets_perfect_figures():
     path = Path()
 
-    def perfect(image: np.ndarray, _lens: Intrinsics | None) -> Predicted:
+    def perfect(image: np.ndarray, _lens: Intrinsics | None) -> DensePrediction:
         sample = path[calls.pop(0)]
         targets = sample.targets
-        return Predicted(targets["semseg"], targets["depth"], targets["normals"] * 2)
+        return DensePrediction(targets["semseg"], targets["depth"], targets["normals"] * 2)
 
     calls = [0, 1]
     report = evaluate(perfect, path, range(2), 2)

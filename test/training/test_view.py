@@ -11,7 +11,7 @@ from mtinet_ros.datasets.sample import VOID, Sample
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.loader import TrainingSamples
 from mtinet_ros.training.photometric import photometric
-from mtinet_ros.training.view import View, fit, random_view, warp_to_view
+from mtinet_ros.training.view import View, random_view, resize_sample, warp_to_view
 
 ROWS, COLUMNS = 48, 64
 LENS = Intrinsics(60.0, 30.0, 25.5)
@@ -89,7 +89,7 @@ def test_labels_and_image_move_together():
 
 
 def test_resizing_for_evaluation_scales_the_lens_between_pixel_edges():
-    half = fit(plane_sample(np.array([0, 0, -1.0]), 2.0), 24, 32)
+    half = resize_sample(plane_sample(np.array([0, 0, -1.0]), 2.0), 24, 32)
     assert half.intrinsics == Intrinsics(30.0, 14.75, 12.5)
     assert half.image.shape == (24, 32, 3)
 
