@@ -6,8 +6,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
-import time
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError
@@ -75,26 +73,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     from mtinet_ros.scenes.assets.catalog import LICENSES, furniture_folder
-    from mtinet_ros.scenes.storage.production import Settings, prepare, produce
+    from mtinet_ros.scenes.storage.production import RenderSettings, prepare_folder, render_scenes
 
     unknown = set(arguments.licenses or ()) - set(LICENSES)
     if unknown:
         raise ConfigurationError(
-            f"licence {', '.join(sorted(unknown))} is not known; choose from {', '.join(LICENSES)}"
+            f"license {', '.join(sorted(unknown))} is not known; choose from {', '.join(LICENSES)}"
         )
     width, height = _size(arguments.size)
-    settings = Settings(
+    settings = RenderSettings(
         seed=arguments.seed,
         height=height,
         width=width,
         furniture=str(furniture_folder(arguments.furniture)),
         licenses=tuple(sorted(arguments.licenses or LICENSES)),
     )
-    todo = prepare(arguments.output, arguments.frames, settings)
-    bar = _Progress(sum(plan.stills + plan.path for plan in todo))
-    produce(arguments.output, todo, settings, workers=arguments.workers, progress=bar.add)
-    bar.close()
+    todo = prepare_folder(arguments.output, arguments.frames, settings)
+    with tqdm(total=sum(plan.stills + plan.path for plan in todo), unit="frame") as bar:
+        render_scenes(
+            arguments.output, todo, settings, workers=arguments.workers, progress=bar.update
+        )
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -102,33 +103,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (cross and width.isdigit() and height.isdigit()):
         raise ConfigurationError(f"--size {text} is no size; write for example 320x240")
     return int(width), int(height)
-
-
-class _Progress:
-    """One line on stderr: bar, frames, speed, time left."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
-        self.live = sys.stderr.isatty()
-
-    def add(self, frames: int) -> None:
-        """Count finished frames."""
-        self.done += frames
-        spent = time.monotonic() - self.start
-        left = (self.total - self.done) * spent / self.done
-        filled = 30 * self.done // self.total
-        line = (
-            f"[{'#' * filled}{'.' * (30 - filled)}] {self.done}/{self.total} frames, "
-            f"{self.done / spent:.1f}/s, {left / 60:.0f} min left"
-        )
-        print(
-            f"\r{line}\x1b[K" if self.live else line,
-            end="" if self.live else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def close(self) -> None:
-        """End the line."""
-        if self.live and self.done:
-            print(file=sys.stderr)

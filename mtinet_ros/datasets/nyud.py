@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes rendered rooms as the folder NYUD_MT, which the authors' tools and ours read.
+"""The layout NYUD_MT, which the authors' tools and ours read: rendered rooms written in it.
 
 images/*.jpg, segmentation/*.png (0 unlabelled, class id + 1), depth/*.npy (float32, metres, 0
 unknown), normals/*.npy (float32, camera optical frame, zero unknown), edge/*.npy (uint8, 1 on
@@ -24,10 +24,10 @@ JPEG_QUALITY = 95
 
 
 def write_nyud(root: Path, target: Path) -> int:
-    """Convert a data set folder.
+    """Write rendered rooms in the layout NYUD_MT.
 
     Args:
-        root: Written by `mtinet scenes`.
+        root: Folder written by `mtinet scenes`.
         target: Folder to make or to complete; the lists of names are written last.
 
     Returns:

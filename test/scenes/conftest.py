@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.box_furniture import BOXES, write_library
 
-from mtinet_ros.scenes.storage.production import Settings, prepare, produce
+from mtinet_ros.scenes.storage.production import RenderSettings, prepare_folder, render_scenes
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +20,8 @@ def furniture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_settings(furniture: Path) -> Settings:
-    return Settings(
+def tiny_settings(furniture: Path) -> RenderSettings:
+    return RenderSettings(
         seed=7,
         height=48,
         width=64,
@@ -33,8 +33,8 @@ def tiny_settings(furniture: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def tiny_rooms(tmp_path_factory: pytest.TempPathFactory, tiny_settings: Settings) -> Path:
+def tiny_rooms(tmp_path_factory: pytest.TempPathFactory, tiny_settings: RenderSettings) -> Path:
     """13 scenes, 64×48, at most 2 MB, one worker."""
     root = tmp_path_factory.mktemp("rooms") / "tiny"
-    produce(root, prepare(root, 32, tiny_settings), tiny_settings, workers=1)
+    render_scenes(root, prepare_folder(root, 32, tiny_settings), tiny_settings, workers=1)
     return root

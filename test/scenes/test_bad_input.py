@@ -20,7 +20,7 @@ from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.assets.wavefront import read_obj
 from mtinet_ros.scenes.storage import production
 from mtinet_ros.scenes.storage.dataset import SceneDataset
-from mtinet_ros.scenes.storage.production import Settings, prepare, produce
+from mtinet_ros.scenes.storage.production import RenderSettings, prepare_folder, render_scenes
 
 
 def archive_of(path: Path, **files: str) -> zipfile.ZipFile:
@@ -64,7 +64,7 @@ def test_a_corrupt_model_is_named_and_not_believed(tmp_path: Path, text: str) ->
 
 
 def test_a_corrupt_model_costs_that_model_alone(
-    tmp_path: Path, tiny_settings: Settings, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, tiny_settings: RenderSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_library(tmp_path, "BlendSwap-CC-0", BOXES["BlendSwap-CC-0"])
     with zipfile.ZipFile(path) as archive:
@@ -101,18 +101,18 @@ def test_creators_are_credited(tiny_rooms: Path) -> None:
 
 
 def test_a_disk_that_is_too_small_is_noticed_before_the_work(
-    tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: RenderSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DataError, match="free some space"):
-        prepare(tmp_path / "rooms", 100, tiny_settings)
+        prepare_folder(tmp_path / "rooms", 100, tiny_settings)
 
 
 def test_a_disk_that_fills_up_keeps_finished_scenes_and_no_half_one(
-    tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_settings: RenderSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = prepare(tmp_path, 1, tiny_settings)[0]
+    plan = prepare_folder(tmp_path, 1, tiny_settings)[0]
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -124,43 +124,51 @@ def test_a_disk_that_fills_up_keeps_finished_scenes_and_no_half_one(
 
 
 def test_other_settings_do_not_mix_into_a_folder(
-    tiny_rooms: Path, tiny_settings: Settings
+    tiny_rooms: Path, tiny_settings: RenderSettings
 ) -> None:
     with pytest.raises(DataError, match="use the same options"):
-        prepare(tiny_rooms, 40, replace(tiny_settings, seed=99))
+        prepare_folder(tiny_rooms, 40, replace(tiny_settings, seed=99))
 
 
-def test_an_index_that_cannot_be_read_is_said(tiny_settings: Settings, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_read_is_said(
+    tiny_settings: RenderSettings, tmp_path: Path
+) -> None:
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(DataError, match=r"index\.json cannot be read"):
-        prepare(tmp_path, 10, tiny_settings)
+        prepare_folder(tmp_path, 10, tiny_settings)
 
 
-def test_a_file_in_place_of_the_folder_is_said(tiny_settings: Settings, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_said(
+    tiny_settings: RenderSettings, tmp_path: Path
+) -> None:
     (tmp_path / "rooms").write_text("")
     with pytest.raises(ConfigurationError, match="cannot make the folder"):
-        prepare(tmp_path / "rooms", 10, tiny_settings)
+        prepare_folder(tmp_path / "rooms", 10, tiny_settings)
 
 
-def test_a_folder_with_other_things_is_left_alone(tiny_settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_with_other_things_is_left_alone(
+    tiny_settings: RenderSettings, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.tex").write_text("do not touch")
     with pytest.raises(DataError, match="not empty"):
-        prepare(tmp_path, 10, tiny_settings)
+        prepare_folder(tmp_path, 10, tiny_settings)
 
 
-def test_two_runs_do_not_render_into_one_folder(tiny_settings: Settings, tmp_path: Path) -> None:
+def test_two_runs_do_not_render_into_one_folder(
+    tiny_settings: RenderSettings, tmp_path: Path
+) -> None:
     import fcntl
 
     root = tmp_path / "rooms"
-    todo = prepare(root, 2, tiny_settings)
+    todo = prepare_folder(root, 2, tiny_settings)
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         begun = root / "train" / ".scene_00000.part"
         begun.mkdir()
         with pytest.raises(DataError, match="another run"):
-            produce(root, todo, tiny_settings, workers=1)
+            render_scenes(root, todo, tiny_settings, workers=1)
         with pytest.raises(DataError, match="another run"):
-            prepare(root, 2, tiny_settings)
+            prepare_folder(root, 2, tiny_settings)
         assert begun.is_dir()  # the other one's
 
 
@@ -203,6 +211,6 @@ def test_a_damaged_scene_is_named(tiny_rooms: Path, tmp_path: Path, name: str, k
         SceneDataset(root, "val")[0]
 
 
-def test_impossible_settings_are_refused(tiny_settings: Settings) -> None:
+def test_impossible_settings_are_refused(tiny_settings: RenderSettings) -> None:
     with pytest.raises(ConfigurationError):
         replace(tiny_settings, stills=0)

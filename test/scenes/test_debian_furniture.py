@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtinet_ros.scenes.assets.catalog import DEFAULT_FOLDER, Catalog
-from mtinet_ros.scenes.assets.roles import ROLES, role_of_model
+from mtinet_ros.scenes.assets.roles import ROLES, roles_by_model
 from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.classes import NAMES
 from mtinet_ros.scenes.room.rooms import KINDS, build_room
@@ -29,7 +29,7 @@ def cache(catalog: Catalog) -> ModelCache:
 
 def test_every_listed_model_exists(catalog: Catalog) -> None:
     found = {(m.library, m.name) for models in catalog.roles.values() for m in models}
-    assert set(role_of_model()) == found
+    assert set(roles_by_model()) == found
 
 
 def test_every_role_has_a_class() -> None:

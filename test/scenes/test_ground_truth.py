@@ -91,21 +91,21 @@ def test_depth_and_normals_of_a_known_wall_are_exact() -> None:
     gray = Material((0.5, 0.5, 0.5))
     room.add(quad((4, 0, 0), (0, 4, 0), (0, 0, 3), gray), "wall", "wall")  # the plane x = 4
     room.add(box((0.4, 0.4, 0.4), gray, (3.0, 2.0, 0.0)), "table", "table")
-    surfaces = Surfaces(room.finished())
+    surfaces = Surfaces(room.build())
     rng = np.random.default_rng(0)
     camera = Camera(
         (40.0, 40.0, 31.5, 23.5), look_at(np.array([1.0, 2.0, 1.0]), 0, 0, 0), (48, 64)
     )
-    picture = render(camera, surfaces, Lighting(surfaces, rng), rng)
-    wall = picture.classes == NAMES.index("wall")
+    rendered = render(camera, surfaces, Lighting(surfaces, rng), rng)
+    wall = rendered.classes == NAMES.index("wall")
     assert wall.any()
-    np.testing.assert_allclose(picture.depth[wall], 3.0, atol=1e-5)
-    np.testing.assert_allclose(picture.normals[wall], [[0, 0, -1]] * wall.sum(), atol=1e-6)
-    top = (picture.classes == NAMES.index("table")) & (picture.normals[..., 1] < -0.9)
+    np.testing.assert_allclose(rendered.depth[wall], 3.0, atol=1e-5)
+    np.testing.assert_allclose(rendered.normals[wall], [[0, 0, -1]] * wall.sum(), atol=1e-6)
+    top = (rendered.classes == NAMES.index("table")) & (rendered.normals[..., 1] < -0.9)
     assert top.any()  # the top of the table looks up, which is −y in the camera
-    empty = picture.depth == 0
-    assert (picture.classes[empty] == VOID).all()
-    assert (picture.instance[empty] == 0).all()
+    empty = rendered.depth == 0
+    assert (rendered.classes[empty] == VOID).all()
+    assert (rendered.instance[empty] == 0).all()
 
 
 def test_every_class_merges_nyu_labels_and_none_is_merged_twice() -> None:

@@ -18,11 +18,11 @@ import pytest
 from mtinet_ros.scenes.assets.catalog import Catalog
 from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
 from mtinet_ros.scenes.storage.production import (
+    RenderSettings,
     ScenePlan,
-    Settings,
     plan_scenes,
-    prepare,
-    produce,
+    prepare_folder,
+    render_scenes,
     write_scene,
 )
 
@@ -36,32 +36,36 @@ def fingerprint(root: Path, names: list[str]) -> dict[str, str]:
 
 
 def test_two_workers_write_the_same_bytes_as_one(
-    tiny_rooms: Path, tiny_settings: Settings, tmp_path: Path
+    tiny_rooms: Path, tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
     other = tmp_path / "again"
-    todo = prepare(other, 11, tiny_settings)
-    produce(other, reversed(todo), tiny_settings, workers=2)
+    todo = prepare_folder(other, 11, tiny_settings)
+    render_scenes(other, reversed(todo), tiny_settings, workers=2)
     names = [plan.name for plan in todo]
     assert len(names) >= 3
     assert fingerprint(other, names) == fingerprint(tiny_rooms, names)
 
 
 def test_another_seed_gives_other_rooms(
-    tiny_rooms: Path, tiny_settings: Settings, tmp_path: Path
+    tiny_rooms: Path, tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
     settings = replace(tiny_settings, seed=8)
     other = tmp_path / "other"
-    produce(other, prepare(other, 2, settings), settings, workers=1)
+    render_scenes(other, prepare_folder(other, 2, settings), settings, workers=1)
     mine = np.load(tiny_rooms / "train" / "scene_00000" / "depth.npy")
     assert not np.array_equal(mine, np.load(other / "train" / "scene_00000" / "depth.npy"))
 
 
-def test_a_larger_data_set_keeps_the_scenes_of_a_smaller_one(tiny_settings: Settings) -> None:
+def test_a_larger_data_set_keeps_the_scenes_of_a_smaller_one(
+    tiny_settings: RenderSettings,
+) -> None:
     few, many = plan_scenes(40, tiny_settings), plan_scenes(400, tiny_settings)
     assert many[: len(few)] == few
 
 
-def test_frames_are_spread_over_the_splits_with_videos_in_each(tiny_settings: Settings) -> None:
+def test_frames_are_spread_over_the_splits_with_videos_in_each(
+    tiny_settings: RenderSettings,
+) -> None:
     plans = plan_scenes(6000, replace(tiny_settings, stills=10, path=15))
     frames = {split: sum(p.stills + p.path for p in plans if p.split == split) for split in SPLITS}
     assert min(frames["val"], frames["test"]) >= 450
@@ -81,13 +85,13 @@ def test_no_model_is_in_two_splits(furniture: Path) -> None:
 
 
 def test_a_continued_run_renders_only_what_is_missing_and_cleans_up(
-    tiny_settings: Settings, tmp_path: Path
+    tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
     root = tmp_path / "rooms"
-    first = prepare(root, 4, tiny_settings)
-    produce(root, first[:1], tiny_settings, workers=1)
+    first = prepare_folder(root, 4, tiny_settings)
+    render_scenes(root, first[:1], tiny_settings, workers=1)
     (root / "train" / ".scene_00001.part").mkdir()
-    assert [plan.number for plan in prepare(root, 4, tiny_settings)] == [
+    assert [plan.number for plan in prepare_folder(root, 4, tiny_settings)] == [
         plan.number for plan in first[1:]
     ]
     assert not list(root.glob("*/.*.part"))
@@ -102,11 +106,11 @@ def test_a_scene_that_another_worker_finished_is_left_alone(tmp_path: Path) -> N
 
 
 def test_frames_can_be_read_while_others_are_rendered(
-    tiny_settings: Settings, tmp_path: Path
+    tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
     root = tmp_path / "rooms"
-    todo = prepare(root, 400, tiny_settings)
-    produce(root, todo[:1], tiny_settings, workers=1)
+    todo = prepare_folder(root, 400, tiny_settings)
+    render_scenes(root, todo[:1], tiny_settings, workers=1)
     (root / "train" / ".scene_00001.part").mkdir()
     assert len(SceneDataset(root, "train")) == todo[0].stills + todo[0].path
 

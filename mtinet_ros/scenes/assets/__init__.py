@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rooms are furnished with: catalog models, pieces made here, materials, artwork."""
+"""Assets of rooms: catalog models, generated furniture and objects, materials, artwork."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hangs on walls, shows on screens and lies outside windows: small procedural images.
+"""Procedural images: for frames on walls, for screens, and the panorama outside windows.
 
 Each takes a generator and returns sRGB uint8 [h, w, 3].
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.scenes.assets.texture import Generator, Image, fabric_color, hsv, noise, to_image
-from mtinet_ros.scenes.geometry.mesh import triple
+from mtinet_ros.scenes.geometry.mesh import as_color
 
 SIZE = (160, 224)
 
@@ -45,7 +45,7 @@ def abstract(rng: Generator, shape: tuple[int, int] = SIZE) -> Image:
     canvas = np.empty((h, w, 3), np.float32)
     canvas[:] = fabric_color(rng)
     for _ in range(int(rng.integers(4, 22))):
-        color = triple(fabric_color(rng))
+        color = as_color(fabric_color(rng))
         x, y = int(rng.integers(w)), int(rng.integers(h))
         size = int(rng.integers(8, h // 2))
         kind = rng.integers(3)
@@ -164,7 +164,7 @@ def spines(rng: Generator, count: int) -> NDArray[np.float32]:
     return np.stack([fabric_color(rng) * rng.uniform(0.6, 1.0) for _ in range(count)])
 
 
-def outside(rng: Generator, night: bool) -> NDArray[np.float32]:
+def environment_map(rng: Generator, night: bool) -> NDArray[np.float32]:
     """Panorama around the building, linear radiance [128, 512, 3]; the horizon is the middle row.
 
     The sky has radiance about 1 by day. Houses or trees stand on the horizon, ground below.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The furniture: Sweet Home 3D libraries (.sh3f), filtered by licence, split, credited, loaded.
+"""Furniture models: Sweet Home 3D libraries (.sh3f), by license, split, role and creator.
 
 A .sh3f file is a zip archive with a PluginFurnitureCatalog.properties that lists for every model
 its size in centimetres, its creator and the path of its OBJ (y up, front to +z).
@@ -17,22 +17,22 @@ from pathlib import Path
 import numpy as np
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.scenes.assets.roles import LIBRARIES, ROLES, role_of_model
+from mtinet_ros.scenes.assets.roles import LIBRARIES, ROLES, roles_by_model
 from mtinet_ros.scenes.assets.wavefront import read_obj
 from mtinet_ros.scenes.geometry.mesh import Mesh
 
 DEFAULT_FOLDER = Path("/usr/share/sweethome3d/furniture")
-"""Where Debian's and Ubuntu's sweethome3d-furniture puts its libraries."""
+"""Folder of the libraries in Debian's and Ubuntu's sweethome3d-furniture."""
 FOLDER_VARIABLE = "MTINET_FURNITURE"
 LICENSES = tuple(sorted(set(LIBRARIES.values())))
 SPLIT_SHARE = {"train": 0.7, "val": 0.15, "test": 0.15}
 TRIANGLE_LIMIT = 80_000
-"""Models above it cost more than they show at the size of the frames."""
+"""Largest number of triangles of a model; more cost time and are not visible in the frames."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One catalogue entry.
+    """One catalog entry.
 
     Attributes:
         library: File name of its library, without .sh3f.
@@ -41,7 +41,7 @@ class Model:
         size: Width, depth, height in metres.
         elevation: Height of its lower side above the floor, metres, 0 when it stands.
         rotation: Rotation of the model before everything else, row-major, or None.
-        creator: To be credited.
+        creator: Person to be credited.
         license: SPDX identifier.
     """
 
@@ -69,7 +69,7 @@ def furniture_folder(option: str | None = None) -> Path:
     folder = Path(option or os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
     if not any(folder.glob("*.sh3f")):
         raise DataError(
-            f"no furniture (*.sh3f) in {folder}: install it with "
+            f"{folder} holds no furniture (*.sh3f); install it with "
             f"`sudo apt-get install sweethome3d-furniture`, or name its folder with --furniture "
             f"or {FOLDER_VARIABLE}"
         )
@@ -77,7 +77,7 @@ def furniture_folder(option: str | None = None) -> Path:
 
 
 class Catalog:
-    """The models of a folder that a role uses and a licence allows.
+    """The models of a folder that a role uses and a license allows.
 
     Args:
         folder: Folder with .sh3f files.
@@ -88,12 +88,12 @@ class Catalog:
     """
 
     def __init__(self, folder: Path, licenses: Iterable[str] = LICENSES) -> None:
-        """Read the catalogues, not yet the models."""
+        """Read the catalogs, not yet the models."""
         self.folder = folder
         self._archives: dict[str, zipfile.ZipFile] = {}
         allowed = set(licenses)
         self.roles: dict[str, list[Model]] = {role: [] for role in ROLES}
-        roles = role_of_model()
+        roles = roles_by_model()
         for path in sorted(folder.glob("*.sh3f")):
             license = LIBRARIES.get(path.stem)
             if license in allowed:
@@ -103,7 +103,7 @@ class Catalog:
         if not any(self.roles.values()):
             raise DataError(
                 f"{folder} holds no usable model under {', '.join(sorted(allowed)) or 'none'}"
-                f"; known libraries: {', '.join(LIBRARIES)}; licences: {', '.join(LICENSES)}"
+                f"; known libraries: {', '.join(LIBRARIES)}; licenses: {', '.join(LICENSES)}"
             )
 
     def split(self, name: str, seed: int) -> dict[str, list[Model]]:
@@ -193,7 +193,7 @@ def _model(library: str, record: dict[str, str], license: str) -> Model:
         )
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"furniture library {library}: a catalogue entry lacks or spoils {error}"
+            f"furniture library {library}: a catalog entry lacks or spoils {error}"
         ) from error
 
 

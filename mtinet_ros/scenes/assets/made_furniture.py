@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Furniture made here instead of loaded: what the libraries have too few of, in endless variety.
+"""Generated furniture of the kinds that the libraries have too few of.
 
 All stand on z = 0, centred on x and y, and face −y. Sizes are metres.
 """
@@ -21,18 +21,18 @@ from mtinet_ros.scenes.assets.texture import (
 from mtinet_ros.scenes.geometry.mesh import (
     Material,
     Mesh,
+    as_color,
     box,
     cushion,
-    joined,
+    merge,
     quad,
     revolved,
     surface,
-    triple,
 )
 
-BLACK = Material((0.012, 0.012, 0.013), mirror=0.05, roughness=0.12)
+BLACK = Material((0.012, 0.012, 0.013), specular=0.05, roughness=0.12)
 WHITE = Material((0.8, 0.8, 0.79))
-CHROME = Material((0.3, 0.3, 0.3), mirror=0.35, roughness=0.15)
+CHROME = Material((0.3, 0.3, 0.3), specular=0.35, roughness=0.15)
 
 
 def hard_material(rng: Generator) -> Material:
@@ -75,7 +75,7 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
     if rng.random() < 0.8:
         share, drop = rng.uniform(0.55, 0.95), rng.uniform(0.08, 0.3)
         parts.append(
-            _duvet(rng, width, length * share, top, drop, cover).moved(
+            _duvet(rng, width, length * share, top, drop, cover).transformed(
                 (0, -length * (1 - share) / 2, 0)
             )
         )
@@ -84,7 +84,7 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
         blanket = _duvet(
             rng, width + 0.03, length * share, top + 0.012, drop, fabric_material(rng)
         )
-        parts.append(blanket.moved((0, -length * (1 - share) / 2 - 0.01, 0)))
+        parts.append(blanket.transformed((0, -length * (1 - share) / 2 - 0.01, 0)))
     parts += _pillows(rng, width, length, top, sheet)
     if rng.random() < 0.75:
         high = rng.uniform(0.75, 1.3)
@@ -94,7 +94,7 @@ def bed(rng: Generator, width: float, length: float = 2.0) -> Mesh:
         )
     if rng.random() < 0.25:
         parts.append(box((width, 0.05, rng.uniform(0.4, 0.75)), base, (0, -length / 2 - 0.025, 0)))
-    return joined(parts)
+    return merge(parts)
 
 
 def pillow(rng: Generator, width: float, height: float, thick: float, cover: Material) -> Mesh:
@@ -107,7 +107,7 @@ def pillow(rng: Generator, width: float, height: float, thick: float, cover: Mat
     dent = 1 - rng.uniform(0, 0.35) * np.exp(-(u**2 + (v - rng.uniform(-0.2, 0.5)) ** 2) * 4)
     front = np.stack([x, -swell * dent * thick / 2, z], -1)
     back = np.stack([x, swell * thick / 2, z], -1)[:, ::-1]
-    return joined([surface(front, cover), surface(back, cover)])
+    return merge([surface(front, cover), surface(back, cover)])
 
 
 def _pillows(
@@ -127,7 +127,9 @@ def _pillows(
             one = pillow(rng, *size, rng.uniform(0.12, 0.22), cover)
             y = length / 2 - 0.12 - size[1] * np.sin(lean) - 0.17 * row
             parts.append(
-                one.moved((0, 0, 0), rng.normal(0, 0.08), -lean).moved((x, y, top + 0.01))
+                one.transformed((0, 0, 0), rng.normal(0, 0.08), -lean).transformed(
+                    (x, y, top + 0.01)
+                )
             )
     return parts
 
@@ -157,14 +159,14 @@ def table(rng: Generator, width: float, depth: float, height: float) -> Mesh:
     """A top on thin legs, or a round one on a column."""
     top = hard_material(rng)
     if rng.random() < 0.12:
-        top = Material((0.25, 0.32, 0.3), mirror=0.12, roughness=0.02, clear=0.55)
-    frame = metal_material(rng) if rng.random() < 0.5 else top if top.clear == 0 else CHROME
+        top = Material((0.25, 0.32, 0.3), specular=0.12, roughness=0.02, transmission=0.55)
+    frame = metal_material(rng) if rng.random() < 0.5 else top if top.transmission == 0 else CHROME
     thick = rng.uniform(0.015, 0.05)
     if rng.random() < 0.2:
         radius = min(width, depth) / 2
         disc = [(0.0, height - thick), (radius, height - thick), (radius, height), (0.0, height)]
         column = [(radius * 0.6, 0.0), (radius * 0.6, 0.02), (0.04, 0.05), (0.03, height - thick)]
-        return joined([revolved(disc, top, segments=32), revolved(column, frame, segments=20)])
+        return merge([revolved(disc, top, segments=32), revolved(column, frame, segments=20)])
     parts = [box((width, depth, thick), top, (0, 0, height - thick))]
     parts += legs(rng, width, depth, height - thick, frame)
     if rng.random() < 0.5:
@@ -176,7 +178,7 @@ def table(rng: Generator, width: float, depth: float, height: float) -> Mesh:
                 faces="xXyY",
             )
         )
-    return joined(parts)
+    return merge(parts)
 
 
 def desk(rng: Generator, width: float, depth: float) -> Mesh:
@@ -185,8 +187,8 @@ def desk(rng: Generator, width: float, depth: float) -> Mesh:
     parts = [table(rng, width, depth, height)]
     if rng.random() < 0.5:
         side = width / 2 - 0.25
-        parts.append(cabinet(rng, 0.4, depth * 0.9, height - 0.08).moved((side, 0, 0)))
-    return joined(parts)
+        parts.append(cabinet(rng, 0.4, depth * 0.9, height - 0.08).transformed((side, 0, 0)))
+    return merge(parts)
 
 
 def chair(rng: Generator) -> Mesh:
@@ -218,7 +220,7 @@ def chair(rng: Generator) -> Mesh:
         parts.append(box((w, 0.03, 0.05), frame, (0, d / 2 - 0.02, h + back - 0.05)))
         for x in np.linspace(-0.35, 0.35, int(rng.integers(3, 7))):
             parts.append(box((0.015, 0.015, back), frame, (x * w, d / 2 - 0.02, h)))
-    return joined(parts)
+    return merge(parts)
 
 
 def office_chair(rng: Generator) -> Mesh:
@@ -231,19 +233,21 @@ def office_chair(rng: Generator) -> Mesh:
     for spoke in range(5):
         foot = box((0.04, reach, 0.03), frame, (0, -reach / 2, 0.06))
         wheel = box((0.05, 0.05, 0.06), BLACK, (0, -reach, 0))
-        parts.append(joined([foot, wheel]).moved((0, 0, 0), spoke * 2 * np.pi / 5 + 0.3))
+        parts.append(merge([foot, wheel]).transformed((0, 0, 0), spoke * 2 * np.pi / 5 + 0.3))
     soft = rng.uniform(4, 10)
     seat = (w, d, rng.uniform(0.05, 0.1))
     parts.append(cushion(seat, cloth, (0, 0, h - 0.06), softness=soft, steps=8))
     rest = cushion((w * rng.uniform(0.8, 1.0), 0.06, back), cloth, softness=soft, steps=8)
-    parts.append(rest.moved((0, 0, 0), 0, -rng.uniform(0.0, 0.25)).moved((0, d / 2, h + 0.08)))
+    parts.append(
+        rest.transformed((0, 0, 0), 0, -rng.uniform(0.0, 0.25)).transformed((0, d / 2, h + 0.08))
+    )
     parts.append(box((0.06, 0.03, 0.3), frame, (0, d / 2 - 0.01, h - 0.05)))
     if rng.random() < 0.6:
         for side in (-1, 1):
             x = side * (w / 2 + 0.03)
             parts.append(box((0.03, 0.03, 0.22), frame, (x, 0.05, h - 0.03)))
             parts.append(box((0.06, d * 0.6, 0.03), frame, (x, 0, h + 0.19)))
-    return joined(parts)
+    return merge(parts)
 
 
 def tub_chair(rng: Generator) -> Mesh:
@@ -274,7 +278,7 @@ def tub_chair(rng: Generator) -> Mesh:
     for end in (0, -1):
         a, b, c, d = grid[:, end]
         parts.append(surface(np.array([[a, d], [b, c]]), cloth))
-    return joined(parts)
+    return merge(parts)
 
 
 def sofa(rng: Generator, width: float) -> Mesh:
@@ -306,8 +310,8 @@ def sofa(rng: Generator, width: float) -> Mesh:
     for _ in range(int(rng.integers(0, 4))):
         pillow = cushion((0.42, 0.14, 0.4), fabric_material(rng), softness=3, steps=8)
         x = rng.uniform(-0.5, 0.5) * (width - 2 * arm - 0.3)
-        parts.append(pillow.moved((x, d / 2 - 0.42, seat + 0.04), rng.normal(0, 0.2), -0.25))
-    return joined(parts)
+        parts.append(pillow.transformed((x, d / 2 - 0.42, seat + 0.04), rng.normal(0, 0.2), -0.25))
+    return merge(parts)
 
 
 def cabinet(rng: Generator, width: float, depth: float, height: float) -> Mesh:
@@ -350,7 +354,7 @@ def cabinet(rng: Generator, width: float, depth: float, height: float) -> Mesh:
                         (x + side, -depth / 2 - 0.01, z + h * 0.45),
                     )
                 )
-    return joined(parts)
+    return merge(parts)
 
 
 def worktop(rng: Generator, width: float, depth: float) -> Mesh:
@@ -379,7 +383,7 @@ def hob_and_sink(rng: Generator, length: float, top: float) -> list[Mesh]:
         parts.append(
             box(
                 (0.4, 0.34, 0.002),
-                Material((0.08, 0.08, 0.08), mirror=0.2),
+                Material((0.08, 0.08, 0.08), specular=0.2),
                 (x, -0.02, top + 0.01),
             )
         )
@@ -408,11 +412,11 @@ def shelf(rng: Generator, width: float, depth: float, height: float) -> tuple[Me
                 x = -width / 2 + column * width / columns + thick
                 place = (x, row * gap + thick)
                 things.append(
-                    books(rng, width / columns - 1.5 * thick, depth * 0.8, gap - thick).moved(
-                        (place[0], 0, place[1])
-                    )
+                    books(
+                        rng, width / columns - 1.5 * thick, depth * 0.8, gap - thick
+                    ).transformed((place[0], 0, place[1]))
                 )
-    return joined(parts), joined(things) if things else None
+    return merge(parts), merge(things) if things else None
 
 
 def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
@@ -428,10 +432,10 @@ def books(rng: Generator, width: float, depth: float, height: float) -> Mesh:
             depth * rng.uniform(0.6, 1.0),
             min(tall * rng.uniform(0.75, 1.1), height * 0.98),
         )
-        cover = Material(triple(colors[len(parts)] ** 2.2), mirror=0.02)
+        cover = Material(as_color(colors[len(parts)] ** 2.2), specular=0.02)
         parts.append(box(size, cover, (x + thick / 2, -(depth - size[1]) / 2, 0), faces="xXyZ"))
         x += thick
-    return joined(parts) if parts else box((0.05, depth * 0.5, height * 0.5), BLACK, (0.03, 0, 0))
+    return merge(parts) if parts else box((0.05, depth * 0.5, height * 0.5), BLACK, (0.03, 0, 0))
 
 
 def television(rng: Generator, width: float, *, stand: bool, kind: str = "tv") -> Mesh:
@@ -447,7 +451,7 @@ def television(rng: Generator, width: float, *, stand: bool, kind: str = "tv") -
     if rng.random() < (0.55 if kind == "tv" else 0.25):
         tone = rng.uniform(0.003, 0.02)
         screen = Material(
-            (tone, tone, tone), mirror=rng.uniform(0.03, 0.1), roughness=rng.uniform(0.0, 0.15)
+            (tone, tone, tone), specular=rng.uniform(0.03, 0.1), roughness=rng.uniform(0.0, 0.15)
         )
     else:
         image = artwork.broadcast(rng) if kind == "tv" else artwork.screen(rng)
@@ -470,4 +474,4 @@ def television(rng: Generator, width: float, *, stand: bool, kind: str = "tv") -
             for side in (-1, 1):
                 parts.append(box((0.025, deep, 0.015), case, (side * wide / 2, 0, 0)))
                 parts.append(box((0.02, 0.02, lift + 0.02), case, (side * wide / 2, 0, 0)))
-    return joined(parts)
+    return merge(parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small things made here: pictures, rugs, curtains, lamps, bottles, boxes, heaps.
+"""Generated small objects: pictures, rugs, curtains, lamps, bottles, boxes, heaps.
 
 Standing things stand on z = 0, centred; hanging things have their back at y = 0 and face −y with
 z = 0 at their lower edge. Sizes are metres.
@@ -23,13 +23,13 @@ from mtinet_ros.scenes.assets.texture import (
 from mtinet_ros.scenes.geometry.mesh import (
     Material,
     Mesh,
+    as_color,
     box,
     cushion,
-    joined,
+    merge,
     quad,
     revolved,
     surface,
-    triple,
 )
 
 
@@ -41,7 +41,7 @@ def framed(rng: Generator, width: float, height: float) -> Mesh:
     image = Material(
         (1, 1, 1),
         artwork.picture(rng, shape),
-        mirror=float(rng.choice([0.0, 0.0, 0.05])),
+        specular=float(rng.choice([0.0, 0.0, 0.05])),
         roughness=0.05,
     )
     if kind < 0.3:
@@ -52,7 +52,7 @@ def framed(rng: Generator, width: float, height: float) -> Mesh:
         paper = Material((0.8, 0.8, 0.77))
         parts.append(_panel(width, height, edge, thick + 0.001, paper))
     parts.append(_panel(width, height, edge + mat, thick + 0.002, image))
-    return joined(parts)
+    return merge(parts)
 
 
 def _panel(width: float, height: float, inset: float, forward: float, material: Material) -> Mesh:
@@ -68,18 +68,18 @@ def _panel(width: float, height: float, inset: float, forward: float, material: 
 def mirror(rng: Generator, width: float, height: float) -> Mesh:
     """A looking glass in a frame or without."""
     edge = float(rng.choice([0.0, 0.02, 0.05]))
-    glass = Material((0.02, 0.02, 0.02), mirror=0.85, roughness=0.0)
+    glass = Material((0.02, 0.02, 0.02), specular=0.85, roughness=0.0)
     back = box((width, 0.02, height), hard_material(rng), (0, -0.01, 0))
-    return joined([back, _panel(width, height, edge, 0.021, glass)])
+    return merge([back, _panel(width, height, edge, 0.021, glass)])
 
 
 def whiteboard(rng: Generator, width: float, height: float) -> Mesh:
     """White, with or without writing."""
-    surface_ = Material((0.75, 0.75, 0.76), mirror=0.03, roughness=0.2)
+    surface_ = Material((0.75, 0.75, 0.76), specular=0.03, roughness=0.2)
     if rng.random() < 0.6:
-        surface_ = Material((0.8, 0.8, 0.8), artwork.print_of_text(rng), mirror=0.03)
+        surface_ = Material((0.8, 0.8, 0.8), artwork.print_of_text(rng), specular=0.03)
     back = box((width, 0.02, height), metal_material(rng), (0, -0.01, 0))
-    return joined([back, _panel(width, height, 0.02, 0.021, surface_)])
+    return merge([back, _panel(width, height, 0.02, 0.021, surface_)])
 
 
 def rug(rng: Generator, width: float, depth: float) -> Mesh:
@@ -94,7 +94,7 @@ def rug(rng: Generator, width: float, depth: float) -> Mesh:
     top = quad(
         (-width / 2, -depth / 2, thick), (width, 0, 0), (0, depth, 0), material, fit=kind >= 0.5
     )
-    return joined([top, box((width, depth, thick - 0.001), fabric_material(rng), faces="xXyY")])
+    return merge([top, box((width, depth, thick - 0.001), fabric_material(rng), faces="xXyY")])
 
 
 def curtain(rng: Generator, width: float, height: float, material: Material) -> Mesh:
@@ -120,14 +120,14 @@ def blind(rng: Generator, width: float, height: float) -> Mesh:
     slats = max(2, int(drop / 0.05))
     slat = box((width, 0.035, 0.002), material)
     tilt = rng.uniform(-1.0, 1.0)
-    return joined(
-        [slat.moved((0, -0.03, height - 0.025 - 0.05 * i), 0.0, tilt) for i in range(slats)]
+    return merge(
+        [slat.transformed((0, -0.03, height - 0.025 - 0.05 * i), 0.0, tilt) for i in range(slats)]
     )
 
 
 def radiator(rng: Generator, width: float, height: float) -> Mesh:
     """A ribbed panel on the wall."""
-    paint = Material((0.75, 0.75, 0.72), mirror=0.03)
+    paint = Material((0.75, 0.75, 0.72), specular=0.03)
     count = max(3, int(width / rng.uniform(0.05, 0.1)))
     ribs = [
         box(
@@ -137,7 +137,7 @@ def radiator(rng: Generator, width: float, height: float) -> Mesh:
         )
         for i in range(count)
     ]
-    return joined([*ribs, box((width, 0.03, height * 0.9), paint, (0, -0.07, height * 0.05))])
+    return merge([*ribs, box((width, 0.03, height * 0.9), paint, (0, -0.07, height * 0.05))])
 
 
 def standing_lamp(rng: Generator, height: float) -> tuple[Mesh, Mesh]:
@@ -155,7 +155,7 @@ def standing_lamp(rng: Generator, height: float) -> tuple[Mesh, Mesh]:
         ]
     lower = radius * rng.uniform(1.0, 1.4)
     tint = fabric_color(rng) * 0.5 + 0.5
-    shade = Material(triple(tint * np.float32(0.7)))
+    shade = Material(as_color(tint * np.float32(0.7)))
     return revolved(foot, metal, segments=14), revolved(
         [(lower, height - tall), (radius * rng.uniform(0.6, 1.0), height)], shade, segments=20
     )
@@ -196,7 +196,7 @@ def bottle(rng: Generator) -> Mesh:
         ]
     material = paint_material(rng)
     if rng.random() < 0.2:
-        material = Material((0.3, 0.4, 0.35), mirror=0.1, roughness=0.02, clear=0.55)
+        material = Material((0.3, 0.4, 0.35), specular=0.1, roughness=0.02, transmission=0.55)
     return revolved(profile, material, segments=14)
 
 
@@ -205,8 +205,8 @@ def carton(rng: Generator) -> Mesh:
     size = rng.uniform([0.06, 0.05, 0.02], [0.35, 0.3, 0.3])
     material = Material((0.45, 0.3, 0.17)) if rng.random() < 0.3 else paint_material(rng)
     if rng.random() < 0.4:
-        material = Material((1, 1, 1), artwork.picture(rng), tile=float(size[0]))
-    return box(size, material).moved((0, 0, 0), rng.uniform(-0.6, 0.6))
+        material = Material((1, 1, 1), artwork.picture(rng), tile_size=float(size[0]))
+    return box(size, material).transformed((0, 0, 0), rng.uniform(-0.6, 0.6))
 
 
 def stack(rng: Generator) -> Mesh:
@@ -214,9 +214,9 @@ def stack(rng: Generator) -> Mesh:
     parts, z = [], 0.0
     for _ in range(int(rng.integers(1, 7))):
         size = (rng.uniform(0.14, 0.24), rng.uniform(0.19, 0.3), rng.uniform(0.005, 0.04))
-        parts.append(box(size, paint_material(rng)).moved((0, 0, z), rng.normal(0, 0.2)))
+        parts.append(box(size, paint_material(rng)).transformed((0, 0, z), rng.normal(0, 0.2)))
         z += size[2]
-    return joined(parts)
+    return merge(parts)
 
 
 def cloth_heap(rng: Generator) -> Mesh:
@@ -261,4 +261,4 @@ def keyboard(rng: Generator) -> Mesh:
         for row in range(4)
     ]
     parts.append(cushion((0.06, 0.1, 0.035), keys, (0.3, 0, 0), softness=2.5, steps=5))
-    return joined(parts)
+    return merge(parts)

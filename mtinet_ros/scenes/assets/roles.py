@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which catalogue model plays which part in a room.
+"""Roles of the catalog models in a room.
 
 Listed by id, not guessed from names: "Indoor plant" is no door and a "Bench" may be a park's.
 A model that is not listed (cars, trees, staircases, tiny tools) is never used.
@@ -233,12 +233,12 @@ ROLES: dict[str, tuple[str, str]] = {
 }
 
 
-def role_of_model() -> dict[tuple[str, str], list[str]]:
-    """Roles of every listed model, by (library, id)."""
-    found: dict[tuple[str, str], list[str]] = {}
+def roles_by_model() -> dict[tuple[str, str], list[str]]:
+    """Roles by (library, id) of a model."""
+    roles: dict[tuple[str, str], list[str]] = {}
     for role, (_, text) in ROLES.items():
         for part in text.split(";"):
             prefix, _, names = part.partition(":")
             for name in names.split():
-                found.setdefault((_PREFIX[prefix.strip()], name), []).append(role)
-    return found
+                roles.setdefault((_PREFIX[prefix.strip()], name), []).append(role)
+    return roles

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Furniture for one room: catalogue models, restyled, mixed with made pieces."""
+"""Furniture for one room: restyled catalog models, mixed with generated pieces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mtinet_ros.scenes.assets.texture import (
     fabric_material,
     wood_material,
 )
-from mtinet_ros.scenes.geometry.mesh import Mesh, triple
+from mtinet_ros.scenes.geometry.mesh import Mesh, as_color
 
 logger = logging.getLogger(__name__)
 CACHED_MODELS = 400
@@ -32,7 +32,15 @@ CACHED_MODELS = 400
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Something to be placed: its mesh in the object frame, and what it is."""
+    """An object to be placed.
+
+    Attributes:
+        mesh: Geometry in the object frame.
+        label: Name of its class.
+        name: Kind of object, for people.
+        asset: Library/id of its catalog model; None for generated geometry.
+        elevation: Height of its lower side above the floor, metres.
+    """
 
     mesh: Mesh
     label: str
@@ -47,7 +55,7 @@ class Piece:
         return np.asarray(high - low, np.float32)
 
 
-# role -> (share of made pieces, what makes one)
+# role -> (share of generated pieces, generator of one)
 _MADE: dict[str, tuple[float, Callable[[Generator], Piece]]] = {
     "bed": (0.55, lambda r: Piece(furniture.bed(r, r.uniform(1.3, 2.0)), "bed", "bed")),
     "single_bed": (
@@ -161,10 +169,10 @@ def _heap(rng: Generator) -> Piece:
 
 
 class ModelCache:
-    """Meshes of a catalogue, loaded once; a damaged model is reported once and left out."""
+    """Meshes of a catalog, loaded once; a damaged model is reported once and left out."""
 
     def __init__(self, catalog: Catalog) -> None:
-        """Load nothing yet."""
+        """Start empty."""
         self._catalog = catalog
         self._meshes: OrderedDict[str, Mesh | None] = OrderedDict()
 
@@ -182,24 +190,24 @@ class ModelCache:
         return self._meshes[model.key]
 
 
-class Stock:
-    """Hands out pieces for the roles of one split.
+class FurnitureStock:
+    """Pieces for the roles of a room, from the models of one split.
 
     Args:
         models: Usable models by role.
-        cache: Loads them.
+        cache: Loader of the models.
         rng: The room's source of randomness.
     """
 
     def __init__(self, models: dict[str, list[Model]], cache: ModelCache, rng: Generator) -> None:
-        """Open for one room."""
+        """Start with no model in use."""
         self._models = models
         self._cache = cache
         self._rng = rng
         self.used: dict[str, Model] = {}
 
     def piece(self, role: str) -> Piece | None:
-        """One piece, or None when the split has none for this role."""
+        """A random piece, or None when the split has none for this role."""
         share, make = _MADE.get(role, (0.0, None))
         models = self._models.get(role, [])
         if make is not None and (not models or self._rng.random() < share):
@@ -215,7 +223,7 @@ class Stock:
         label = ROLES[role][0]
         mesh = mesh.scaled(grow)
         if role != "person":
-            mesh = restyled(mesh, label, self._rng)
+            mesh = restyle(mesh, label, self._rng)
         return Piece(
             mesh,
             label,
@@ -225,8 +233,8 @@ class Stock:
         )
 
 
-def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
-    """The mesh in other colours and cloths, as a shop would sell it.
+def restyle(mesh: Mesh, label: str, rng: Generator) -> Mesh:
+    """The mesh in other random colors and materials.
 
     Plain materials may become wood or cloth by the class; textures are tinted.
     """
@@ -239,7 +247,7 @@ def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
     projected: NDArray[np.float32] | None = None
     for number, material in enumerate(mesh.materials):
         chance = rng.random()
-        if material.clear > 0:
+        if material.transmission > 0:
             changed.append(material)
         elif (
             material.texture is None
@@ -254,8 +262,8 @@ def restyled(mesh: Mesh, label: str, rng: Generator) -> Mesh:
             uv = np.where(rows, projected, uv)
             changed.append(new)
         elif material.texture is None and chance < 0.8:
-            paint = triple(np.maximum(fabric_color(rng), 0.05) ** 2.2)
-            mixed = triple((a + b) / 2 for a, b in zip(material.color, paint, strict=True))
+            paint = as_color(np.maximum(fabric_color(rng), 0.05) ** 2.2)
+            mixed = as_color((a + b) / 2 for a, b in zip(material.color, paint, strict=True))
             changed.append(replace(material, color=mixed))
         elif material.texture is not None and chance < 0.6:
             changed.append(

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.geometry.mesh import Material, triple
+from mtinet_ros.scenes.geometry.mesh import Material, as_color
 
 Generator = np.random.Generator
 Image = NDArray[np.uint8]
@@ -269,11 +269,11 @@ def fabric_material(rng: Generator) -> Material:
 def paint_material(rng: Generator) -> Material:
     """Plain lacquer: any colour, often white, black or grey."""
     color = fabric_color(rng) if rng.random() < 0.5 else hsv(0, 0, rng.choice([0.06, 0.5, 0.9]))
-    return Material(triple(np.maximum(color, 0.03) ** 2.2), mirror=0.03, roughness=0.3)
+    return Material(as_color(np.maximum(color, 0.03) ** 2.2), specular=0.03, roughness=0.3)
 
 
 def metal_material(rng: Generator) -> Material:
     """Brushed or polished steel, brass, black iron."""
     value = float(rng.choice([0.05, 0.25, 0.4]))
     tint = 0.6 if rng.random() < 0.15 else 1.0
-    return Material((value, value * (0.5 + tint / 2), value * tint), mirror=0.2, roughness=0.25)
+    return Material((value, value * (0.5 + tint / 2), value * tint), specular=0.2, roughness=0.25)

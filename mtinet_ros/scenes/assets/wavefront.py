@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a Wavefront OBJ model with its MTL materials and textures out of a zip archive."""
+"""Wavefront OBJ models with MTL materials and textures, read from a zip archive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.scenes.geometry.mesh import Material, Mesh, face_normals, triple
+from mtinet_ros.scenes.geometry.mesh import Material, Mesh, as_color, face_normals
 
 TEXTURE_LIMIT = 512
-"""Longer side of a texture in pixels; more is never seen at the size of the frames."""
+"""Longer side of a texture, pixels; more is not visible at the size of the frames."""
 SMOOTH = np.cos(np.radians(40.0))
 """A vertex normal further than 40° from its triangle bends a flat surface and is not believed."""
 
@@ -46,18 +46,18 @@ def read_obj(archive: zipfile.ZipFile, path: str) -> Mesh:
     Raises:
         DataError: The file is missing or no valid OBJ, with the offending statement.
     """
-    found = _sorted_statements(_lines(archive, path))
-    if not found.faces:
-        raise DataError(f"model {path} holds no face: the file is empty or damaged")
+    statements = _sorted_statements(_lines(archive, path))
+    if not statements.faces:
+        raise DataError(f"model {path} holds no face; the file is empty or damaged")
     materials: dict[str, Material] = {}
-    for library in found.libraries:
+    for library in statements.libraries:
         materials.update(read_mtl(archive, posixpath.join(posixpath.dirname(path), library)))
-    names = sorted(set(found.owners))
-    owner = np.searchsorted(names, found.owners)
+    names = sorted(set(statements.owners))
+    owner = np.searchsorted(names, statements.owners)
     try:
-        corners = _numbers(found.vertices, 3)
-        texels, normals = _numbers(found.texels, 2), _numbers(found.normals, 3)
-        index, face = _triangles(found)
+        corners = _numbers(statements.vertices, 3)
+        texels, normals = _numbers(statements.texels, 2), _numbers(statements.normals, 3)
+        index, face = _triangles(statements)
         return _mesh(
             index,
             corners,
@@ -71,8 +71,8 @@ def read_obj(archive: zipfile.ZipFile, path: str) -> Mesh:
 
 
 def _sorted_statements(lines: list[str]) -> _Statements:
-    found, material = _Statements(), ""
-    plain = {"v ": found.vertices, "vt": found.texels, "vn": found.normals}
+    statements, material = _Statements(), ""
+    plain = {"v ": statements.vertices, "vt": statements.texels, "vn": statements.normals}
     for line in map(str.strip, lines):
         numbers = plain.get(line[:2])
         if numbers is not None:
@@ -80,14 +80,16 @@ def _sorted_statements(lines: list[str]) -> _Statements:
             continue
         word, _, rest = line.partition(" ")
         if word == "f":
-            found.faces.append(rest)
-            found.owners.append(material)
-            found.counts.append((len(found.vertices), len(found.texels), len(found.normals)))
+            statements.faces.append(rest)
+            statements.owners.append(material)
+            statements.counts.append(
+                (len(statements.vertices), len(statements.texels), len(statements.normals))
+            )
         elif word == "usemtl":
             material = rest.strip()
         elif word == "mtllib":
-            found.libraries.append(rest.strip())
-    return found
+            statements.libraries.append(rest.strip())
+    return statements
 
 
 def _numbers(statements: list[str], count: int) -> NDArray[np.float32]:
@@ -110,16 +112,16 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _triangles(found: _Statements) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _triangles(statements: _Statements) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Fans of all polygons.
 
     Returns:
         Zero-based vertex, texel and normal (−1 where absent) of every corner, [T, 3, 3]; the face
         that each triangle belongs to, [T].
     """
-    polygons = [statement.split() for statement in found.faces]
+    polygons = [statement.split() for statement in statements.faces]
     sides = np.array([len(polygon) for polygon in polygons])
-    text = " ".join(found.faces).replace("//", "/0/")
+    text = " ".join(statements.faces).replace("//", "/0/")
     slashes, even = text.count("/"), "/ " not in f"{text} "
     try:
         if slashes == 0:
@@ -132,9 +134,9 @@ def _triangles(found: _Statements) -> tuple[NDArray[np.int64], NDArray[np.int64]
             index = np.array("/".join(words).split("/"), np.int64).reshape(-1, 3)
     except ValueError as error:
         raise ValueError(f"a face names something that is no corner ({error})") from error
-    known = np.array(found.counts[-1:])
+    known = np.array(statements.counts[-1:])
     if "-" in text:  # counted back from what was known at that line
-        known = np.repeat(np.array(found.counts), sides, axis=0)
+        known = np.repeat(np.array(statements.counts), sides, axis=0)
     index = np.where(index > 0, index - 1, np.where(index < 0, known + index, -1))
     if (index >= known).any() or (index < -1).any() or (index[:, 0] < 0).any():
         raise IndexError("a face names a corner that does not exist")
@@ -219,11 +221,11 @@ def _material(archive: zipfile.ZipFile, folder: str, record: dict[str, str]) -> 
         if texture is not None:
             diffuse = np.ones(3)
     return Material(
-        color=triple(diffuse),
+        color=as_color(diffuse),
         texture=texture,
-        mirror=0.05 * min(specular, 1.0) if shininess > 50 else 0.0,
+        specular=0.05 * min(specular, 1.0) if shininess > 50 else 0.0,
         roughness=0.15,
-        clear=0.0 if opacity > 0.7 else 1.0 - opacity,
+        transmission=0.0 if opacity > 0.7 else 1.0 - opacity,
     )
 
 

@@ -17,48 +17,48 @@ Vector = Sequence[float] | NDArray[np.floating]
 """Three numbers."""
 
 
-def triple(values: Iterable[float]) -> Color:
-    """Three numbers as a tuple of floats."""
+def as_color(values: Iterable[float]) -> Color:
+    """Three numbers, e.g. an array, as a color."""
     first, second, third = (float(value) for value in values)
     return first, second, third
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """How a surface looks.
+    """Optical properties of a surface.
 
     Attributes:
         color: Linear RGB albedo, 0..1; multiplied with the texture.
         texture: sRGB uint8 [h, w, 3] or None.
-        tile: Metres that one repetition of the texture covers (its uv are then metres);
+        tile_size: Metres that one repetition of the texture covers (its uv are then metres);
             1 for uv that come with a model.
-        mirror: Share of the light that is reflected as in a mirror, at grazing angles more.
-        roughness: Spread of that reflection, 0 (mirror) .. 1.
-        glow: Linear RGB radiance it emits.
-        clear: Share of the light that passes through; such surfaces cast no shadow.
-        lamp: The glow is also an area light of the room and must not be counted twice.
+        specular: Specular reflectance at normal incidence, 0..1; more at grazing angles.
+        roughness: Spread of that reflection, 0 (a mirror) .. 1.
+        emission: Linear RGB radiance that it emits.
+        transmission: Share of the light that passes through, 0..1; such surfaces cast no shadow.
+        is_light: The emission is also an area light of the room and must not be counted twice.
     """
 
     color: Color = (0.7, 0.7, 0.7)
     texture: NDArray[np.uint8] | None = None
-    tile: float = 1.0
-    mirror: float = 0.0
+    tile_size: float = 1.0
+    specular: float = 0.0
     roughness: float = 0.3
-    glow: Color = (0.0, 0.0, 0.0)
-    clear: float = 0.0
-    lamp: bool = False
+    emission: Color = (0.0, 0.0, 0.0)
+    transmission: float = 0.0
+    is_light: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A soup of N triangles.
+    """N triangles, each with its own corners.
 
     Attributes:
         corners: float32 [N, 3, 3], metres.
         uv: float32 [N, 3, 2].
         normals: float32 [N, 3, 3], unit normals at the corners, for shading only.
         material: int32 [N], index into `materials`.
-        materials: What the triangles are made of.
+        materials: Materials of the triangles.
     """
 
     corners: NDArray[np.float32]
@@ -72,11 +72,11 @@ class Mesh:
         points = self.corners.reshape(-1, 3)
         return points.min(axis=0), points.max(axis=0)
 
-    def moved(
+    def transformed(
         self, position: Vector = (0.0, 0.0, 0.0), yaw: float = 0.0, tilt: float = 0.0
     ) -> Mesh:
-        """Tilted about x, then turned about z (radians, counter-clockwise), then translated."""
-        rotation = _turn(yaw) @ _tip(tilt)
+        """Rotated by `tilt` about x, by `yaw` about z (radians), then translated (metres)."""
+        rotation = _rotation_z(yaw) @ _rotation_x(tilt)
         return replace(
             self,
             corners=(self.corners @ rotation.T + np.asarray(position, np.float32)).astype(
@@ -86,19 +86,19 @@ class Mesh:
         )
 
     def scaled(self, factors: Vector) -> Mesh:
-        """Scaled per axis about the origin."""
+        """Scaled about the origin by a factor per axis."""
         scale = np.asarray(factors, np.float32)
         normals = self.normals / scale
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
         return replace(self, corners=self.corners * scale, normals=normals.astype(np.float32))
 
 
-def _turn(yaw: float) -> NDArray[np.float64]:
+def _rotation_z(yaw: float) -> NDArray[np.float64]:
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
-def _tip(tilt: float) -> NDArray[np.float64]:
+def _rotation_x(tilt: float) -> NDArray[np.float64]:
     c, s = np.cos(tilt), np.sin(tilt)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
@@ -133,8 +133,8 @@ def flat_mesh(corners: NDArray[np.float32], uv: NDArray[np.float32], material: M
     )
 
 
-def joined(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh out of several."""
+def merge(meshes: Sequence[Mesh]) -> Mesh:
+    """Several meshes as one."""
     offsets = np.cumsum([0] + [len(mesh.materials) for mesh in meshes])
     return Mesh(
         np.concatenate([mesh.corners for mesh in meshes]),
@@ -186,7 +186,7 @@ def box(
         "z": ((x0, y1, z), (w, 0, 0), (0, -d, 0)),
         "Z": ((x0, y0, z + h), (w, 0, 0), (0, d, 0)),
     }
-    return joined([quad(*sides[face], material) for face in faces])
+    return merge([quad(*sides[face], material) for face in faces])
 
 
 def surface(

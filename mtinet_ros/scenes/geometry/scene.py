@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.scenes.classes import class_id
-from mtinet_ros.scenes.geometry.mesh import Mesh, face_normals, joined
+from mtinet_ros.scenes.geometry.mesh import Mesh, face_normals, merge
 
 # World frame: x, y along the floor, z up, metres; the floor is z = 0.
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One thing in a room.
+    """One object in a room, walls and floors included.
 
     Attributes:
         label: Class id.
-        name: What it is, for people.
-        asset: Library/id of the model it was made from, None for made things.
-        low: Lower corner of its axis-aligned box, metres.
-        high: Upper corner.
-        yaw: Direction it faces: −y turned by this angle, radians.
+        name: Kind of object, for people.
+        asset: Library/id of its catalog model; None for generated geometry.
+        low: Lower corner of its axis-aligned bounding box, metres.
+        high: Upper corner of that box, metres.
+        yaw: Rotation about z of its front, which is −y at 0, radians.
     """
 
     label: int
@@ -37,7 +37,7 @@ class Instance:
 
 @dataclass(frozen=True, eq=False)
 class AreaLight:
-    """A parallelogram that shines to the side where along × up points.
+    """A parallelogram that emits light to the side where along × up points.
 
     Attributes:
         origin: A corner, float64 [3].
@@ -54,7 +54,7 @@ class AreaLight:
 
 @dataclass(frozen=True, eq=False)
 class Sun:
-    """Parallel light.
+    """A directional light.
 
     Attributes:
         direction: Unit vector towards the sun, float64 [3].
@@ -67,46 +67,46 @@ class Sun:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything the renderer needs.
+    """Geometry and light of a room.
 
     Attributes:
-        kind: Of room.
+        kind: Kind of room, see `room.rooms.KINDS`.
         mesh: All triangles.
-        face: float32 [N, 3], unit geometric normals.
+        face_normals: float32 [N, 3], unit geometric normals.
         instance: int32 [N], index into `instances` plus one.
-        instances: Things by id − 1.
+        instances: Objects by id − 1.
         lights: Area lights, windows included.
-        sun: If it shines in.
-        outside: Panorama, linear radiance float32 [h, w, 3].
+        sun: The sun, if it shines in.
+        environment: Panorama outside the windows, linear radiance float32 [h, w, 3].
         size: Room extent x, y, z; the room spans 0..x, 0..y, 0..z.
         notch: Corner missing from the rectangle (L-shaped rooms): x0, y0, x1, y1, or None.
     """
 
     kind: str
     mesh: Mesh
-    face: NDArray[np.float32]
+    face_normals: NDArray[np.float32]
     instance: NDArray[np.int32]
     instances: tuple[Instance, ...]
     lights: tuple[AreaLight, ...]
     sun: Sun | None
-    outside: NDArray[np.float32]
+    environment: NDArray[np.float32]
     size: tuple[float, float, float]
     notch: tuple[float, float, float, float] | None
 
     def labels(self) -> NDArray[np.uint8]:
         """Class of every triangle, uint8 [N]."""
-        table = np.array([thing.label for thing in self.instances], np.uint8)
+        table = np.array([instance.label for instance in self.instances], np.uint8)
         return table[self.instance - 1]
 
 
 @dataclass
 class SceneBuilder:
-    """Collects the things of a room."""
+    """The objects and lights of a room that is being furnished."""
 
     kind: str
     size: tuple[float, float, float]
     notch: tuple[float, float, float, float] | None
-    outside: NDArray[np.float32]
+    environment: NDArray[np.float32]
     sun: Sun | None = None
     meshes: list[Mesh] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
@@ -115,9 +115,9 @@ class SceneBuilder:
     def add(
         self, mesh: Mesh, label: str, name: str, asset: str | None = None, yaw: float = 0.0
     ) -> Instance:
-        """Put a mesh, already in world coordinates, into the room."""
+        """Add a mesh in world coordinates as one object."""
         low, high = mesh.bounds()
-        thing = Instance(
+        instance = Instance(
             class_id(label),
             name,
             asset,
@@ -126,12 +126,12 @@ class SceneBuilder:
             yaw,
         )
         self.meshes.append(mesh)
-        self.instances.append(thing)
-        return thing
+        self.instances.append(instance)
+        return instance
 
-    def finished(self) -> Scene:
-        """The room as arrays."""
-        mesh = joined(self.meshes)
+    def build(self) -> Scene:
+        """The scene of everything that was added."""
+        mesh = merge(self.meshes)
         owner = [np.full(len(m.corners), i + 1, np.int32) for i, m in enumerate(self.meshes)]
         return Scene(
             self.kind,
@@ -141,7 +141,7 @@ class SceneBuilder:
             tuple(self.instances),
             tuple(self.lights),
             self.sun,
-            self.outside,
+            self.environment,
             self.size,
             self.notch,
         )

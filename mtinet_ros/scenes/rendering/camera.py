@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the camera stands, what it looks at and through which lens.
+"""Cameras in a room: positions, directions and intrinsics that give useful frames.
 
-Camera frame: REP 103 optical (x right, y down, z forward). Lenses are free of distortion.
+Camera frame: REP 103 optical (x right, y down, z forward). There is no lens distortion.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mtinet_ros.scenes.classes import NAMES
 from mtinet_ros.scenes.geometry.scene import Instance
 from mtinet_ros.scenes.rendering.surfaces import Array, Surfaces
 
-# Classes worth aiming at: those that a camera at random sees too little of.
-AIM = {
+# Classes to aim at, as often as given: cameras placed at random show too little of them.
+AIM_WEIGHTS = {
     "bed": 4.0, "tv": 3.5, "door": 1.3, "sofa": 4.0, "window": 0.8, "picture": 1.0,
     "chair": 1.0, "table": 1.0, "furniture": 0.5, "object": 0.25,
 }  # fmt: skip
-HEAD_ON = 0.5
+HEAD_ON_SHARE = 0.5
 """Share of the views of beds that are taken along the bed, from its foot."""
-NEAREST = 0.25
+CLEARANCE = 0.25
 """Free space around the camera, metres."""
 
 
@@ -33,7 +33,7 @@ class Camera:
 
     Attributes:
         intrinsics: fx, fy, cx, cy in pixels; pixel centres at integer coordinates.
-        pose: float64 [4, 4], camera optical frame to world.
+        world_from_camera: float64 [4, 4], camera optical frame to world, metres.
         size: Height and width in pixels.
     """
 
@@ -54,8 +54,8 @@ class Camera:
         return self.world_from_camera[:3, 3].astype(np.float32)
 
 
-def draw_lens(rng: Generator, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Intrinsics: mostly 50 to 75 degrees wide, up to 95; centre a few pixels off."""
+def draw_intrinsics(rng: Generator, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Random fx, fy, cx, cy: 45 to 95 degrees wide, mostly 50 to 75; centre a few pixels off."""
     height, width = size
     angle = rng.uniform(50, 75) if rng.random() < 0.65 else rng.uniform(45, 95)
     focal = width / 2 / np.tan(np.radians(angle) / 2)
@@ -67,7 +67,14 @@ def draw_lens(rng: Generator, size: tuple[int, int]) -> tuple[float, float, floa
 def look_at(
     position: NDArray[np.float64], yaw: float, pitch: float, roll: float
 ) -> NDArray[np.float64]:
-    """Pose of a camera that looks along yaw (from +x about z) and pitch (up), radians."""
+    """`world_from_camera` of a camera that looks along yaw (from +x about z) and pitch (up).
+
+    Args:
+        position: World x, y, z, metres.
+        yaw: Radians.
+        pitch: Radians.
+        roll: Radians about the optical axis.
+    """
     forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     down = np.cross(forward, right)
@@ -83,23 +90,25 @@ def look_at(
 
 
 class Viewpoints:
-    """Finds places in a room from which there is something to see."""
+    """Random cameras in a room whose frames are worth rendering."""
 
     def __init__(self, surfaces: Surfaces, rng: Generator, size: tuple[int, int]) -> None:
-        """Look around in a scene, for frames of `size` (height, width)."""
+        """Sample cameras in a scene for frames of `size` (height, width)."""
         self.surfaces = surfaces
         self.rng = rng
         self.size = size
         scene = surfaces.scene
         self._labels = scene.labels()
-        self._targets = [thing for thing in scene.instances if NAMES[thing.label] in AIM]
+        self._targets = [thing for thing in scene.instances if NAMES[thing.label] in AIM_WEIGHTS]
 
     def still(self) -> Camera:
-        """A camera with a good view; after 30 tries the best seen so far."""
+        """A camera with a good view; after 30 tries the best of them."""
         best, best_score = None, -np.inf
         for _ in range(30):
             camera = (
-                self._aimed() if self._targets and self.rng.random() < 0.72 else self._anywhere()
+                self._aimed_view()
+                if self._targets and self.rng.random() < 0.72
+                else self._random_view()
             )
             if camera is None:
                 continue
@@ -112,12 +121,12 @@ class Viewpoints:
             x, y, z = self.surfaces.scene.size
             middle = np.array([x / 2, y / 2, z * 0.8])
             best = Camera(
-                draw_lens(self.rng, self.size), look_at(middle, 0.3, -0.4, 0.0), self.size
+                draw_intrinsics(self.rng, self.size), look_at(middle, 0.3, -0.4, 0.0), self.size
             )
         return best
 
     def path(self, count: int) -> list[Camera]:
-        """A short video: a smooth walk and turn with a little shake, about 15 frames a second."""
+        """Cameras of a video at about 15 Hz: smooth motion with a little shake."""
         for _ in range(20):
             start = self.still()
             speed = self.rng.uniform(0.0, 0.05)
@@ -127,21 +136,26 @@ class Viewpoints:
             forward = start.world_from_camera[:3, 2]
             yaw, pitch = float(np.arctan2(forward[1], forward[0])), float(np.arcsin(forward[2]))
             for step in range(count):
-                moved = start.world_from_camera[:3, 3] + step * speed * np.array(
+                position = start.world_from_camera[:3, 3] + step * speed * np.array(
                     [np.cos(heading), np.sin(heading), 0.0]
                 )
-                moved = moved + self.rng.normal(0, 0.002, 3)
+                position = position + self.rng.normal(0, 0.002, 3)
                 shake = self.rng.normal(0, 0.003, 3)
                 world_from_camera = look_at(
-                    moved, yaw + step * turn + shake[0], pitch + step * rise + shake[1], shake[2]
+                    position,
+                    yaw + step * turn + shake[0],
+                    pitch + step * rise + shake[1],
+                    shake[2],
                 )
                 cameras.append(Camera(start.intrinsics, world_from_camera, self.size))
             ends = (cameras[count // 2], cameras[-1])
-            if all(self._free(c.world_from_camera[:3, 3]) and self._score(c) > 0.3 for c in ends):
+            if all(
+                self._is_free(c.world_from_camera[:3, 3]) and self._score(c) > 0.3 for c in ends
+            ):
                 return cameras
         return [start] * count
 
-    def _height(self) -> float:
+    def _random_height(self) -> float:
         kind = self.rng.random()
         if kind < 0.22:
             return float(self.rng.uniform(0.2, 0.6))  # a small robot
@@ -150,31 +164,31 @@ class Viewpoints:
         limit = self.surfaces.scene.size[2] - 0.25
         return float(min(self.rng.uniform(1.35, 1.85), limit))  # hand-held
 
-    def _place(self) -> NDArray[np.float64]:
+    def _random_position(self) -> NDArray[np.float64]:
         x, y, _ = self.surfaces.scene.size
         return np.array(
-            [self.rng.uniform(0.2, x - 0.2), self.rng.uniform(0.2, y - 0.2), self._height()]
+            [self.rng.uniform(0.2, x - 0.2), self.rng.uniform(0.2, y - 0.2), self._random_height()]
         )
 
-    def _anywhere(self) -> Camera | None:
-        place = self._place()
-        if not self._free(place):
+    def _random_view(self) -> Camera | None:
+        position = self._random_position()
+        if not self._is_free(position):
             return None
-        pitch = self.rng.normal(-0.2 if place[2] > 0.8 else 0.05, 0.15)
-        return self._camera(place, self.rng.uniform(-np.pi, np.pi), pitch)
+        pitch = self.rng.normal(-0.2 if position[2] > 0.8 else 0.05, 0.15)
+        return self._camera(position, self.rng.uniform(-np.pi, np.pi), pitch)
 
-    def _aimed(self) -> Camera | None:
-        """A view of one thing, roughly centred; beds often along their length."""
-        weights = np.array([AIM[NAMES[thing.label]] for thing in self._targets])
+    def _aimed_view(self) -> Camera | None:
+        """A view of one object, roughly centred; beds often along their length."""
+        weights = np.array([AIM_WEIGHTS[NAMES[thing.label]] for thing in self._targets])
         thing = self._targets[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
         low, high = np.array(thing.low), np.array(thing.high)
         center = (low + high) / 2
-        place = self._place()
-        if NAMES[thing.label] == "bed" and self.rng.random() < HEAD_ON:
-            place = self._at_the_foot(thing, center, (high - low) / 2)
-        if not self._free(place):
+        position = self._random_position()
+        if NAMES[thing.label] == "bed" and self.rng.random() < HEAD_ON_SHARE:
+            position = self._position_at_foot(thing, center, (high - low) / 2)
+        if not self._is_free(position):
             return None
-        gap = center - place
+        gap = center - position
         flat = float(np.hypot(gap[0], gap[1]))
         if flat < 0.5:
             return None
@@ -182,47 +196,51 @@ class Viewpoints:
         pitch = np.arctan2(gap[2], flat) * self.rng.uniform(0.5, 1.1) + self.rng.normal(
             -0.02, 0.06
         )
-        return self._camera(place, yaw, float(np.clip(pitch, -0.75, 0.35)))
+        return self._camera(position, yaw, float(np.clip(pitch, -0.75, 0.35)))
 
-    def _at_the_foot(
+    def _position_at_foot(
         self, thing: Instance, center: NDArray[np.float64], half: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
         reach = abs(float(facing @ half[:2])) + self.rng.uniform(0.1, 2.0)
         aside = self.rng.normal(0, 0.25) * np.array([-facing[1], facing[0]])
-        height = self._height() if self.rng.random() < 0.6 else self.rng.uniform(1.2, 1.7)
+        height = self._random_height() if self.rng.random() < 0.6 else self.rng.uniform(1.2, 1.7)
         return np.array([*(center[:2] + facing * reach + aside), height])
 
-    def _camera(self, place: NDArray[np.float64], yaw: float, pitch: float) -> Camera:
+    def _camera(self, position: NDArray[np.float64], yaw: float, pitch: float) -> Camera:
         roll = self.rng.normal(0, 0.02) if self.rng.random() < 0.9 else self.rng.normal(0, 0.12)
         return Camera(
-            draw_lens(self.rng, self.size), look_at(place, yaw, pitch, float(roll)), self.size
+            draw_intrinsics(self.rng, self.size),
+            look_at(position, yaw, pitch, float(roll)),
+            self.size,
         )
 
-    def _free(self, place: NDArray[np.float64]) -> bool:
-        """Whether the place is in the room and nothing is close."""
+    def _is_free(self, position: NDArray[np.float64]) -> bool:
+        """Whether a position is in the room and clear of everything by `CLEARANCE`."""
         x, y, z = self.surfaces.scene.size
         if not (
-            0.15 < place[0] < x - 0.15 and 0.15 < place[1] < y - 0.15 and 0.1 < place[2] < z - 0.1
+            0.15 < position[0] < x - 0.15
+            and 0.15 < position[1] < y - 0.15
+            and 0.1 < position[2] < z - 0.1
         ):
             return False
         notch = self.surfaces.scene.notch
-        if notch is not None and place[0] > notch[0] - 0.15 and place[1] > notch[1] - 0.15:
+        if notch is not None and position[0] > notch[0] - 0.15 and position[1] > notch[1] - 0.15:
             return False
         rays = np.concatenate(
             [np.eye(3), -np.eye(3), [[1, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]]]
         )
         rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
         hits = self.surfaces.cast(
-            np.broadcast_to(place, rays.shape).astype(np.float32), rays.astype(np.float32)
+            np.broadcast_to(position, rays.shape).astype(np.float32), rays.astype(np.float32)
         )
         near = hits.distance[hits.valid]
-        behind = (self.surfaces.scene.face[hits.triangle] * rays).sum(-1) > 0
+        behind = (self.surfaces.scene.face_normals[hits.triangle] * rays).sum(-1) > 0
         inside = (behind & hits.valid).mean() > 0.4  # within a piece of furniture
-        return bool(not inside and (len(near) == 0 or near.min() > NEAREST))
+        return bool(not inside and (len(near) == 0 or near.min() > CLEARANCE))
 
     def _score(self, camera: Camera) -> float:
-        """Above 1: far enough, and of several classes; measured on 24 × 18 rays."""
+        """Quality of a view, by 24 × 18 rays; above 1: far enough, and of several classes."""
         h, w = camera.size
         grid = np.stack(np.meshgrid(np.linspace(0, w - 1, 24), np.linspace(0, h - 1, 18)), -1)
         rays = camera.rays(grid.reshape(-1, 2).astype(np.float32))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Light in a room: area lights with soft shadows, the sun, and what walls and things reflect.
+"""Light in a room: area lights with soft shadows, the sun, and diffuse interreflection.
 
 Two stages. Once per room, a grid of probes records the light that arrives from six directions
 after several bounces. Per frame, on a grid of half the resolution, direct light is sampled with
@@ -17,16 +17,16 @@ from mtinet_ros.scenes.geometry.scene import AreaLight
 from mtinet_ros.scenes.rendering.surfaces import Array, Surfaces
 
 SPACING = 0.5
-"""Of the probes, metres."""
+"""Distance between probes, metres."""
 PROBE_RAYS = 48
 BOUNCES = 3
 LIGHT_SAMPLES = 5
 GATHER_RAYS = 4
-LIFT = 2e-3
-"""Start of secondary rays above the surface, metres."""
+RAY_OFFSET = 2e-3
+"""Distance of the origins of secondary rays from the surface, metres."""
 AXES = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
-BRIGHTEST = 6.0
-"""Clamp of one gathered sample: removes the sparkle of small lamps."""
+RADIANCE_CLAMP = 6.0
+"""Largest radiance of one gathered sample: removes the fireflies of small lamps."""
 
 
 def light_sample(light: AreaLight, points: Array, random: Array) -> tuple[Array, Array, Array]:
@@ -43,8 +43,8 @@ def light_sample(light: AreaLight, points: Array, random: Array) -> tuple[Array,
     """
     cross = np.cross(light.along, light.up)
     area = float(np.linalg.norm(cross))
-    place = light.origin + random[:, :1] * light.along + random[:, 1:] * light.up
-    toward = (place - points).astype(np.float32)
+    position = light.origin + random[:, :1] * light.along + random[:, 1:] * light.up
+    toward = (position - points).astype(np.float32)
     distance = np.maximum(length(toward), 0.05)
     cosine = np.maximum(-(toward @ (cross / area).astype(np.float32)) / distance, 0)
     return (
@@ -84,18 +84,18 @@ class Lighting:
                     light, points, rng.random((len(points), 2), np.float32)
                 )
                 some = np.flatnonzero(weight > 1e-4)
-                seen = some[
-                    ~self.surfaces.blocked(
+                visible = some[
+                    ~self.surfaces.occluded(
                         points[some], toward[some], np.full(len(some), 0.98, np.float32)
                     )
                 ]
-                cosine = np.maximum(toward[seen] @ AXES.T / distance[seen, None], 0)
-                amount = (weight[seen] / count)[:, None] * cosine
-                direct[seen] += amount[..., None] * light.radiance.astype(np.float32)
+                cosine = np.maximum(toward[visible] @ AXES.T / distance[visible, None], 0)
+                amount = (weight[visible] / count)[:, None] * cosine
+                direct[visible] += amount[..., None] * light.radiance.astype(np.float32)
         sun = self.surfaces.scene.sun
         if sun is not None:
             ray = np.broadcast_to(sun.direction.astype(np.float32), points.shape)
-            lit = ~self.surfaces.blocked(points, ray, np.full(len(points), 100, np.float32))
+            lit = ~self.surfaces.occluded(points, ray, np.full(len(points), 100, np.float32))
             cosine = np.maximum(AXES @ sun.direction, 0).astype(np.float32)
             direct += (
                 lit[:, None, None] * cosine[:, None] * sun.irradiance.astype(np.float32) / np.pi
@@ -104,40 +104,42 @@ class Lighting:
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
         rays = np.broadcast_to(directions, (len(points), PROBE_RAYS, 3)).reshape(-1, 3)
         starts = np.repeat(points, PROBE_RAYS, axis=0)
-        hits = self.surfaces.cast(starts, rays, solid=True)
+        hits = self.surfaces.cast(starts, rays, opaque=True)
         valid = np.flatnonzero(hits.valid)
         shell = self.surfaces.scene.labels() <= 2  # walls, floors, ceilings face the room
         back = np.ones(len(rays), bool)
         triangle = hits.triangle[valid]
-        behind = dot(self.surfaces.scene.face[triangle], rays[valid]) > 0
+        behind = dot(self.surfaces.scene.face_normals[triangle], rays[valid]) > 0
         back[valid] = behind & shell[triangle]
         good = back.reshape(-1, PROBE_RAYS).mean(axis=1) < 0.3
         part = type(hits)(triangle, hits.distance[valid], hits.weights[valid])
         albedo = self.surfaces.albedo(part, 0.2, coarse=True)
-        glow = self._glow(part.triangle)
-        normal = self.surfaces.facing(part, rays[valid])
-        place = starts[valid] + rays[valid] * part.distance[:, None] + normal * 0.1
+        glow = self._unsampled_emission(part.triangle)
+        normal = self.surfaces.facing_normal(part, rays[valid])
+        position = starts[valid] + rays[valid] * part.distance[:, None] + normal * 0.1
         cosine = np.maximum(rays @ AXES.T, 0).reshape(-1, PROBE_RAYS, 6)
-        self._probes = _filled(direct, good, self._shape)
+        self._probes = _inpainted(direct, good, self._shape)
         for _ in range(BOUNCES):
             radiance = np.zeros((len(rays), 3), np.float32)
-            radiance[valid] = np.minimum(albedo * self.ambient(place, normal) + glow, BRIGHTEST)
+            radiance[valid] = np.minimum(
+                albedo * self.ambient(position, normal) + glow, RADIANCE_CLAMP
+            )
             # uniform directions over the sphere: irradiance / π is 4 times the mean of L·cos
             arrived = np.einsum("prc,pra->pac", radiance.reshape(-1, PROBE_RAYS, 3), cosine)
-            self._probes = _filled(
+            self._probes = _inpainted(
                 direct + arrived * np.float32(4.0 / PROBE_RAYS), good, self._shape
             )
         return self._probes
 
-    def _glow(self, triangle: NDArray[np.int32]) -> Array:
-        """Radiance that surfaces emit and that is not also an area light."""
+    def _unsampled_emission(self, triangle: NDArray[np.int32]) -> Array:
+        """Radiance [R, 3] that triangles emit, without those that are area lights as well."""
         material = self.surfaces.scene.mesh.material[triangle]
-        shining = self.surfaces.glow[material]
-        texture_free = np.where(self.surfaces.lamp[material][:, None], 0, shining)
-        return np.asarray(texture_free, np.float32)
+        emission = self.surfaces.emission[material]
+        counted = np.where(self.surfaces.is_light[material][:, None], 0, emission)
+        return np.asarray(counted, np.float32)
 
     def ambient(self, points: Array, normals: Array) -> Array:
-        """All the light that arrives at points with normals, from the probes, [P, 3]."""
+        """Irradiance [P, 3] at points with normals, interpolated between the probes."""
         cell = np.clip((points - self._low) / SPACING, 0, np.array(self._shape) - 1.001)
         base = cell.astype(np.int64)
         share = (cell - base).astype(np.float32)
@@ -156,7 +158,7 @@ class Lighting:
         return total
 
     def ambient_coarse(self, points: Array, normals: Array, random: Array) -> Array:
-        """As `ambient`, from one probe and axis each, chosen at random: right on average."""
+        """An unbiased estimate of `ambient` from one random probe per point."""
         cell = np.clip((points - self._low) / SPACING + random - 0.5, 0, np.array(self._shape) - 1)
         index = np.rint(cell).astype(np.int64)
         flat = (index[:, 0] * self._shape[1] + index[:, 1]) * self._shape[2] + index[:, 2]
@@ -167,32 +169,34 @@ class Lighting:
             total += self._probes[flat, axis[:, k]] * weight[:, k : k + 1]
         return total
 
-    def seen_from(self, origins: Array, directions: Array, footprint: float) -> Array:
-        """Radiance [R, 3] along rays after a mirror or through glass."""
-        hits = self.surfaces.cast(origins, directions, solid=True)
+    def radiance_along(self, origins: Array, directions: Array, footprint: float) -> Array:
+        """Radiance [R, 3] along rays that a mirror reflects or glass transmits."""
+        hits = self.surfaces.cast(origins, directions, opaque=True)
         radiance = np.zeros((len(origins), 3), np.float32)
         miss = ~hits.valid
-        radiance[miss] = self.surfaces.outside(directions[miss])
-        met = np.flatnonzero(hits.valid)
-        part = type(hits)(hits.triangle[met], hits.distance[met], hits.weights[met])
-        normal = self.surfaces.facing(part, directions[met])
-        place = origins[met] + directions[met] * part.distance[:, None] + normal * 0.1
+        radiance[miss] = self.surfaces.environment(directions[miss])
+        hit = np.flatnonzero(hits.valid)
+        part = type(hits)(hits.triangle[hit], hits.distance[hit], hits.weights[hit])
+        normal = self.surfaces.facing_normal(part, directions[hit])
+        position = origins[hit] + directions[hit] * part.distance[:, None] + normal * 0.1
         color = self.surfaces.albedo(part, footprint)
-        radiance[met] = color * self.ambient(place, normal) + self.glow(part.triangle, color)
+        radiance[hit] = color * self.ambient(position, normal) + self.emission(
+            part.triangle, color
+        )
         return radiance
 
-    def glow(self, triangle: NDArray[np.int32], albedo: Array) -> Array:
-        """Radiance that surfaces emit towards an eye; a screen's image is its texture."""
+    def emission(self, triangle: NDArray[np.int32], albedo: Array) -> Array:
+        """Radiance [R, 3] that triangles emit; a screen's image is its texture."""
         material = self.surfaces.scene.mesh.material[triangle]
         base = np.maximum(self.surfaces.color[material], 1e-4)
         return np.asarray(
-            self.surfaces.glow[material] * np.minimum(albedo / base, 1.0), np.float32
+            self.surfaces.emission[material] * np.minimum(albedo / base, 1.0), np.float32
         )
 
     def irradiance(
         self, points: Array, normals: Array, faces: Array, rng: np.random.Generator
     ) -> tuple[Array, Array, Array]:
-        """Noisy light at surface points: from lamps and sky, from the sun, from other surfaces.
+        """Noisy irradiance at surface points: of area lights, of the sun, of other surfaces.
 
         Args:
             points: float32 [P, 3].
@@ -204,7 +208,7 @@ class Lighting:
             Direct, sun and bounced irradiance, [P, 3] each.
         """
         count = len(points)
-        starts = points + faces * LIFT
+        starts = points + faces * RAY_OFFSET
         direct = np.zeros((count, 3), np.float32)
         each = min(4, max(1, LIGHT_SAMPLES // max(1, len(self.lights))))
         for light in self.lights:
@@ -215,11 +219,11 @@ class Lighting:
                 weight = weight * np.maximum(dot(toward, normals) / distance, 0) / each
                 weight[dot(toward, faces) <= 0] = 0
                 some = np.flatnonzero(weight * light.radiance.max() > 1e-3)
-                hidden = self.surfaces.blocked(
+                hidden = self.surfaces.occluded(
                     starts[some], toward[some], np.full(len(some), 0.98, np.float32)
                 )
-                seen = some[~hidden]
-                direct[seen] += weight[seen, None] * light.radiance.astype(np.float32)
+                visible = some[~hidden]
+                direct[visible] += weight[visible, None] * light.radiance.astype(np.float32)
         return direct, self._sunlight(starts, normals, rng), self._bounced(starts, normals, rng)
 
     def _sunlight(self, starts: Array, normals: Array, rng: np.random.Generator) -> Array:
@@ -231,11 +235,13 @@ class Lighting:
         some = np.flatnonzero(cosine > 0)
         for _ in range(2):
             rays = sun.direction + rng.normal(0, 0.006, (len(some), 3))
-            hidden = self.surfaces.blocked(
+            hidden = self.surfaces.occluded(
                 starts[some], rays.astype(np.float32), np.full(len(some), 100, np.float32)
             )
-            seen = some[~hidden]
-            light[seen] += cosine[seen, None] * (sun.irradiance / (2 * np.pi)).astype(np.float32)
+            visible = some[~hidden]
+            light[visible] += cosine[visible, None] * (sun.irradiance / (2 * np.pi)).astype(
+                np.float32
+            )
         return light
 
     def _bounced(self, starts: Array, normals: Array, rng: np.random.Generator) -> Array:
@@ -245,21 +251,23 @@ class Lighting:
         around /= length(around)[..., None]
         rays = (around + normals[:, None] * 1.0005).reshape(-1, 3)
         origins = np.repeat(starts, GATHER_RAYS, axis=0)
-        hits = self.surfaces.cast(origins, rays, solid=True)
+        hits = self.surfaces.cast(origins, rays, opaque=True)
         radiance = np.zeros((len(rays), 3), np.float32)
-        met = np.flatnonzero(hits.valid)
-        part = type(hits)(hits.triangle[met], hits.distance[met], hits.weights[met])
-        normal = self.surfaces.facing(part, rays[met])
-        place = origins[met] + rays[met] * part.distance[:, None] + normal * 0.1
+        hit = np.flatnonzero(hits.valid)
+        part = type(hits)(hits.triangle[hit], hits.distance[hit], hits.weights[hit])
+        normal = self.surfaces.facing_normal(part, rays[hit])
+        position = origins[hit] + rays[hit] * part.distance[:, None] + normal * 0.1
         color = self.surfaces.albedo(part, 0.15, coarse=True)
-        arriving = self.ambient_coarse(place, normal, rng.random((len(met), 3), np.float32))
-        radiance[met] = np.minimum(color * arriving + self._glow(part.triangle), BRIGHTEST)
+        arriving = self.ambient_coarse(position, normal, rng.random((len(hit), 3), np.float32))
+        radiance[hit] = np.minimum(
+            color * arriving + self._unsampled_emission(part.triangle), RADIANCE_CLAMP
+        )
         total = np.einsum("prc->pc", radiance.reshape(count, GATHER_RAYS, 3))
         return np.asarray(total / GATHER_RAYS, np.float32)
 
 
-def _filled(values: Array, good: NDArray[np.bool_], shape: tuple[int, ...]) -> Array:
-    """Probes inside walls and furniture take the mean of their good neighbours."""
+def _inpainted(values: Array, good: NDArray[np.bool_], shape: tuple[int, ...]) -> Array:
+    """Probe values; inside walls and furniture, the mean of the good neighbours."""
     cube = (values * good[:, None, None]).reshape(*shape, -1)
     weight = good.reshape(*shape, 1).astype(np.float32)
     for _ in range(4):
@@ -275,11 +283,11 @@ def _filled(values: Array, good: NDArray[np.bool_], shape: tuple[int, ...]) -> A
 
 
 def _shifted(array: Array, step: int, axis: int) -> Array:
-    moved = np.roll(array, step, axis=axis)
+    shifted = np.roll(array, step, axis=axis)
     edge = [slice(None)] * array.ndim
     edge[axis] = slice(0, 1) if step > 0 else slice(-1, None)
-    moved[tuple(edge)] = 0
-    return moved
+    shifted[tuple(edge)] = 0
+    return shifted
 
 
 def smooth_along_surfaces(

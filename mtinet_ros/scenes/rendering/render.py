@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders one frame: radiance for the eye, and the exact geometry behind every pixel's centre."""
+"""One rendered frame: its radiance, and the exact geometry at every pixel's centre."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from mtinet_ros.scenes.classes import VOID
 from mtinet_ros.scenes.geometry.mesh import dot, length
 from mtinet_ros.scenes.rendering.camera import Camera
-from mtinet_ros.scenes.rendering.lighting import LIFT, Lighting, smooth_along_surfaces
+from mtinet_ros.scenes.rendering.lighting import RAY_OFFSET, Lighting, smooth_along_surfaces
 from mtinet_ros.scenes.rendering.surfaces import Array, Hits, Surfaces
 
 SUBSAMPLES = ((-0.3, -0.17), (0.3, 0.17))
-"""Of pixels at edges, in pixels from the centre."""
+"""Offsets of the subsamples of pixels at edges from the centre, pixels."""
 SUN_STEPS, DIRECT_STEPS, BOUNCE_STEPS = (1,), (1, 2, 3), (1, 2, 4, 7)
 
 
@@ -41,7 +41,7 @@ class Render:
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """Surface seen through sample positions (all valid)."""
+    """Surface points that are visible at positions in the image; all are hits."""
 
     pixels: Array
     rays: Array
@@ -99,15 +99,15 @@ def render(
     pixels = np.stack([x, y], -1).reshape(-1, 2)
     rays = camera.rays(pixels)
     hits = surfaces.cast(np.broadcast_to(camera.position, rays.shape), rays)
-    seen = np.flatnonzero(hits.valid)
-    samples = _samples(camera, surfaces, pixels[seen], rays[seen], _part(hits, seen))
+    hit = np.flatnonzero(hits.valid)
+    samples = _samples(camera, surfaces, pixels[hit], rays[hit], _part(hits, hit))
     geometry = _geometry(camera, surfaces, hits, rays)
     grid = _light_grid(camera, surfaces, lighting, hits, rays, rng)
     radiance = np.zeros((len(rays), 3), np.float32)
     miss = ~hits.valid
-    radiance[miss] = surfaces.outside(rays[miss])
-    radiance[seen] = _shade(samples, surfaces, lighting, grid)
-    radiance[seen] += _reflected(camera, samples, seen, surfaces, lighting, rng)
+    radiance[miss] = surfaces.environment(rays[miss])
+    radiance[hit] = _shade(samples, surfaces, lighting, grid)
+    radiance[hit] += _reflections(camera, samples, hit, surfaces, lighting, rng)
     image = radiance.reshape(height, width, 3)
     _antialias(image, camera, surfaces, lighting, grid, geometry)
     return Render(image, geometry.classes, geometry.instance, geometry.depth, geometry.normals)
@@ -137,7 +137,7 @@ def _geometry(camera: Camera, surfaces: Surfaces, hits: Hits, rays: Array) -> Re
     instance = np.where(valid, scene.instance[hits.triangle], 0)
     labels = np.array([thing.label for thing in scene.instances], np.uint8)
     classes = np.where(valid, labels[instance - 1], VOID)
-    world = surfaces.facing(hits, rays)
+    world = surfaces.facing_normal(hits, rays)
     normals = np.where(
         valid[:, None], world @ camera.world_from_camera[:3, :3].astype(np.float32), 0
     )
@@ -165,9 +165,9 @@ def _light_grid(
     valid = index[hits.valid[index]]
     part = _part(hits, valid)
     normal = surfaces.shading_normal(part, rays[valid])
-    face = surfaces.facing(part, rays[valid])
-    place = camera.position + rays[valid] * part.distance[:, None]
-    found = lighting.irradiance(place, normal, face, rng)
+    face = surfaces.facing_normal(part, rays[valid])
+    position = camera.position + rays[valid] * part.distance[:, None]
+    found = lighting.irradiance(position, normal, face, rng)
     where = np.flatnonzero(hits.valid[index])
 
     def image(values: Array, empty: float = 0.0) -> Array:
@@ -175,7 +175,7 @@ def _light_grid(
         full[where] = values
         return full.reshape(*shape, *values.shape[1:])
 
-    points, normals = image(place, 1e3), image(normal)
+    points, normals = image(position, 1e3), image(normal)
     scale = image(2 * part.distance / camera.intrinsics[0], 1e-3)
     direct = smooth_along_surfaces(image(found[0]), points, normals, scale, DIRECT_STEPS)
     bounced = smooth_along_surfaces(image(found[2]), points, normals, scale, BOUNCE_STEPS)
@@ -184,33 +184,33 @@ def _light_grid(
 
 
 def _shade(samples: _Samples, surfaces: Surfaces, lighting: Lighting, grid: _LightGrid) -> Array:
-    """Diffuse light, glow, and what is seen through glass."""
-    color = samples.albedo * grid.at(samples) + lighting.glow(
+    """Diffuse reflection, emission and transmission, radiance [P, 3]."""
+    color = samples.albedo * grid.at(samples) + lighting.emission(
         samples.hits.triangle, samples.albedo
     )
     material = surfaces.scene.mesh.material[samples.hits.triangle]
-    clear = surfaces.clear[material]
+    clear = surfaces.transmission[material]
     through = np.flatnonzero(clear > 0)
     if len(through):
         rays = samples.rays[through]
         share = clear[through, None]
-        beyond = lighting.seen_from(samples.points[through] + rays * LIFT, rays, 0.02)
+        beyond = lighting.radiance_along(samples.points[through] + rays * RAY_OFFSET, rays, 0.02)
         color[through] = color[through] * (1 - share) + beyond * share
     return color
 
 
-def _reflected(
+def _reflections(
     camera: Camera,
     samples: _Samples,
-    seen: NDArray[np.int64],
+    hit: NDArray[np.int64],
     surfaces: Surfaces,
     lighting: Lighting,
     rng: np.random.Generator,
 ) -> Array:
-    """Mirror images in polished surfaces, blurred where rough (Schlick's Fresnel term)."""
+    """Specular reflection, blurred where rough, with Schlick's Fresnel term; radiance [P, 3]."""
     material = surfaces.scene.mesh.material[samples.hits.triangle]
-    mirror, roughness = surfaces.mirror[material], surfaces.roughness[material]
-    some = np.flatnonzero(mirror > 0)
+    specular, roughness = surfaces.specular[material], surfaces.roughness[material]
+    some = np.flatnonzero(specular > 0)
     total = np.zeros((len(material), 3), np.float32)
     if not len(some):
         return total
@@ -218,15 +218,17 @@ def _reflected(
     normal = samples.normals[some]
     rough = roughness[some]
     cosine = np.clip(-dot(rays, normal), 0, 1)
-    base = mirror[some]
+    base = specular[some]
     fresnel = base + (1 - base) * (1 - cosine) ** 5 * np.maximum(1 - 2.5 * rough, 0.05)
-    bent = rays + 2 * cosine[:, None] * normal
-    bent += rng.normal(0, 1, bent.shape) * (rough * 0.35)[:, None]
-    value = lighting.seen_from(samples.points[some] + normal * LIFT, bent.astype(np.float32), 0.02)
+    reflected = rays + 2 * cosine[:, None] * normal
+    reflected += rng.normal(0, 1, reflected.shape) * (rough * 0.35)[:, None]
+    value = lighting.radiance_along(
+        samples.points[some] + normal * RAY_OFFSET, reflected.astype(np.float32), 0.02
+    )
     height, width = camera.size
     image = np.zeros((height * width, 3), np.float32)
     mask = np.zeros(height * width, np.float32)
-    where = seen[some]
+    where = hit[some]
     image[where] = np.minimum(value, 8.0)
     mask[where] = 1
     blurred = cv2.blur(image.reshape(height, width, 3), (7, 7)).reshape(-1, 3)
@@ -260,10 +262,10 @@ def _antialias(
         pixels = np.stack([x + dx, y + dy], -1).astype(np.float32)
         rays = camera.rays(pixels)
         hits = surfaces.cast(np.broadcast_to(camera.position, rays.shape), rays)
-        seen = np.flatnonzero(hits.valid)
+        hit = np.flatnonzero(hits.valid)
         value = np.zeros((len(rays), 3), np.float32)
-        value[~hits.valid] = surfaces.outside(rays[~hits.valid])
-        samples = _samples(camera, surfaces, pixels[seen], rays[seen], _part(hits, seen))
-        value[seen] = _shade(samples, surfaces, lighting, grid)
+        value[~hits.valid] = surfaces.environment(rays[~hits.valid])
+        samples = _samples(camera, surfaces, pixels[hit], rays[hit], _part(hits, hit))
+        value[hit] = _shade(samples, surfaces, lighting, grid)
         total += value
     image[y, x] = total / (len(SUBSAMPLES) + 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From radiance to the picture a cheap camera delivers: exposure, colour, blur, noise, JPEG."""
+"""From radiance to the image of a cheap camera: exposure, color, blur, noise, JPEG."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Sensor:
     Attributes:
         exposure: Factor on the automatic exposure.
         balance: Gains of red, green, blue.
-        blur: Deviation of the lens's blur, pixels.
-        motion: Length of the motion blur, pixels; 0 for none.
-        direction: Of the motion, radians.
-        shot: Noise that grows with the square root of the light.
-        read: Noise in the dark.
+        blur: Standard deviation of the defocus, pixels.
+        motion_blur: Length of the motion blur, pixels; 0 for none.
+        motion_direction: Direction of the motion blur, radians.
+        shot_noise: Twice the noise's deviation at light 1; it grows with the light's square root.
+        read_noise: The noise's deviation in the dark.
         vignette: Loss of light in the corners, 0..1.
         contrast: Strength of the S-curve, 0..1.
-        saturation: 1 leaves colours as they are.
+        saturation: 1 leaves colors as they are.
         sharpening: Strength of the camera's unsharp mask.
         quality: JPEG quality, 0 for none.
     """
@@ -35,10 +35,10 @@ class Sensor:
     exposure: float
     balance: tuple[float, float, float]
     blur: float
-    motion: float
-    direction: float
-    shot: float
-    read: float
+    motion_blur: float
+    motion_direction: float
+    shot_noise: float
+    read_noise: float
     vignette: float
     contrast: float
     saturation: float
@@ -47,16 +47,16 @@ class Sensor:
 
 
 def draw_sensor(rng: Generator) -> Sensor:
-    """Any camera between a good phone and a poor webcam."""
+    """Random settings between those of a good phone and of a poor webcam."""
     warm, tint = rng.normal(0, 0.07), rng.normal(0, 0.025)
     return Sensor(
         exposure=float(np.exp2(rng.normal(0.3, 0.4))),
         balance=(float(np.exp(warm)), float(np.exp(tint)), float(np.exp(-warm))),
         blur=float(rng.uniform(0.3, 0.6) if rng.random() < 0.85 else rng.uniform(0.6, 1.3)),
-        motion=float(rng.uniform(1.5, 6) if rng.random() < 0.12 else 0.0),
-        direction=float(rng.uniform(0, np.pi)),
-        shot=float(10 ** rng.uniform(-2.4, -1.35)),
-        read=float(10 ** rng.uniform(-3.2, -2.1)),
+        motion_blur=float(rng.uniform(1.5, 6) if rng.random() < 0.12 else 0.0),
+        motion_direction=float(rng.uniform(0, np.pi)),
+        shot_noise=float(10 ** rng.uniform(-2.4, -1.35)),
+        read_noise=float(10 ** rng.uniform(-3.2, -2.1)),
         vignette=float(rng.uniform(0, 0.35)),
         contrast=float(rng.uniform(0, 0.6)),
         saturation=float(rng.uniform(0.6, 1.1)),
@@ -71,7 +71,7 @@ def brightness(light: Array) -> Array:
 
 
 def automatic_exposure(radiance: Array) -> float:
-    """Gain that brings the picture's middle tones to 0.18; the brightest do not count."""
+    """Gain that brings the middle tones to 0.18; the brightest do not count."""
     gray = brightness(radiance)
     light = np.minimum(gray, np.quantile(gray, 0.92))
     center = float(np.exp(np.log(np.maximum(light, 1e-4)).mean()))
@@ -79,7 +79,7 @@ def automatic_exposure(radiance: Array) -> float:
 
 
 def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDArray[np.uint8]:
-    """The picture, sRGB uint8 [H, W, 3], of linear radiance float32 [H, W, 3].
+    """The image, sRGB uint8 [H, W, 3], of linear radiance float32 [H, W, 3].
 
     Args:
         radiance: From the renderer.
@@ -93,14 +93,18 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
     light = (
         light * (1 - np.float32(sensor.vignette / 2) * (x**2 + y**2).astype(np.float32))[..., None]
     )
-    light = np.minimum(light, 6.0)  # glare around blown-out windows, not over the whole picture
+    light = np.minimum(light, 6.0)  # glare around blown-out windows, not over the whole image
     light = cv2.GaussianBlur(light, (0, 0), sensor.blur)
-    if sensor.motion:
-        light = cv2.filter2D(light, -1, _streak(sensor.motion, sensor.direction))
+    if sensor.motion_blur:
+        light = cv2.filter2D(
+            light, -1, _motion_kernel(sensor.motion_blur, sensor.motion_direction)
+        )
     noise = rng.standard_normal(light.shape).astype(np.float32)
     coarse = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3)).astype(np.float32)
     noise = 0.8 * noise + 0.6 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    light = light + noise * np.sqrt(sensor.shot**2 * np.maximum(light, 0) * 0.25 + sensor.read**2)
+    light = light + noise * np.sqrt(
+        sensor.shot_noise**2 * np.maximum(light, 0) * 0.25 + sensor.read_noise**2
+    )
     light = np.maximum(light, 0)
     gray = brightness(light)[..., None]
     light = np.maximum(gray + (light - gray) * sensor.saturation, 0)
@@ -122,7 +126,7 @@ def expose(radiance: Array, sensor: Sensor, gain: float, rng: Generator) -> NDAr
     return np.asarray(image, np.uint8)
 
 
-def _streak(length: float, direction: float) -> Array:
+def _motion_kernel(length: float, direction: float) -> Array:
     side = int(np.ceil(length)) | 1
     kernel = np.zeros((side + 2, side + 2), np.float32)
     center = (side + 1) / 2

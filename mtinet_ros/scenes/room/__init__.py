@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One room: its plan and shell, what stands where, how it is lit."""
+"""One room: its shell and openings, the placement of its furniture, its light."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Things that belong together: a bed with its night stands, a desk with its chair, a TV corner."""
+"""Groups of furniture: a bed with its night stands, a desk with its chair, a TV corner."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from numpy.typing import NDArray
 from mtinet_ros.scenes.assets import made_furniture as furniture
 from mtinet_ros.scenes.assets import made_objects as objects
 from mtinet_ros.scenes.assets.stock import Piece
-from mtinet_ros.scenes.geometry.mesh import Mesh, joined, triple
+from mtinet_ros.scenes.geometry.mesh import Mesh, as_color, merge
 from mtinet_ros.scenes.geometry.scene import AreaLight, Instance, SceneBuilder
 from mtinet_ros.scenes.room.layout import Layout
 from mtinet_ros.scenes.room.shell import Wall
 
 
 def bookcase(layout: Layout) -> None:
-    """A bookcase: from the catalogue, or made and filled."""
+    """A bookcase: a catalog model, or a generated one with books."""
     rng = layout.rng
     if rng.random() < 0.35:
-        found = layout.wall_piece(layout.stock.piece("bookcase"), gap=0.01)
+        found = layout.place_at_wall(layout.stock.piece("bookcase"), gap=0.01)
         if found is not None and found[0].high[2] < 1.7:
-            layout.on_top(found[0], ["ornament", "small_plant"], int(rng.integers(0, 3)))
+            layout.place_on_top(found[0], ["ornament", "small_plant"], int(rng.integers(0, 3)))
         return
     size = (rng.uniform(0.5, 2.0), rng.uniform(0.24, 0.38), rng.uniform(0.7, 2.2))
     case, content = furniture.shelf(rng, *size)
-    found = layout.wall_piece(Piece(case, "furniture", "bookcase"), gap=0.01)
+    found = layout.place_at_wall(Piece(case, "furniture", "bookcase"), gap=0.01)
     if found is not None and content is not None:
         _, wall, at = found
         place = wall.point(at, 0.01 + size[1] / 2)
-        layout.room.add(content.moved((*place, 0), wall.yaw), "object", "books", yaw=wall.yaw)
+        layout.room.add(
+            content.transformed((*place, 0), wall.yaw), "object", "books", yaw=wall.yaw
+        )
 
 
 def television(layout: Layout, *, facing: Instance | None = None) -> None:
-    """A TV on a cabinet, or hung; opposite to something if possible."""
+    """A TV on a cabinet or on a wall, if possible opposite to the object `facing` it."""
     wall = None
     if facing is not None:
         direction = np.array([np.sin(facing.yaw), -np.cos(facing.yaw)])
@@ -52,7 +54,7 @@ def television(layout: Layout, *, facing: Instance | None = None) -> None:
             if layout.hang(piece, low, wall=wall, near=near) or layout.hang(piece, low):
                 return
     stand = layout.stock.piece("tv_stand")
-    found = layout.wall_piece(stand, wall=wall, near=near) or layout.wall_piece(stand)
+    found = layout.place_at_wall(stand, wall=wall, near=near) or layout.place_at_wall(stand)
     if found is None:
         piece = layout.stock.piece("wall_tv")
         if piece is not None:
@@ -61,8 +63,8 @@ def television(layout: Layout, *, facing: Instance | None = None) -> None:
     screen = layout.stock.piece("tv")
     thing = found[0]
     if screen is not None and thing.high[2] < 1.2:
-        layout.top_center(thing, screen, shift=float(layout.rng.normal(0, 0.05)))
-        layout.on_top(thing, ["ornament", "small_plant"], int(layout.rng.integers(0, 3)))
+        layout.place_on_center(thing, screen, shift=float(layout.rng.normal(0, 0.05)))
+        layout.place_on_top(thing, ["ornament", "small_plant"], int(layout.rng.integers(0, 3)))
 
 
 def wall_pictures(layout: Layout, low: int, high: int) -> None:
@@ -92,7 +94,7 @@ def wall_pictures(layout: Layout, low: int, high: int) -> None:
 
 
 def rug(layout: Layout, *, under: Instance | None = None) -> None:
-    """A rug somewhere, or under and before a thing."""
+    """A rug at a random position, or under and in front of an object."""
     rng = layout.rng
     x, y, _ = layout.room.size
     limit_y = y if layout.room.notch is None else layout.room.notch[1]
@@ -104,11 +106,11 @@ def rug(layout: Layout, *, under: Instance | None = None) -> None:
             0, 1.0
         )
     at = np.clip(at, (w / 2 + 0.05, d / 2 + 0.05), (x - w / 2 - 0.05, limit_y - d / 2 - 0.05))
-    layout.room.add(objects.rug(rng, w, d).moved((*at, 0.001)), "floor", "rug")
+    layout.room.add(objects.rug(rng, w, d).transformed((*at, 0.001)), "floor", "rug")
 
 
 def lamp(layout: Layout, thing: Instance | None = None) -> None:
-    """A standing lamp in a corner, or a table lamp on a thing; perhaps lit."""
+    """A standing lamp at a wall, or a table lamp on an object; perhaps lit."""
     rng = layout.rng
     height = rng.uniform(1.3, 1.8) if thing is None else rng.uniform(0.3, 0.6)
     foot, shade = objects.standing_lamp(rng, height)
@@ -117,27 +119,29 @@ def lamp(layout: Layout, thing: Instance | None = None) -> None:
     tint = np.array([1.0, rng.uniform(0.75, 0.9), rng.uniform(0.45, 0.75)])
     if lit:
         material = shade.materials[0]
-        glow = triple(tint * power * np.array(material.color))
+        emission = as_color(tint * power * np.array(material.color))
         shade = Mesh(
             shade.corners,
             shade.uv,
             shade.normals,
             shade.material,
-            (replace(material, glow=glow),),
+            (replace(material, emission=emission),),
         )
-    piece = Piece(joined([foot, shade]), "object", "lamp")
+    piece = Piece(merge([foot, shade]), "object", "lamp")
     if thing is None:
-        found = layout.wall_piece(piece, gap=0.1)
+        found = layout.place_at_wall(piece, gap=0.1)
         placed = None if found is None else found[0]
     else:
         aside = float(rng.uniform(-0.1, 0.1) * (thing.high[0] - thing.low[0]))
-        placed = layout.top_center(thing, piece, shift=aside)
+        placed = layout.place_on_center(thing, piece, shift=aside)
     if placed is not None and lit:
-        _shine(layout.room, placed, shade, tint * power)
+        _add_lamp_lights(layout.room, placed, shade, tint * power)
 
 
-def _shine(room: SceneBuilder, lamp: Instance, shade: Mesh, radiance: NDArray[np.float64]) -> None:
-    """The light that leaves a shade through its open ends."""
+def _add_lamp_lights(
+    room: SceneBuilder, lamp: Instance, shade: Mesh, radiance: NDArray[np.float64]
+) -> None:
+    """Add the area lights at the open ends of a shade."""
     low, high = (bound.astype(np.float64) for bound in shade.bounds())
     x, y = (lamp.low[0] + lamp.high[0]) / 2, (lamp.low[1] + lamp.high[1]) / 2
     side = 0.7 * (high[0] - low[0])
@@ -148,21 +152,21 @@ def _shine(room: SceneBuilder, lamp: Instance, shade: Mesh, radiance: NDArray[np
 
 
 def clutter(layout: Layout, count: int) -> None:
-    """Things on the floor, a person, a plant."""
+    """Small objects on the floor, a plant, a person."""
     for _ in range(count):
         piece = layout.stock.piece("floor_clutter")
         if layout.rng.random() < 0.6:
-            layout.wall_piece(piece, gap=0.05)
+            layout.place_at_wall(piece, gap=0.05)
         else:
-            layout.free_piece(piece)
+            layout.place_freely(piece)
     if layout.rng.random() < 0.4:
-        layout.wall_piece(layout.stock.piece("plant"), gap=0.08)
+        layout.place_at_wall(layout.stock.piece("plant"), gap=0.08)
     if layout.rng.random() < 0.1:
-        layout.free_piece(layout.stock.piece("person"))
+        layout.place_freely(layout.stock.piece("person"))
     if layout.rng.random() < 0.5:
-        layout.wall_piece(layout.stock.piece("radiator"), gap=0.0)
+        layout.place_at_wall(layout.stock.piece("radiator"), gap=0.0)
     if layout.rng.random() < 0.07:
-        layout.wall_piece(layout.stock.piece("rack"), gap=0.05)
+        layout.place_at_wall(layout.stock.piece("rack"), gap=0.05)
 
 
 def sleeping_place(layout: Layout, role: str) -> Instance | None:
@@ -170,7 +174,7 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
     rng = layout.rng
     found = None
     for front in (0.6, 0.4, 0.2):
-        found = found or layout.wall_piece(layout.stock.piece(role), gap=0.03, front=front)
+        found = found or layout.place_at_wall(layout.stock.piece(role), gap=0.03, front=front)
     if found is None:
         return None
     bed, wall, at = found
@@ -180,7 +184,7 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
         if cupboards:
             width, deep = rng.uniform(0.35, 0.6, 2)
             tall = furniture.cabinet(rng, width, deep, rng.uniform(1.8, 2.25))
-            layout.wall_piece(
+            layout.place_at_wall(
                 Piece(tall, "furniture", "cupboard"),
                 wall=wall,
                 near=at + side * (half + width / 2 + 0.04),
@@ -189,11 +193,11 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
             stand = layout.stock.piece("bedside")
             if stand is not None:
                 near = at + side * (half + float(stand.size[0]) / 2 + 0.06)
-                placed = layout.wall_piece(stand, wall=wall, near=near)
+                placed = layout.place_at_wall(stand, wall=wall, near=near)
                 if placed is not None:
                     if rng.random() < 0.5:
                         lamp(layout, placed[0])
-                    layout.on_top(
+                    layout.place_on_top(
                         placed[0],
                         ["ornament", "table_lamp", "desk_clutter"],
                         int(rng.integers(0, 3)),
@@ -205,7 +209,7 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
         picture_above(layout, wall, at, bed.high[2])
     if rng.random() < 0.35:
         heap = Piece(objects.cloth_heap(rng), "object", "clothes")
-        layout.stand_on(
+        layout.place_on_surface(
             heap, np.array(bed.low), np.array(bed.high), bed.high[2] * 0.62, [], bed.yaw
         )
     return bed
@@ -223,19 +227,19 @@ def picture_above(layout: Layout, wall: Wall, at: float, top: float) -> None:
 def dining_place(layout: Layout) -> None:
     """A table, somewhat in the middle, with chairs around it and things on it."""
     rng = layout.rng
-    table = layout.free_piece(
+    table = layout.place_freely(
         layout.stock.piece("dining_table"),
         margin=0.35,
         center=rng.random() < 0.6,
         square=rng.random() < 0.85,
     )
     if table is None:
-        table = layout.free_piece(layout.stock.piece("small_table"), margin=0.3)
+        table = layout.place_freely(layout.stock.piece("small_table"), margin=0.3)
     if table is not None:
-        layout.on_top(
+        layout.place_on_top(
             table, ["tableware", "tableware", "small_plant", "ornament"], int(rng.integers(0, 8))
         )
-        layout.seats(table, "chair", int(rng.integers(1, 9)))
+        layout.place_seats(table, "chair", int(rng.integers(1, 9)))
 
 
 def kitchen_units(layout: Layout, wall: Wall) -> None:
@@ -244,21 +248,21 @@ def kitchen_units(layout: Layout, wall: Wall) -> None:
     deep, tall = 0.6, rng.uniform(0.84, 0.9)
     length = rng.uniform(1.2, min(4.0, wall.length - 0.1)) if wall.length > 1.4 else 1.2
     for _ in range(3):
-        mesh = joined(
+        mesh = merge(
             [
                 furniture.cabinet(rng, length, deep, tall),
-                furniture.worktop(rng, length + 0.02, deep + 0.03).moved((0, 0, tall)),
+                furniture.worktop(rng, length + 0.02, deep + 0.03).transformed((0, 0, tall)),
                 *furniture.hob_and_sink(rng, length, tall + 0.05),
             ]
         )
-        found = layout.wall_piece(
+        found = layout.place_at_wall(
             Piece(mesh, "furniture", "kitchen units"), wall=wall, gap=0.0, front=0.4
         )
         if found is not None:
             break
         length *= 0.65
     else:
-        layout.wall_piece(layout.stock.piece("kitchen_base"), wall=wall, front=0.3)
+        layout.place_at_wall(layout.stock.piece("kitchen_base"), wall=wall, front=0.3)
         return
     units, _, at = found
     if rng.random() < 0.8:
@@ -268,7 +272,7 @@ def kitchen_units(layout: Layout, wall: Wall) -> None:
             "furniture",
             "wall cupboard",
         )
-        layout.wall_piece(
+        layout.place_at_wall(
             top,
             wall=wall,
             near=at + rng.uniform(-0.5, 0.5) * (length - width),
@@ -277,8 +281,8 @@ def kitchen_units(layout: Layout, wall: Wall) -> None:
         )
     else:
         role = "kitchen_top" if rng.random() < 0.5 else "hood"
-        layout.wall_piece(layout.stock.piece(role), wall=wall, near=at, gap=0.0, elevation=1.45)
-    layout.on_top(
+        layout.place_at_wall(layout.stock.piece(role), wall=wall, near=at, gap=0.0, elevation=1.45)
+    layout.place_on_top(
         units, ["kitchenware", "kitchenware", "tableware", "small_plant"], int(rng.integers(2, 9))
     )
 
@@ -287,12 +291,12 @@ def work_place(layout: Layout) -> None:
     """A desk at a wall with screens, keyboard, papers and a chair before it."""
     rng = layout.rng
     piece = layout.stock.piece("desk")
-    found = layout.wall_piece(piece, gap=0.03, front=0.7)
+    found = layout.place_at_wall(piece, gap=0.03, front=0.7)
     if found is None:
         return
     desk = found[0]
     chair = layout.stock.piece("office_chair" if rng.random() < 0.7 else "chair")
-    layout.before(
+    layout.place_in_front(
         desk,
         chair,
         float(rng.uniform(0.3, 0.6)),
@@ -303,14 +307,16 @@ def work_place(layout: Layout) -> None:
         return
     count = int(rng.choice([0, 1, 1, 2]))
     for place in range(count):
-        layout.top_center(
+        layout.place_on_center(
             desk, layout.stock.piece("computer"), shift=(place - (count - 1) / 2) * 0.68, back=0.12
         )
     if count:
-        layout.top_center(desk, Piece(objects.keyboard(rng), "object", "keyboard"), back=-0.15)
+        layout.place_on_center(
+            desk, Piece(objects.keyboard(rng), "object", "keyboard"), back=-0.15
+        )
     if rng.random() < 0.4:
-        layout.on_top(desk, ["laptop"], 1)
-    layout.on_top(
+        layout.place_on_top(desk, ["laptop"], 1)
+    layout.place_on_top(
         desk,
         ["desk_clutter", "desk_clutter", "tableware", "table_lamp", "ornament"],
         int(rng.integers(1, 7)),

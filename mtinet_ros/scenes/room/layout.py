@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts pieces into a room without collisions: along and on walls, around tables, on surfaces."""
+"""Placement of furniture without collisions: at and on walls, around tables, on surfaces."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.assets.stock import Piece, Stock
+from mtinet_ros.scenes.assets.stock import FurnitureStock, Piece
 from mtinet_ros.scenes.assets.texture import Generator
 from mtinet_ros.scenes.geometry.mesh import Mesh
 from mtinet_ros.scenes.geometry.scene import Instance, SceneBuilder
 from mtinet_ros.scenes.room.shell import Wall
 
-TRIES = 25
+MAX_TRIES = 25
 
 
 @dataclass(frozen=True)
-class Block:
-    """A box that is taken: x0, y0, x1, y1, z0, z1 in metres."""
+class BoundingBox:
+    """An axis-aligned box in world coordinates, metres."""
 
     x0: float
     y0: float
@@ -28,8 +28,8 @@ class Block:
     z0: float = 0.0
     z1: float = 3.0
 
-    def hits(self, other: Block) -> bool:
-        """Whether the two overlap."""
+    def overlaps(self, other: BoundingBox) -> bool:
+        """Whether the two boxes share more than a face."""
         return (
             self.x0 < other.x1
             and other.x0 < self.x1
@@ -40,16 +40,18 @@ class Block:
         )
 
 
-def spanned(a: NDArray[np.float64], b: NDArray[np.float64], low: float, high: float) -> Block:
-    """The block over two opposite corners on the floor, between two heights."""
+def spanned_box(
+    a: NDArray[np.float64], b: NDArray[np.float64], low: float, high: float
+) -> BoundingBox:
+    """The box over two opposite corners on the floor, between two heights."""
     (x0, y0), (x1, y1) = np.minimum(a, b).tolist(), np.maximum(a, b).tolist()
-    return Block(x0, y0, x1, y1, low, high)
+    return BoundingBox(x0, y0, x1, y1, low, high)
 
 
-def block_of(mesh: Mesh, margin: float = 0.0) -> Block:
-    """Axis-aligned box of a mesh, widened on the floor by a margin."""
+def bounding_box(mesh: Mesh, margin: float = 0.0) -> BoundingBox:
+    """The bounding box of a mesh, widened in x and y by a margin."""
     low, high = mesh.bounds()
-    return Block(
+    return BoundingBox(
         float(low[0]) - margin,
         float(low[1]) - margin,
         float(high[0]) + margin,
@@ -60,48 +62,46 @@ def block_of(mesh: Mesh, margin: float = 0.0) -> Block:
 
 
 class Layout:
-    """The state of a room while it is being furnished.
+    """A room while it is being furnished, and the boxes in it that are occupied.
 
     Args:
-        room: Receives what is placed.
-        walls: With their openings; space before doors is kept free.
+        room: Builder to add objects to.
+        walls: Walls with their openings; the space in front of doors is kept free.
         stock: Source of pieces.
         rng: Source of randomness.
     """
 
     def __init__(
-        self, room: SceneBuilder, walls: list[Wall], stock: Stock, rng: Generator
+        self, room: SceneBuilder, walls: list[Wall], stock: FurnitureStock, rng: Generator
     ) -> None:
         """Start with an empty room."""
         self.room = room
         self.walls = walls
         self.stock = stock
         self.rng = rng
-        self.taken: list[Block] = []
+        self.occupied: list[BoundingBox] = []
         for wall in walls:
-            for hole in wall.openings:
-                depth = 0.9 if hole.kind == "door" else 0.25
-                a, b = wall.point(hole.start - 0.05), wall.point(hole.end + 0.05, depth)
-                low = 0.0 if hole.kind == "door" else hole.low
-                self.taken.append(spanned(a, b, low, hole.high))
+            for opening in wall.openings:
+                depth = 0.9 if opening.kind == "door" else 0.25
+                a, b = wall.point(opening.start - 0.05), wall.point(opening.end + 0.05, depth)
+                low = 0.0 if opening.kind == "door" else opening.low
+                self.occupied.append(spanned_box(a, b, low, opening.high))
         if room.notch is not None:
-            self.taken.append(Block(*room.notch))
+            self.occupied.append(BoundingBox(*room.notch))
 
-    def fits(self, block: Block) -> bool:
-        """Whether the block is inside the room and free."""
+    def fits(self, box: BoundingBox) -> bool:
+        """Whether a box is inside the room and unoccupied."""
         x, y, z = self.room.size
-        inside = (
-            block.x0 >= 0 and block.y0 >= 0 and block.x1 <= x and block.y1 <= y and block.z1 <= z
-        )
-        return inside and not any(block.hits(other) for other in self.taken)
+        inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= x and box.y1 <= y and box.z1 <= z
+        return inside and not any(box.overlaps(other) for other in self.occupied)
 
     def put(self, piece: Piece, mesh: Mesh, yaw: float = 0.0, *, solid: bool = True) -> Instance:
-        """Put a mesh where it is."""
+        """Add a piece with its mesh in world coordinates; `solid`: its box is occupied then."""
         if solid:
-            self.taken.append(block_of(mesh))
+            self.occupied.append(bounding_box(mesh))
         return self.room.add(mesh, piece.label, piece.name, piece.asset, yaw)
 
-    def wall_piece(
+    def place_at_wall(
         self,
         piece: Piece | None,
         *,
@@ -111,25 +111,25 @@ class Layout:
         near: float | None = None,
         elevation: float | None = None,
     ) -> tuple[Instance, Wall, float] | None:
-        """Put a piece with its back to a wall.
+        """Place a piece with its back to a wall.
 
         Args:
-            piece: What to put; None puts nothing.
-            gap: Distance to the wall.
-            front: Space that stays free before it.
-            wall: A certain wall; None tries all.
-            near: Try this place along the wall only.
-            elevation: Height of the lower side, default the piece's own.
+            piece: Piece to place; None places nothing.
+            gap: Distance to the wall, metres.
+            front: Free space required in front of the piece, metres.
+            wall: The wall; None tries several.
+            near: The only position along the wall to try, metres; None tries several.
+            elevation: Height of the lower side, metres; None: the piece's own.
 
         Returns:
-            The thing, its wall and where along it; None if there was no room.
+            The object, its wall and its position along it; None if there is no space.
         """
         if piece is None:
             return None
         width, depth, height = (float(value) for value in piece.size)
         z = piece.elevation if elevation is None else elevation
         low, high = piece.mesh.bounds()
-        for _ in range(TRIES if near is None else 1):
+        for _ in range(MAX_TRIES if near is None else 1):
             side = wall or self.walls[int(self.rng.integers(len(self.walls)))]
             if side.length < width + 0.04:
                 if wall is not None:
@@ -137,25 +137,25 @@ class Layout:
                 continue
             at = near if near is not None else self._along(side, width)
             position = side.point(at, gap + float(high[1]))
-            mesh = piece.mesh.moved((*position, z - float(low[2])), side.yaw)
+            mesh = piece.mesh.transformed((*position, z - float(low[2])), side.yaw)
             a, b = (
                 side.point(at - width / 2, 0.005),
                 side.point(at + width / 2, gap + depth + front),
             )
-            block = spanned(a, b, z, z + height)
-            if self.fits(block):
+            box = spanned_box(a, b, z, z + height)
+            if self.fits(box):
                 return self.put(piece, mesh, side.yaw), side, at
         return None
 
     def _along(self, wall: Wall, width: float) -> float:
-        """A place along a wall; corners and the middle are favoured."""
+        """A random position along a wall, often a corner or the middle."""
         low, high = width / 2 + 0.02, wall.length - width / 2 - 0.02
         kind = self.rng.random()
         if kind < 0.25:
             return low if self.rng.random() < 0.5 else high
         return wall.length / 2 if kind < 0.35 else float(self.rng.uniform(low, high))
 
-    def free_piece(
+    def place_freely(
         self,
         piece: Piece | None,
         *,
@@ -163,24 +163,24 @@ class Layout:
         center: bool = False,
         square: bool = False,
     ) -> Instance | None:
-        """Put a piece somewhere on the floor, turned at random (`square`: by right angles)."""
+        """Place a piece on the floor at a random yaw (`square`: a multiple of 90 degrees)."""
         if piece is None:
             return None
         x, y, _ = self.room.size
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             yaw = float(self.rng.integers(4)) * np.pi / 2
             if not square:
                 yaw += float(self.rng.uniform(-np.pi / 4, np.pi / 4))
             share = self.rng.uniform(0.3, 0.7, 2) if center else self.rng.uniform(0.0, 1.0, 2)
             low, _high = piece.mesh.bounds()
-            mesh = piece.mesh.moved(
+            mesh = piece.mesh.transformed(
                 (share[0] * x, share[1] * y, piece.elevation - float(low[2])), yaw
             )
-            if self.fits(block_of(mesh, margin)):
+            if self.fits(bounding_box(mesh, margin)):
                 return self.put(piece, mesh, yaw)
         return None
 
-    def before(
+    def place_in_front(
         self,
         thing: Instance,
         piece: Piece | None,
@@ -189,7 +189,7 @@ class Layout:
         aside: float = 0.0,
         turn: float = 0.0,
     ) -> Instance | None:
-        """Put a piece in front of a thing, facing it (plus a turn), at a distance."""
+        """Place a piece in front of an object, facing it (plus a turn), at a distance."""
         if piece is None:
             return None
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
@@ -198,13 +198,13 @@ class Layout:
         reach = abs(facing @ ((high - low) / 2))
         place = (low + high) / 2 + facing * (reach + distance) + side * aside
         yaw = thing.yaw + np.pi + turn
-        mesh = piece.mesh.moved((*place, piece.elevation), yaw)
-        if self.fits(block_of(mesh, 0.0)):
+        mesh = piece.mesh.transformed((*place, piece.elevation), yaw)
+        if self.fits(bounding_box(mesh, 0.0)):
             return self.put(piece, mesh, yaw)
         return None
 
-    def seats(self, thing: Instance, role: str, count: int, *, tuck: float = 0.25) -> None:
-        """Chairs around a table, some pushed under it, some turned away."""
+    def place_seats(self, thing: Instance, role: str, count: int, *, tuck: float = 0.25) -> None:
+        """Place chairs around a table, some pushed under it, some turned away."""
         low, high = np.array(thing.low), np.array(thing.high)
         center, half = (low + high)[:2] / 2, (high - low)[:2] / 2
         kind = self.stock.piece(role)
@@ -226,54 +226,54 @@ class Layout:
             place = center + out * reach
             place[1 - axis] += offset
             yaw = float(np.arctan2(-out[0], out[1])) + float(self.rng.normal(0, 0.25))
-            mesh = kind.mesh.moved((*place, 0.0), yaw)
-            others = [b for b in self.taken if not b.hits(Block(*low[:2], *high[:2]))]
-            block = block_of(mesh)
+            mesh = kind.mesh.transformed((*place, 0.0), yaw)
+            others = [b for b in self.occupied if not b.overlaps(BoundingBox(*low[:2], *high[:2]))]
+            box = bounding_box(mesh)
             x, y, _ = self.room.size
-            inside = block.x0 > 0 and block.y0 > 0 and block.x1 < x and block.y1 < y
-            if inside and not any(block.hits(other) for other in others):
+            inside = box.x0 > 0 and box.y0 > 0 and box.x1 < x and box.y1 < y
+            if inside and not any(box.overlaps(other) for other in others):
                 self.put(kind, mesh, yaw)
 
-    def on_top(
+    def place_on_top(
         self, thing: Instance, roles: list[str], count: int, height: float | None = None
     ) -> None:
-        """Things standing on another one, apart from each other."""
+        """Place pieces on an object, apart from each other."""
         low, high = np.array(thing.low), np.array(thing.high)
         top = float(high[2]) if height is None else height
-        used: list[Block] = []
+        used: list[BoundingBox] = []
         for _ in range(count):
             piece = self.stock.piece(roles[int(self.rng.integers(len(roles)))])
             if piece is None or min(piece.size[:2]) > min(high[:2] - low[:2]) * 0.95:
                 continue
-            self.stand_on(piece, low, high, top, used, thing.yaw)
+            self.place_on_surface(piece, low, high, top, used, thing.yaw)
 
-    def stand_on(
+    def place_on_surface(
         self,
         piece: Piece,
         low: NDArray[np.floating],
         high: NDArray[np.floating],
         top: float,
-        used: list[Block],
+        used: list[BoundingBox],
         yaw: float,
     ) -> None:
-        """Try to stand a piece on a surface (two corners, height) beside those in `used`."""
+        """Place a piece on a surface (two corners, height) if it fits beside those in `used`."""
         for _ in range(6):
             turn = yaw + float(self.rng.normal(0, 0.35))
             place = low[:2] + self.rng.uniform(0.1, 0.9, 2) * (high - low)[:2]
-            mesh = piece.mesh.moved((*place, top + 0.001 - float(piece.mesh.bounds()[0][2])), turn)
-            block = block_of(mesh)
-            over = (
-                block.x0 < low[0] or block.y0 < low[1] or block.x1 > high[0] or block.y1 > high[1]
+            mesh = piece.mesh.transformed(
+                (*place, top + 0.001 - float(piece.mesh.bounds()[0][2])), turn
             )
-            if not over and block.z1 < self.room.size[2] and not any(block.hits(o) for o in used):
-                used.append(block)
+            box = bounding_box(mesh)
+            over = box.x0 < low[0] or box.y0 < low[1] or box.x1 > high[0] or box.y1 > high[1]
+            if not over and box.z1 < self.room.size[2] and not any(box.overlaps(o) for o in used):
+                used.append(box)
                 self.put(piece, mesh, turn, solid=False)
                 return
 
-    def top_center(
+    def place_on_center(
         self, thing: Instance, piece: Piece | None, *, shift: float = 0.0, back: float = 0.0
     ) -> Instance | None:
-        """Put one piece on the middle of another, facing the same way."""
+        """Place a piece on the middle of an object, facing the same way."""
         if piece is None:
             return None
         facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
@@ -281,10 +281,10 @@ class Layout:
         place = (
             (np.array(thing.low[:2]) + np.array(thing.high[:2])) / 2 - facing * back + side * shift
         )
-        mesh = piece.mesh.moved((*place, thing.high[2] + 0.001), thing.yaw)
-        block = block_of(mesh)
+        mesh = piece.mesh.transformed((*place, thing.high[2] + 0.001), thing.yaw)
+        box = bounding_box(mesh)
         if not self.fits(
-            Block(block.x0, block.y0, block.x1, block.y1, thing.high[2] + 0.01, block.z1)
+            BoundingBox(box.x0, box.y0, box.x1, box.y1, thing.high[2] + 0.01, box.z1)
         ):
             return None
         return self.put(piece, mesh, thing.yaw)
@@ -292,6 +292,6 @@ class Layout:
     def hang(
         self, piece: Piece, low: float, *, wall: Wall | None = None, near: float | None = None
     ) -> Instance | None:
-        """Hang a piece on a wall with its lower edge at a height."""
-        found = self.wall_piece(piece, gap=0.003, elevation=low, wall=wall, near=near)
+        """Place a piece on a wall with its lower edge at a height."""
+        found = self.place_at_wall(piece, gap=0.003, elevation=low, wall=wall, near=near)
         return None if found is None else found[0]

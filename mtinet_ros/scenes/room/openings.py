@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows and doors made here.
+"""Generated windows and doors.
 
 Local frame: x along the wall, y = 0 its inner face and +y outwards, z up from the opening's lower
 edge, x = 0 its middle. Everything of a window is class window (panes, frame, curtains), everything
@@ -23,15 +23,15 @@ from mtinet_ros.scenes.assets.texture import (
     paint_material,
     wood_material,
 )
-from mtinet_ros.scenes.geometry.mesh import Color, Material, Mesh, box, joined, quad, triple
+from mtinet_ros.scenes.geometry.mesh import Color, Material, Mesh, as_color, box, merge, quad
 
-PANE = Material((0.02, 0.02, 0.02), mirror=0.06, roughness=0.0, clear=0.9)
-FROSTED = Material((0.6, 0.65, 0.65), mirror=0.04, roughness=0.2)
+PANE = Material((0.02, 0.02, 0.02), specular=0.06, roughness=0.0, transmission=0.9)
+FROSTED = Material((0.6, 0.65, 0.65), specular=0.04, roughness=0.2)
 
 
 def _frame_material(rng: Generator) -> Material:
     if rng.random() < 0.6:
-        return Material((0.75, 0.75, 0.73), mirror=0.03, roughness=0.3)
+        return Material((0.75, 0.75, 0.73), specular=0.03, roughness=0.3)
     return wood_material(rng) if rng.random() < 0.6 else paint_material(rng)
 
 
@@ -66,28 +66,33 @@ def window(rng: Generator, width: float, height: float, reveal: float) -> Mesh:
         )
     if rng.random() < 0.4:
         parts += [
-            part.moved((0, 0, -0.07))
+            part.transformed((0, 0, -0.07))
             for part in _border(width + 0.14, height + 0.14, 0.07, 0.02, -0.01, material)
         ]
-    return joined(parts)
+    return merge(parts)
 
 
 def _sheer_curtain(
-    rng: Generator, window: tuple[float, float], hung: tuple[float, float, float], shine: Color
+    rng: Generator, window: tuple[float, float], hung: tuple[float, float, float], daylight: Color
 ) -> Mesh:
     """A thin white curtain over the whole window: bright before the panes, dim before the wall.
 
-    `window` is the opening's width and height, `hung` the curtain's width and its lower and upper
-    end (z, metres), `shine` the daylight that it spreads.
+    Args:
+        rng: Source of randomness.
+        window: Width and height of the opening, metres.
+        hung: Width of the curtain, and z of its lower and upper end, metres.
+        daylight: Radiance of the daylight that it spreads, linear RGB.
     """
     width, lower, upper = hung
     tone = rng.uniform(0.6, 0.9)
     white = (tone, tone, tone * rng.uniform(0.92, 1.0))
-    bright = np.array(shine) * rng.uniform(0.5, 2.5)
+    bright = np.array(daylight) * rng.uniform(0.5, 2.5)
     thin = rng.uniform(0.05, 0.4)
-    before_glass = Material(white, glow=triple(bright), clear=thin, lamp=True)
-    before_wall = Material(white, glow=triple(bright * 0.08), clear=thin * 0.5, lamp=True)
-    cloth = curtain(rng, width, upper - lower, before_glass).moved((0, 0, lower))
+    before_glass = Material(white, emission=as_color(bright), transmission=thin, is_light=True)
+    before_wall = Material(
+        white, emission=as_color(bright * 0.08), transmission=thin * 0.5, is_light=True
+    )
+    cloth = curtain(rng, width, upper - lower, before_glass).transformed((0, 0, lower))
     center = cloth.corners.mean(axis=1)
     outside = (
         (np.abs(center[:, 0]) > window[0] / 2) | (center[:, 2] < 0) | (center[:, 2] > window[1])
@@ -96,12 +101,17 @@ def _sheer_curtain(
 
 
 def dressing(
-    rng: Generator, width: float, height: float, floor: float, ceiling: float, shine: Color
+    rng: Generator, width: float, height: float, floor: float, ceiling: float, daylight: Color
 ) -> Mesh | None:
     """Curtains, a blind, both or nothing (None).
 
-    `floor` and `ceiling` are the z of the room's here, `shine` the daylight that a sheer curtain
-    spreads.
+    Args:
+        rng: Source of randomness.
+        width: Of the opening, metres.
+        height: Of the opening, metres.
+        floor: z of the room's floor in the local frame.
+        ceiling: z of the room's ceiling in the local frame.
+        daylight: Radiance of the daylight that a sheer curtain spreads, linear RGB.
     """
     parts: list[Mesh] = []
     kind = rng.random()
@@ -109,15 +119,15 @@ def dressing(
         top = ceiling - 0.01 if rng.random() < 0.6 else min(height + 0.15, ceiling - 0.01)
         lower = floor + 0.02 if rng.random() < 0.8 else -0.1
         wide = width * rng.uniform(0.95, 1.3)
-        sheer = _sheer_curtain(rng, (width, height), (wide, lower, top), shine)
-        parts.append(sheer.moved((0, -0.05, 0)))  # clear of the sill
+        sheer = _sheer_curtain(rng, (width, height), (wide, lower, top), daylight)
+        parts.append(sheer.transformed((0, -0.05, 0)))  # clear of the sill
         if rng.random() < 0.8:
             cloth = Material((1, 1, 1), carpet(rng, fabric_color(rng)), 1.0)
             for side in (-1, 1):
                 each = rng.uniform(0.2, 0.7)
                 drape = curtain(rng, each, top - lower, cloth)
-                parts.append(drape.moved((side * (wide + each * 0.8) / 2, -0.12, lower)))
-        return joined(parts)
+                parts.append(drape.transformed((side * (wide + each * 0.8) / 2, -0.12, lower)))
+        return merge(parts)
     if kind < 0.65:
         cloth = fabric_material(rng)
         if rng.random() < 0.55:  # plain
@@ -125,7 +135,9 @@ def dressing(
         if rng.random() < 0.45:  # sheer
             tone = rng.uniform(0.6, 0.9)
             white = (tone, tone, tone * 0.97)
-            cloth = Material(white, glow=shine, clear=rng.uniform(0.2, 0.5), lamp=True)
+            cloth = Material(
+                white, emission=daylight, transmission=rng.uniform(0.2, 0.5), is_light=True
+            )
         lower = floor + 0.02 if rng.random() < 0.6 else -0.15
         top = height + rng.uniform(0.05, 0.2)
         if rng.random() < 0.3 or top > ceiling:
@@ -134,7 +146,7 @@ def dressing(
         for side in (-1, 1):
             if rng.random() < 0.9:
                 x = side * (width / 2 + 0.12 - each / 2)
-                parts.append(curtain(rng, each, top - lower, cloth).moved((x, 0, lower)))
+                parts.append(curtain(rng, each, top - lower, cloth).transformed((x, 0, lower)))
         rod = box(
             (width + 0.4, 0.025, 0.025),
             CHROME if rng.random() < 0.5 else wood_material(rng),
@@ -143,16 +155,16 @@ def dressing(
         parts.append(rod)
     if kind > 0.55 and rng.random() < 0.7:
         parts.append(blind(rng, width * 0.98, height))
-    return joined(parts) if parts else None
+    return merge(parts) if parts else None
 
 
 def door_leaf(rng: Generator, width: float, height: float) -> tuple[Mesh, bool]:
-    """A leaf 4 cm thick about y = 0, and whether one can see through it.
+    """A leaf 4 cm thick about y = 0, and whether it transmits light.
 
     Flat, panelled, with a window, all glass, or boarded; with handle on both sides.
     """
     material = _frame_material(rng) if rng.random() < 0.5 else wood_material(rng)
-    thick, kind, clear = 0.04, rng.random(), False
+    thick, kind, transparent = 0.04, rng.random(), False
     parts: list[Mesh] = []
     if kind < 0.28:
         parts.append(box((width, thick, height), material))
@@ -178,7 +190,7 @@ def door_leaf(rng: Generator, width: float, height: float) -> tuple[Mesh, bool]:
         edge = float(rng.choice([0.03, 0.08, 0.13]))
         lower = height * float(rng.choice([0.0, 0.0, 0.35, 0.5]))
         glass = PANE if rng.random() < 0.7 else FROSTED
-        clear = glass.clear > 0
+        transparent = glass.transmission > 0
         parts += _border(width, height, edge, thick, 0.0, material)
         parts.append(quad((-width / 2, 0, lower), (width, 0, 0), (0, 0, height - lower), glass))
         if lower:
@@ -196,7 +208,9 @@ def door_leaf(rng: Generator, width: float, height: float) -> tuple[Mesh, bool]:
         for board in range(boards):
             x = (board + 0.5) * width / boards - width / 2
             parts.append(box((width / boards - 0.006, thick, height), material, (x, 0, 0)))
-    handle = CHROME if rng.random() < 0.8 else Material(triple(hsv(0.12, 0.6, 0.5)), mirror=0.2)
+    handle = (
+        CHROME if rng.random() < 0.8 else Material(as_color(hsv(0.12, 0.6, 0.5)), specular=0.2)
+    )
     for side in (-1, 1):
         x, y = width / 2 - 0.07, side * (thick / 2 + 0.03)
         if rng.random() < 0.8:
@@ -210,11 +224,11 @@ def door_leaf(rng: Generator, width: float, height: float) -> tuple[Mesh, bool]:
                 (x, side * thick / 2, 0.95),
             )
         )
-    return joined(parts), clear
+    return merge(parts), transparent
 
 
 def door(rng: Generator, width: float, height: float, reveal: float) -> tuple[Mesh, bool]:
-    """Casing and one or two leaves, closed or ajar; and whether one can see past it."""
+    """Casing and one or two leaves, closed or ajar; and whether one can see through the door."""
     casing = _frame_material(rng)
     edge = rng.uniform(0.05, 0.11)
     parts = [
@@ -233,8 +247,10 @@ def door(rng: Generator, width: float, height: float, reveal: float) -> tuple[Me
         angle = (
             float(rng.uniform(0.3, 1.6)) if ajar and (place == 0 or rng.random() < 0.5) else 0.0
         )
-        turned = leaf if side < 0 else leaf.moved((0, 0, 0), np.pi)
+        turned = leaf if side < 0 else leaf.transformed((0, 0, 0), np.pi)
         # the hinge is at the jamb; a positive angle opens the leaf outwards
-        swung = turned.moved((-side * half, 0, 0)).moved((0, 0, 0), -side * angle)
-        parts.append(swung.moved((side * width / 2, y if angle == 0 else reveal - 0.03, 0.006)))
-    return joined(parts), seen or ajar
+        swung = turned.transformed((-side * half, 0, 0)).transformed((0, 0, 0), -side * angle)
+        parts.append(
+            swung.transformed((side * width / 2, y if angle == 0 else reveal - 0.03, 0.006))
+        )
+    return merge(parts), seen or ajar

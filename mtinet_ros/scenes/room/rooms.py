@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seven kinds of rooms: what stands where, and how they are lit."""
+"""Seven kinds of rooms: their furniture and their light."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from mtinet_ros.scenes.assets import artwork
 from mtinet_ros.scenes.assets import made_objects as objects
 from mtinet_ros.scenes.assets.catalog import Model
-from mtinet_ros.scenes.assets.stock import ModelCache, Piece, Stock
+from mtinet_ros.scenes.assets.stock import FurnitureStock, ModelCache, Piece
 from mtinet_ros.scenes.assets.texture import Generator
-from mtinet_ros.scenes.geometry.mesh import Mesh, joined, triple
+from mtinet_ros.scenes.geometry.mesh import Mesh, as_color, merge
 from mtinet_ros.scenes.geometry.scene import AreaLight, Scene, SceneBuilder, Sun
 from mtinet_ros.scenes.room.furnishing import (
     bookcase,
@@ -29,12 +29,19 @@ from mtinet_ros.scenes.room.furnishing import (
     work_place,
 )
 from mtinet_ros.scenes.room.layout import Layout
-from mtinet_ros.scenes.room.shell import Wall, build_shell, cut_openings, walls_of
+from mtinet_ros.scenes.room.shell import Wall, build_shell, cut_openings, make_walls
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of room: its extent in metres, how wet it is, and who furnishes it."""
+class RoomKind:
+    """One kind of room.
+
+    Attributes:
+        shorter: Least and greatest length of the shorter side, metres.
+        longer: Least and greatest length of the longer side, metres.
+        wet: Whether floors and walls are tiled.
+        furnish: Function that places the furniture.
+    """
 
     shorter: tuple[float, float]
     longer: tuple[float, float]
@@ -51,15 +58,15 @@ def bedroom(layout: Layout) -> None:
     if rng.random() < 0.6:
         rug(layout, under=bed)
     if rng.random() < 0.15:
-        layout.wall_piece(
+        layout.place_at_wall(
             layout.stock.piece("crib" if rng.random() < 0.4 else "single_bed"), gap=0.05
         )
     if rng.random() < 0.8:
-        layout.wall_piece(layout.stock.piece("wardrobe"), front=0.3)
+        layout.place_at_wall(layout.stock.piece("wardrobe"), front=0.3)
     if rng.random() < 0.6:
-        found = layout.wall_piece(layout.stock.piece("dresser"), front=0.3)
+        found = layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
         if found is not None and found[0].high[2] < 1.3:
-            layout.on_top(
+            layout.place_on_top(
                 found[0],
                 ["ornament", "table_lamp", "bath_clutter", "small_plant"],
                 int(rng.integers(1, 5)),
@@ -69,9 +76,9 @@ def bedroom(layout: Layout) -> None:
     if rng.random() < 0.4:
         work_place(layout)
     if rng.random() < 0.3:
-        layout.free_piece(layout.stock.piece("armchair"))
+        layout.place_freely(layout.stock.piece("armchair"))
     if rng.random() < 0.15:
-        layout.free_piece(layout.stock.piece("child_chair"))
+        layout.place_freely(layout.stock.piece("child_chair"))
     if rng.random() < 0.3:
         bookcase(layout)
     clutter(layout, int(rng.integers(1, 5)))
@@ -80,18 +87,18 @@ def bedroom(layout: Layout) -> None:
 def living_room(layout: Layout) -> None:
     """Sofa before a TV, coffee table, armchairs, shelves, sometimes a fireplace or piano."""
     rng = layout.rng
-    found = layout.wall_piece(
+    found = layout.place_at_wall(
         layout.stock.piece("sofa" if rng.random() < 0.75 else "corner_sofa"), gap=0.05, front=1.0
     )
     sofa = None if found is None else found[0]
     if sofa is not None:
         coffee = (
-            layout.before(sofa, layout.stock.piece("coffee_table"), 0.65)
+            layout.place_in_front(sofa, layout.stock.piece("coffee_table"), 0.65)
             if rng.random() < 0.75
             else None
         )
         if coffee is not None:
-            layout.on_top(
+            layout.place_on_top(
                 coffee,
                 ["ornament", "tableware", "desk_clutter", "small_plant"],
                 int(rng.integers(0, 5)),
@@ -100,7 +107,7 @@ def living_room(layout: Layout) -> None:
             picture_above(layout, found[1], found[2], sofa.high[2])
         for side in (-1, 1):
             if rng.random() < 0.45:
-                layout.before(
+                layout.place_in_front(
                     sofa, layout.stock.piece("armchair"), 0.8, aside=side * 1.5, turn=side * 1.2
                 )
     if rng.random() < 0.8:
@@ -108,11 +115,11 @@ def living_room(layout: Layout) -> None:
     if rng.random() < 0.85:
         television(layout, facing=sofa)
     if rng.random() < 0.35:
-        layout.free_piece(layout.stock.piece("sofa"), square=True)
+        layout.place_freely(layout.stock.piece("sofa"), square=True)
     for _ in range(int(rng.integers(0, 3))):
         bookcase(layout)
     if rng.random() < 0.35:
-        layout.wall_piece(
+        layout.place_at_wall(
             layout.stock.piece("fireplace" if rng.random() < 0.6 else "piano"), front=0.4
         )
     if rng.random() < 0.35:
@@ -120,7 +127,7 @@ def living_room(layout: Layout) -> None:
     if rng.random() < 0.5:
         lamp(layout)
     if rng.random() < 0.1:
-        layout.free_piece(layout.stock.piece("game_table"))
+        layout.place_freely(layout.stock.piece("game_table"))
     clutter(layout, int(rng.integers(0, 4)))
 
 
@@ -131,9 +138,9 @@ def dining_room(layout: Layout) -> None:
         rug(layout)
     dining_place(layout)
     for _ in range(int(rng.integers(1, 3))):
-        found = layout.wall_piece(layout.stock.piece("dresser"), front=0.3)
+        found = layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
         if found is not None and found[0].high[2] < 1.3:
-            layout.on_top(
+            layout.place_on_top(
                 found[0], ["ornament", "tableware", "small_plant"], int(rng.integers(1, 6))
             )
     if rng.random() < 0.5:
@@ -141,9 +148,9 @@ def dining_room(layout: Layout) -> None:
     if rng.random() < 0.3:
         television(layout)
     if rng.random() < 0.35:
-        layout.free_piece(layout.stock.piece("small_table"))
+        layout.place_freely(layout.stock.piece("small_table"))
     for _ in range(int(rng.integers(0, 3))):
-        layout.wall_piece(layout.stock.piece("chair"), gap=0.05)
+        layout.place_at_wall(layout.stock.piece("chair"), gap=0.05)
     clutter(layout, int(rng.integers(0, 3)))
 
 
@@ -153,15 +160,15 @@ def kitchen(layout: Layout) -> None:
     order = rng.permutation(len(layout.walls))
     for number in order[: int(rng.integers(1, 3))]:
         kitchen_units(layout, layout.walls[int(number)])
-    layout.wall_piece(layout.stock.piece("fridge"), gap=0.03, front=0.4)
+    layout.place_at_wall(layout.stock.piece("fridge"), gap=0.03, front=0.4)
     if rng.random() < 0.7:
-        layout.wall_piece(layout.stock.piece("stove"), gap=0.02, front=0.4)
+        layout.place_at_wall(layout.stock.piece("stove"), gap=0.02, front=0.4)
     if rng.random() < 0.3:
-        layout.free_piece(layout.stock.piece("island"), margin=0.5, center=True, square=True)
+        layout.place_freely(layout.stock.piece("island"), margin=0.5, center=True, square=True)
     if rng.random() < 0.75:
         dining_place(layout)
     for _ in range(int(rng.integers(0, 3))):
-        layout.free_piece(layout.stock.piece("stool"))
+        layout.place_freely(layout.stock.piece("stool"))
     if rng.random() < 0.15:
         television(layout)
     clutter(layout, int(rng.integers(0, 3)))
@@ -180,18 +187,18 @@ def office(layout: Layout) -> None:
     if rng.random() < 0.4:
         dining_place(layout)
     if rng.random() < 0.6:
-        layout.wall_piece(layout.stock.piece("dresser"), front=0.3)
+        layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
     if rng.random() < 0.2:
         television(layout)
     if rng.random() < 0.15:
-        layout.wall_piece(layout.stock.piece("sofa"))
+        layout.place_at_wall(layout.stock.piece("sofa"))
     clutter(layout, int(rng.integers(1, 4)))
 
 
 def bathroom(layout: Layout) -> None:
     """Washbasin under a mirror, toilet, bath or shower, towels, washing machine."""
     rng = layout.rng
-    found = layout.wall_piece(
+    found = layout.place_at_wall(
         layout.stock.piece("washbasin" if rng.random() < 0.75 else "hung_basin"),
         gap=0.0,
         front=0.4,
@@ -203,17 +210,17 @@ def bathroom(layout: Layout) -> None:
             layout.hang(
                 Piece(glass, "object", "mirror"), rng.uniform(1.15, 1.3), wall=wall, near=at
             )
-    layout.wall_piece(layout.stock.piece("toilet"), gap=0.0, front=0.4)
+    layout.place_at_wall(layout.stock.piece("toilet"), gap=0.0, front=0.4)
     if rng.random() < 0.8:
-        layout.wall_piece(layout.stock.piece("bath"), gap=0.01)
+        layout.place_at_wall(layout.stock.piece("bath"), gap=0.01)
     if rng.random() < 0.4:
-        layout.wall_piece(layout.stock.piece("washing_machine"), front=0.3)
+        layout.place_at_wall(layout.stock.piece("washing_machine"), front=0.3)
     if rng.random() < 0.5:
-        found = layout.wall_piece(
+        found = layout.place_at_wall(
             layout.stock.piece("dresser" if rng.random() < 0.3 else "bedside")
         )
         if found is not None and found[0].high[2] < 1.2:
-            layout.on_top(found[0], ["bath_clutter", "small_plant"], int(rng.integers(1, 5)))
+            layout.place_on_top(found[0], ["bath_clutter", "small_plant"], int(rng.integers(1, 5)))
     for _ in range(int(rng.integers(0, 4))):
         piece = layout.stock.piece("bath_wall")
         if piece is not None:
@@ -231,13 +238,13 @@ def studio(layout: Layout) -> None:
         sleeping_place(layout, "single_bed")
     television(layout, facing=bed)
     if rng.random() < 0.5:
-        layout.wall_piece(layout.stock.piece("sofa"), gap=0.05, front=0.5)
+        layout.place_at_wall(layout.stock.piece("sofa"), gap=0.05, front=0.5)
     else:
-        layout.wall_piece(layout.stock.piece("armchair"), gap=0.1)
+        layout.place_at_wall(layout.stock.piece("armchair"), gap=0.1)
     if rng.random() < 0.7:
         work_place(layout)
     if rng.random() < 0.6:
-        layout.wall_piece(layout.stock.piece("wardrobe"), front=0.3)
+        layout.place_at_wall(layout.stock.piece("wardrobe"), front=0.3)
     if rng.random() < 0.4:
         dining_place(layout)
     if rng.random() < 0.5:
@@ -245,18 +252,18 @@ def studio(layout: Layout) -> None:
     if rng.random() < 0.4:
         lamp(layout)
     if rng.random() < 0.08:
-        layout.free_piece(layout.stock.piece("gym"))
+        layout.place_freely(layout.stock.piece("gym"))
     clutter(layout, int(rng.integers(0, 4)))
 
 
-KINDS: dict[str, Kind] = {
-    "bedroom": Kind((2.9, 4.4), (3.4, 5.4), False, bedroom),
-    "living_room": Kind((3.4, 5.2), (4.2, 7.0), False, living_room),
-    "kitchen": Kind((2.3, 4.0), (3.0, 5.5), True, kitchen),
-    "dining_room": Kind((3.0, 4.4), (3.6, 6.0), False, dining_room),
-    "office": Kind((2.8, 5.0), (3.6, 8.0), False, office),
-    "bathroom": Kind((1.9, 2.9), (2.4, 4.0), True, bathroom),
-    "studio": Kind((3.2, 4.6), (4.4, 6.8), False, studio),
+KINDS: dict[str, RoomKind] = {
+    "bedroom": RoomKind((2.9, 4.4), (3.4, 5.4), False, bedroom),
+    "living_room": RoomKind((3.4, 5.2), (4.2, 7.0), False, living_room),
+    "kitchen": RoomKind((2.3, 4.0), (3.0, 5.5), True, kitchen),
+    "dining_room": RoomKind((3.0, 4.4), (3.6, 6.0), False, dining_room),
+    "office": RoomKind((2.8, 5.0), (3.6, 8.0), False, office),
+    "bathroom": RoomKind((1.9, 2.9), (2.4, 4.0), True, bathroom),
+    "studio": RoomKind((3.2, 4.6), (4.4, 6.8), False, studio),
 }
 
 
@@ -280,7 +287,7 @@ def build_room(
     Args:
         rng: The only source of randomness.
         models: Usable models by role.
-        cache: Loads them.
+        cache: Loader of the models.
         kind: One of `KINDS`; None draws one by `FREQUENCY`.
 
     Returns:
@@ -302,9 +309,9 @@ def build_room(
             size[1],
         )
     night = bool(rng.random() < 0.3)
-    outside = artwork.outside(rng, night) * np.float32(rng.uniform(3.0, 9.0))
-    room = SceneBuilder(kind, (size[0], size[1], height), notch, outside)
-    walls = walls_of(room.size, notch)
+    environment = artwork.environment_map(rng, night) * np.float32(rng.uniform(3.0, 9.0))
+    room = SceneBuilder(kind, (size[0], size[1], height), notch, environment)
+    walls = make_walls(room.size, notch)
     cut_openings(
         rng,
         walls,
@@ -313,19 +320,19 @@ def build_room(
         doors=int(rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15])),
     )
     build_shell(rng, room, walls, night=night, wet=plan.wet)
-    stock = Stock(models, cache, rng)
+    stock = FurnitureStock(models, cache, rng)
     layout = Layout(room, walls, stock, rng)
     plan.furnish(layout)
     wall_pictures(layout, 0, 5)
     _ceiling_lights(rng, room, stock, night)
-    windows = [wall for wall in walls for hole in wall.openings if hole.kind == "window"]
+    windows = [wall for wall in walls for opening in wall.openings if opening.kind == "window"]
     if windows and not night and rng.random() < 0.4:
         room.sun = _sun(rng, windows[int(rng.integers(len(windows)))])
-    return room.finished(), list(stock.used.values())
+    return room.build(), list(stock.used.values())
 
 
 def _sun(rng: Generator, wall: Wall) -> Sun:
-    """A sun that shines in through a wall's windows."""
+    """A random sun on the outer side of a wall."""
     elevation, turn = rng.uniform(0.25, 0.95), rng.uniform(-0.9, 0.9)
     out = -wall.inward
     c, s = np.cos(turn), np.sin(turn)
@@ -334,7 +341,9 @@ def _sun(rng: Generator, wall: Wall) -> Sun:
     return Sun(direction, float(rng.uniform(8, 25)) * np.array([1.0, 0.92, 0.8]))
 
 
-def _ceiling_lights(rng: Generator, room: SceneBuilder, stock: Stock, night: bool) -> None:
+def _ceiling_lights(
+    rng: Generator, room: SceneBuilder, stock: FurnitureStock, night: bool
+) -> None:
     """One lamp in the middle, a grid of panels, or spots; warm to cool; sometimes off by day."""
     x, y, height = room.size
     limit_y = y if room.notch is None else room.notch[1]
@@ -357,7 +366,7 @@ def _ceiling_lights(rng: Generator, room: SceneBuilder, stock: Stock, night: boo
             if pendant is not None and pendant.size[2] < height - 1.7:
                 drop = float(pendant.size[2]) + 0.01
                 room.add(
-                    pendant.mesh.moved((*place, height - float(pendant.size[2]))),
+                    pendant.mesh.transformed((*place, height - float(pendant.size[2]))),
                     "object",
                     "lamp",
                     pendant.asset,
@@ -365,16 +374,18 @@ def _ceiling_lights(rng: Generator, room: SceneBuilder, stock: Stock, night: boo
             else:
                 body, face = objects.ceiling_fixture(rng, wide, deep)
                 if on:
-                    glow = triple(np.minimum(radiance, 12.0))
+                    emission = as_color(np.minimum(radiance, 12.0))
                     face = Mesh(
                         face.corners,
                         face.uv,
                         face.normals,
                         face.material,
-                        (replace(face.materials[0], glow=glow, lamp=True),),
+                        (replace(face.materials[0], emission=emission, is_light=True),),
                     )
                 room.add(
-                    joined([body, face]).moved((*place, height - 0.001)), "object", "ceiling light"
+                    merge([body, face]).transformed((*place, height - 0.001)),
+                    "object",
+                    "ceiling light",
                 )
             if on:
                 room.lights.append(

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from mtinet_ros.scenes.assets import texture
 from mtinet_ros.scenes.assets.texture import Generator
-from mtinet_ros.scenes.geometry.mesh import Material, Mesh, box, joined, quad, triple
+from mtinet_ros.scenes.geometry.mesh import Material, Mesh, as_color, box, merge, quad
 from mtinet_ros.scenes.geometry.scene import AreaLight, SceneBuilder
 from mtinet_ros.scenes.room import openings
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A hole in a wall: from `start` to `end` along it, `low` to `high` above the floor."""
+    """A door or window: `start` to `end` along a wall, `low` to `high` above the floor, in m."""
 
     kind: str
     start: float
@@ -31,8 +31,8 @@ class Wall:
     """One side of the room.
 
     Attributes:
-        origin: Where it starts, float64 [2].
-        along: Unit direction, float64 [2]; the room is on the left of it.
+        origin: Its beginning on the floor, float64 [2].
+        along: Its unit direction, float64 [2]; the room is to the left of it.
         length: Metres.
         openings: Doors and windows, none overlapping.
     """
@@ -49,7 +49,7 @@ class Wall:
 
     @property
     def yaw(self) -> float:
-        """Turn that makes a thing facing −y face the room; its +x then runs against `along`."""
+        """Yaw of an object that faces the room; its +x axis then runs against `along`."""
         return float(np.arctan2(self.inward[0], -self.inward[1]))
 
     def point(self, distance: float, offset: float = 0.0) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ class Wall:
         return np.asarray(self.origin + self.along * distance + self.inward * offset)
 
 
-def walls_of(
+def make_walls(
     size: tuple[float, float, float], notch: tuple[float, float, float, float] | None
 ) -> list[Wall]:
     """Walls of a rectangle 0..x, 0..y, less an upper-right corner if there is a notch."""
@@ -65,18 +65,18 @@ def walls_of(
     corners = [(0.0, 0.0), (x, 0.0), (x, y), (0.0, y)]
     if notch is not None:
         corners[2:3] = [(x, notch[1]), (notch[0], notch[1]), (notch[0], y)]
-    found = []
+    walls = []
     for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
         start, step = np.array(a), np.array(b) - np.array(a)
         length = float(np.hypot(*step))
-        found.append(Wall(start, step / length, length))
-    return found
+        walls.append(Wall(start, step / length, length))
+    return walls
 
 
 def cut_openings(
     rng: Generator, walls: list[Wall], height: float, *, windows: int, doors: int
 ) -> None:
-    """Distribute doors and windows over the walls, at random places that are free."""
+    """Distribute doors and windows over the walls, at random without overlap."""
     for kind, count in (("door", doors), ("window", windows)):
         for _ in range(count):
             for _ in range(12):
@@ -120,28 +120,28 @@ def _wall_mesh(wall: Wall, height: float, reveal: float, material: Material) -> 
         )
 
     parts, at = [], 0.0
-    for hole in sorted(wall.openings, key=lambda o: o.start):
-        parts.append(panel(at, hole.start, 0, height))
-        parts.append(panel(hole.start, hole.end, hole.high, height))
-        if hole.low > 0:
-            parts.append(panel(hole.start, hole.end, 0, hole.low))
-        parts.append(_reveal(wall, hole, reveal, material))
-        at = hole.end
+    for opening in sorted(wall.openings, key=lambda o: o.start):
+        parts.append(panel(at, opening.start, 0, height))
+        parts.append(panel(opening.start, opening.end, opening.high, height))
+        if opening.low > 0:
+            parts.append(panel(opening.start, opening.end, 0, opening.low))
+        parts.append(_reveal(wall, opening, reveal, material))
+        at = opening.end
     parts.append(panel(at, wall.length, 0, height))
-    return joined(parts)
+    return merge(parts)
 
 
-def _reveal(wall: Wall, hole: Opening, depth: float, material: Material) -> Mesh:
-    """The four faces of the hole through the wall."""
-    a, b = wall.point(hole.start), wall.point(hole.end)
+def _reveal(wall: Wall, opening: Opening, depth: float, material: Material) -> Mesh:
+    """The four faces of an opening through the wall."""
+    a, b = wall.point(opening.start), wall.point(opening.end)
     out = -wall.inward * depth
-    tall, wide = hole.high - hole.low, (b - a)
-    return joined(
+    tall, wide = opening.high - opening.low, (b - a)
+    return merge(
         [
-            quad((*a, hole.low), (*out, 0), (0, 0, tall), material),
-            quad((*(b + out), hole.low), (*-out, 0), (0, 0, tall), material),
-            quad((*(b + out), hole.high), (*-out, 0), (*-wide, 0), material),
-            quad((*(a + out), hole.low), (*-out, 0), (*wide, 0), material),
+            quad((*a, opening.low), (*out, 0), (0, 0, tall), material),
+            quad((*(b + out), opening.low), (*-out, 0), (0, 0, tall), material),
+            quad((*(b + out), opening.high), (*-out, 0), (*-wide, 0), material),
+            quad((*(a + out), opening.low), (*-out, 0), (*wide, 0), material),
         ]
     )
 
@@ -153,10 +153,10 @@ def build_shell(
 
     Args:
         rng: Source of randomness.
-        room: Gets the parts and the light that comes through the windows.
-        walls: With their openings.
-        night: It is dark outside.
-        wet: A bathroom or kitchen.
+        room: Builder to add the parts to, and the light that comes through the windows.
+        walls: Walls with their openings.
+        night: Whether it is dark outside.
+        wet: Whether it is a bathroom or kitchen.
     """
     x, y, height = room.size
     reveal = rng.uniform(0.08, 0.28)
@@ -188,9 +188,9 @@ def build_shell(
                     wall, 0, wall.length, height - cornice, cornice, Material((0.78, 0.78, 0.76))
                 )
             )
-        room.add(joined(parts), "wall", "wall")
-        for hole in wall.openings:
-            _fill(rng, room, wall, hole, reveal, night=night)
+        room.add(merge(parts), "wall", "wall")
+        for opening in wall.openings:
+            _fit_opening(rng, room, wall, opening, reveal, night=night)
     if rng.random() < 0.12:  # beams
         beam = texture.wood_material(rng) if rng.random() < 0.6 else paint
         for place in np.arange(0.6, x - 0.3, rng.uniform(0.7, 1.4)):
@@ -211,7 +211,7 @@ def _floor_rectangles(room: SceneBuilder) -> list[tuple[float, float, float, flo
 
 def _strip(wall: Wall, a: float, b: float, low: float, high: float, material: Material) -> Mesh:
     middle = wall.point((a + b) / 2, 0.008)
-    return box((b - a, 0.016, high), material).moved((*middle, low), wall.yaw)
+    return box((b - a, 0.016, high), material).transformed((*middle, low), wall.yaw)
 
 
 def _strips(wall: Wall, low: float, high: float, material: Material) -> list[Mesh]:
@@ -224,59 +224,59 @@ def _strips(wall: Wall, low: float, high: float, material: Material) -> list[Mes
     return [_strip(wall, a, b, low, high, material) for a, b in pairs if b - a > 0.05]
 
 
-def _fill(
-    rng: Generator, room: SceneBuilder, wall: Wall, hole: Opening, reveal: float, *, night: bool
+def _fit_opening(
+    rng: Generator, room: SceneBuilder, wall: Wall, opening: Opening, reveal: float, *, night: bool
 ) -> None:
     """The window or door itself, the light through it, and the corridor behind an open door."""
-    width, height = hole.end - hole.start, hole.high - hole.low
-    middle = wall.point((hole.start + hole.end) / 2)
-    place = (middle[0], middle[1], hole.low)
-    if hole.kind == "window":
+    width, height = opening.end - opening.start, opening.high - opening.low
+    middle = wall.point((opening.start + opening.end) / 2)
+    place = (middle[0], middle[1], opening.low)
+    if opening.kind == "window":
         mesh = openings.window(rng, width, height, reveal)
-        room.add(mesh.moved(place, wall.yaw), "window", "window", yaw=wall.yaw)
-        sky = room.outside[:64].mean(axis=(0, 1))
-        ceiling = room.size[2] - hole.low
-        cover = openings.dressing(rng, width, height, -hole.low, ceiling, triple(0.35 * sky))
+        room.add(mesh.transformed(place, wall.yaw), "window", "window", yaw=wall.yaw)
+        sky = room.environment[:64].mean(axis=(0, 1))
+        ceiling = room.size[2] - opening.low
+        cover = openings.dressing(rng, width, height, -opening.low, ceiling, as_color(0.35 * sky))
         if cover is not None:
-            room.add(cover.moved(place, wall.yaw), "window", "curtain", yaw=wall.yaw)
+            room.add(cover.transformed(place, wall.yaw), "window", "curtain", yaw=wall.yaw)
         if not night:
-            _portal(room, wall, hole, reveal)
+            _portal(room, wall, opening, reveal)
         return
     mesh, seen = openings.door(rng, width, height, reveal)
-    glazed = any(material.clear > 0 for material in mesh.materials)
+    glazed = any(material.transmission > 0 for material in mesh.materials)
     name = "glass door" if glazed else "door"
-    room.add(mesh.moved(place, wall.yaw), "door", name, yaw=wall.yaw)
+    room.add(mesh.transformed(place, wall.yaw), "door", name, yaw=wall.yaw)
     if seen and rng.random() < 0.35:
         if not night:
-            _portal(room, wall, hole, reveal)
+            _portal(room, wall, opening, reveal)
     elif seen:
-        _corridor(rng, room, wall, hole, reveal)
+        _corridor(rng, room, wall, opening, reveal)
 
 
-def _portal(room: SceneBuilder, wall: Wall, hole: Opening, reveal: float) -> None:
+def _portal(room: SceneBuilder, wall: Wall, opening: Opening, reveal: float) -> None:
     """The sky as seen through an opening, as a light in its outer plane."""
-    start, end = wall.point(hole.start, -reveal), wall.point(hole.end, -reveal)
-    sky = room.outside[:64].mean(axis=(0, 1)).astype(np.float64)
+    start, end = wall.point(opening.start, -reveal), wall.point(opening.end, -reveal)
+    sky = room.environment[:64].mean(axis=(0, 1)).astype(np.float64)
     room.lights.append(
         AreaLight(
-            np.array([*end, hole.low]),
+            np.array([*end, opening.low]),
             np.array([*(start - end), 0.0]),
-            np.array([0.0, 0.0, hole.high - hole.low]),
+            np.array([0.0, 0.0, opening.high - opening.low]),
             sky,
         )
     )
 
 
 def _corridor(
-    rng: Generator, room: SceneBuilder, wall: Wall, hole: Opening, reveal: float
+    rng: Generator, room: SceneBuilder, wall: Wall, opening: Opening, reveal: float
 ) -> None:
-    """A lit box behind the door: what one sees through an open or glazed one."""
+    """A lit box behind an open or glazed door."""
     depth, side, height = (
         rng.uniform(1.2, 4.0),
         rng.uniform(0.1, 1.5),
-        hole.high + rng.uniform(0.1, 0.5),
+        opening.high + rng.uniform(0.1, 0.5),
     )
-    a, b = hole.start - side, hole.end + side
+    a, b = opening.start - side, opening.end + side
     paint = texture.wall_material(rng, False)
     near, far = -reveal, -reveal - depth
     p = {(s, o): wall.point(s, o) for s in (a, b) for o in (near, far)}
@@ -293,13 +293,13 @@ def _corridor(
     ]
     # the back of our own wall, seen only by light
     for s0, s1, low, high in (
-        (a, hole.start, 0, height),
-        (hole.end, b, 0, height),
-        (hole.start, hole.end, hole.high, height),
+        (a, opening.start, 0, height),
+        (opening.end, b, 0, height),
+        (opening.start, opening.end, opening.high, height),
     ):
         q0, q1 = wall.point(s0, near), wall.point(s1, near)
         sides.append(quad((*q0, low), (*(q1 - q0), 0), (0, 0, high - low), paint))
-    room.add(joined(sides), "wall", "wall")
+    room.add(merge(sides), "wall", "wall")
     floor = texture.floor_material(rng, False)
     room.add(
         quad((*p[a, far], 0), step((a, far), (b, far)), step((a, far), (a, near)), floor),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks rendered rooms before a network is trained on them, and reports what is in them."""
+"""Checks of rendered rooms before a network is trained on them, and statistics of them."""
 
 from __future__ import annotations
 
@@ -24,29 +24,36 @@ from mtinet_ros.scenes.storage.dataset import (
 )
 from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
 
-FLOOR = 0.002
-"""Least share of the pixels of a split that a class must have …"""
-FLOORS = {"bed": 0.01, "tv": 0.004, "door": 0.01, "sofa": 0.005, "chair": 0.01, "table": 0.01}
-"""… and more for what networks failed on when it was rare."""
+MIN_SHARE = 0.002
+"""Least share of the pixels of a split that a class must have, …"""
+MIN_CLASS_SHARES = {
+    "bed": 0.01,
+    "tv": 0.004,
+    "door": 0.01,
+    "sofa": 0.005,
+    "chair": 0.01,
+    "table": 0.01,
+}
+"""… and of the classes that networks failed on when they were rare."""
 VOID_LIMIT = 0.02
 EMPTY_LIMIT = 0.05
 """Share of a frame without depth above which it counts as empty."""
 ANGLE_LIMIT = 2.0
 """Median angle between stored normals and those of the stored depth, degrees."""
 AWAY_LIMIT = 0.015
-"""n·r above it faces away: half a step of the stored 8-bit normals is 0.007 in two components."""
+"""n·r of normals that face away: half a step of 8-bit normals is 0.007 in two components."""
 ANGLE_EVERY = 5
-"""Every so many frames is compared with its depth."""
+"""Stride of the frames whose normals are compared with their depth."""
 SHEET_FRAMES, SHEET_COLUMNS = 36, 3
 MANY_FRAMES = 400
-"""From so many frames on, head-on beds and glass doors must be among them."""
+"""Number of frames among which head-on beds and glass doors must be."""
 SMOOTH_COSINE = np.cos(np.radians(10.0))
 HEAD_ON_COSINE = np.cos(np.radians(25.0))
 
 
 @dataclass
 class SplitReport:
-    """What one split holds.
+    """Statistics of one split.
 
     Attributes:
         scenes: Number of scenes.
@@ -83,13 +90,13 @@ class SplitReport:
 
 @dataclass
 class Report:
-    """Result of a check: one part per split, and sentences on what is wrong."""
+    """Result of a check: statistics by split, and a sentence per failure."""
 
     splits: dict[str, SplitReport] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """For people."""
+        """The report as lines of text."""
         lines = []
         for name, part in self.splits.items():
             lines.append(
@@ -169,7 +176,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
     seen = np.zeros(len(NAMES), np.int64)
     depths, angles, widths, heights = [], [], [], []
     thin = np.zeros(2, np.int64)
-    things = {folder.name: _description(folder) for folder in data.scenes}
+    descriptions = {folder.name: _description(folder) for folder in data.scenes}
     head_on = glass = 0
     for index in range(len(data)):
         frame = data[index]
@@ -185,7 +192,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
         depths.append(frame.depth[::7, ::7].ravel())
         widths.append(np.degrees(2 * np.arctan(frame.depth.shape[1] / 2 / frame.intrinsics[0])))
         heights.append(frame.world_from_camera[2, 3])
-        instances = things[frame.scene]["instances"]
+        instances = descriptions[frame.scene]["instances"]
         head_on += shows_bed_head_on(frame, instances)
         glass += _shows(frame, [key for key, t in instances.items() if t["name"] == "glass door"])
         if index % ANGLE_EVERY == 0:
@@ -203,7 +210,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
     share = pixels[: len(NAMES)] / max(pixels[: len(NAMES)].sum(), 1)
     void = float(pixels[VOID] / pixels.sum())
     for name, value in zip(NAMES, share, strict=True):
-        floor = FLOORS.get(name, FLOOR)
+        floor = MIN_CLASS_SHARES.get(name, MIN_SHARE)
         if value == 0:
             failures.append(f"{data.split}: no {name} at all")
         elif value < floor:
@@ -218,7 +225,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
         failures.append(
             f"{data.split}: no bed seen head-on or no glass door in {len(data)} frames"
         )
-    kinds = Counter(str(thing["kind"]) for thing in things.values())
+    kinds = Counter(str(thing["kind"]) for thing in descriptions.values())
     return SplitReport(
         scenes=len(data.scenes),
         frames=len(data),
@@ -239,12 +246,12 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
 
 def _description(folder: Path) -> dict[str, Any]:
     """scene.json of a scene folder."""
-    found: dict[str, Any] = json.loads((folder / "scene.json").read_text())
-    return found
+    description: dict[str, Any] = json.loads((folder / "scene.json").read_text())
+    return description
 
 
 def _shows(frame: Frame, instances: list[str]) -> bool:
-    """Whether some of the things together cover one percent of the frame."""
+    """Whether some instances together cover one percent of the frame."""
     wanted = [int(key) for key in instances]
     return bool(wanted) and bool(np.isin(frame.instance, wanted).mean() > 0.01)
 

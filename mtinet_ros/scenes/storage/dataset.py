@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads rendered rooms: memory-mapped, NumPy only, also while they are still being rendered.
+"""A reader of rendered rooms: memory-mapped, NumPy only, also while rooms are being rendered.
 
 The layout on disk is described in docs/scenes.md. A scene folder appears by one rename when all of
 its files are complete, so whatever this reader finds is whole.
@@ -21,7 +21,7 @@ from mtinet_ros.errors import DataError
 SPLITS = ("train", "val", "test")
 MAPS = ("rgb", "classes", "instance", "depth", "normals")
 """Per-pixel arrays of a scene folder, one .npy each, first axis the frame."""
-OPEN_SCENES = 64
+MAX_OPEN_SCENES = 64
 """Scenes kept mapped at once: five file handles each, far below the usual limit of 1024."""
 
 
@@ -37,7 +37,7 @@ class Frame:
         normals: int8 [H, W, 3], unit vector × 127 in the camera optical frame (x right, y down,
             z forward), facing the viewer; all zero where nothing was hit.
         intrinsics: float64 [4], fx fy cx cy in pixels; pixel centres at integer coordinates.
-        pose: float64 [4, 4], camera optical frame to world (z up, metres).
+        world_from_camera: float64 [4, 4], camera optical frame to world (z up, metres).
         scene: Name of the scene folder.
         path: Camera path (video) within the scene, -1 for a still.
         path_index: Position in that path, -1 for a still.
@@ -81,7 +81,9 @@ class SceneDataset:
         self.split = split
         self.scenes = complete_scenes(self.root, split)
         if not self.scenes:
-            raise DataError(f"{self.root / split} holds no complete scene yet")
+            raise DataError(
+                f"{self.root / split} holds no complete scene yet; wait, or render more"
+            )
         self._paths: list[NDArray[np.int32]] = []
         self._frames: list[tuple[int, int]] = []
         for number, folder in enumerate(self.scenes):
@@ -108,12 +110,12 @@ class SceneDataset:
 
     def videos(self) -> list[list[int]]:
         """Camera paths: for each the frame indices of this dataset, in order of time."""
-        found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        videos: dict[tuple[int, int], list[tuple[int, int]]] = {}
         for index, (number, frame) in enumerate(self._frames):
             path, position = self._paths[number][frame]
             if path >= 0:
-                found.setdefault((number, int(path)), []).append((int(position), index))
-        return [[index for _, index in sorted(frames)] for frames in found.values()]
+                videos.setdefault((number, int(path)), []).append((int(position), index))
+        return [[index for _, index in sorted(frames)] for frames in videos.values()]
 
     def _scene(self, number: int) -> dict[str, NDArray[np.generic]]:
         arrays = self._open.pop(number, None)
@@ -123,7 +125,7 @@ class SceneDataset:
             arrays["intrinsics"] = _load(folder, "intrinsics")
             arrays["world_from_camera"] = _load(folder, "pose")
         self._open[number] = arrays
-        if len(self._open) > OPEN_SCENES:
+        if len(self._open) > MAX_OPEN_SCENES:
             self._open.popitem(last=False)
         return arrays
 
@@ -139,7 +141,7 @@ def _load(folder: Path, name: str, *, mapped: bool = False) -> NDArray[Any]:
 
 
 def complete_scenes(root: Path, split: str) -> list[Path]:
-    """Folders of the scenes that are wholly on disk, in order of their numbers."""
+    """Folders of the complete scenes of a split, in order of their numbers."""
     return sorted(path.parent for path in (root / split).glob("scene_*/scene.json"))
 
 
@@ -153,9 +155,9 @@ def read_index(root: Path) -> dict[str, object]:
         index = json.loads((root / "index.json").read_text())
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{root} holds no rendered rooms: index.json cannot be read ({error}); "
+            f"{root} holds no rendered rooms, for index.json cannot be read ({error}); "
             f"make some with `mtinet scenes -n 600 -o {root}`"
         ) from error
     if not isinstance(index, dict) or index.get("format") != "mtinet_ros.scenes":
-        raise DataError(f"{root / 'index.json'} is not the index of rendered rooms")
+        raise DataError(f"{root / 'index.json'} is not of rendered rooms; name their folder")
     return index

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders a data set of rooms on all cores: planned, resumable, the same bytes for the same seed.
+"""Rendering of a data set of rooms on all cores: resumable, the same bytes for the same seed.
 
 Every scene depends on (seed, number) alone: it does not matter which worker renders it, or when. A
 scene is written into a hidden folder and appears by one rename when it is complete.
@@ -43,21 +43,21 @@ FORMAT_VERSION = 1
 STILLS, PATH = 12, 15
 """Stills per scene, and frames of its video if it has one."""
 CYCLE = 13
-"""Of 13 scenes one is for val and one for test."""
+"""Scenes of which one is for val and one for test."""
 BYTES_PER_PIXEL = 13
 """rgb 3, classes 1, instance 2, depth 4, normals 3."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What decides the bytes of a data set.
+class RenderSettings:
+    """All that determines the bytes of a data set.
 
     Attributes:
-        seed: Of everything.
-        height: Of the frames, pixels.
-        width: Of the frames, pixels.
+        seed: Seed of all randomness.
+        height: Height of the frames, pixels.
+        width: Width of the frames, pixels.
         furniture: Folder of the furniture libraries.
-        licenses: Acceptable licences (SPDX).
+        licenses: Acceptable licenses of furniture (SPDX).
         stills: Stills per scene.
         path: Frames of a video.
     """
@@ -71,7 +71,7 @@ class Settings:
     path: int = PATH
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the ranges.
 
         Raises:
             ConfigurationError: A size or count is out of range.
@@ -81,12 +81,22 @@ class Settings:
                 f"size {self.width}x{self.height} is not possible; use 32 to 2048 pixels a side"
             )
         if self.seed < 0 or self.stills < 1 or self.path < 2:
-            raise ConfigurationError("seed must be 0 or more, stills 1 or more, path 2 or more")
+            raise ConfigurationError(
+                f"seed, stills and path are {self.seed}, {self.stills} and {self.path}; allowed "
+                "are 0, 1 and 2 or more"
+            )
 
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """One scene to render."""
+    """One scene to render.
+
+    Attributes:
+        number: Its number in the data set; with the seed, it determines the scene.
+        split: "train", "val" or "test".
+        stills: Number of stills.
+        path: Frames of its video; 0: none.
+    """
 
     number: int
     split: str
@@ -95,28 +105,28 @@ class ScenePlan:
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Name of the scene's folder."""
         return f"scene_{self.number:05d}"
 
 
-def plan_scenes(frames: int, settings: Settings) -> list[ScenePlan]:
-    """Whole scenes that make up at least `frames` frames; more only add scenes at the end."""
+def plan_scenes(frames: int, settings: RenderSettings) -> list[ScenePlan]:
+    """Scenes of at least `frames` frames together; a larger number only appends scenes."""
     plans, total, number = [], 0, 0
     while total < frames:
-        place, turn = number % CYCLE, number // CYCLE
-        split = {3: "val", 9: "test"}.get(place, "train")
-        video = turn % 3 == 0 if split != "train" else number % 8 == 0
+        cycle, position = divmod(number, CYCLE)
+        split = {3: "val", 9: "test"}.get(position, "train")
+        video = cycle % 3 == 0 if split != "train" else number % 8 == 0
         plans.append(ScenePlan(number, split, settings.stills, settings.path if video else 0))
         total += settings.stills + plans[-1].path
         number += 1
     return plans
 
 
-class Renderer:
-    """Renders scenes of one data set; one per worker, so that loaded models are kept."""
+class SceneRenderer:
+    """Renderer of the scenes of one data set; one per worker, so that loaded models are kept."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the catalogue and deal its models to the splits."""
+    def __init__(self, settings: RenderSettings) -> None:
+        """Read the catalog and divide its models among the splits."""
         self.settings = settings
         self.catalog = Catalog(Path(settings.furniture), settings.licenses)
         self._cache = ModelCache(self.catalog)
@@ -141,8 +151,8 @@ class Renderer:
         sensor, gain = draw_sensor(rng), 0.0
         for camera in views.path(plan.path) if plan.path else []:
             rendered = render(camera, surfaces, lighting, rng)
-            now = automatic_exposure(rendered.radiance)
-            gain = now if gain == 0 else 0.9 * gain + 0.1 * now
+            target = automatic_exposure(rendered.radiance)
+            gain = target if gain == 0 else 0.9 * gain + 0.1 * target
             frames.append((expose(rendered.radiance, sensor, gain, rng), rendered))
             cameras.append(camera)
         order = [(-1, -1)] * plan.stills + [(0, step) for step in range(plan.path)]
@@ -211,13 +221,14 @@ def write_scene(
         ) from error
 
 
-def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
-    """Create or continue a data set folder.
+def prepare_folder(root: Path, frames: int, settings: RenderSettings) -> list[ScenePlan]:
+    """Create the folder of a data set, or check that this one can be continued.
 
     Returns:
         The scenes that are still to be rendered.
 
     Raises:
+        ConfigurationError: `frames` is out of range, or the folder cannot be made.
         DataError: The folder holds something else, other settings, another run is rendering into
             it, or the disk is too small.
     """
@@ -234,7 +245,7 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
             begun["licenses"] = begun.pop("licences")
         if begun != kept:
             raise DataError(
-                f"{root} was begun with {begun}, not {kept}: use the same options "
+                f"{root} was begun with {begun}, not {kept}; use the same options "
                 "to continue it, or another folder"
             )
     elif root.is_dir() and any(root.iterdir()):
@@ -255,7 +266,7 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
         "settings": kept,
     }
     make_folder(root)
-    with _alone(root):  # what looks like a leftover may be another run's work
+    with _exclusive(root):  # what looks like a leftover may be another run's work
         for split in SPLITS:
             make_folder(root / split)
             for leftover in (root / split).glob(".*.part"):
@@ -267,7 +278,7 @@ def prepare(root: Path, frames: int, settings: Settings) -> list[ScenePlan]:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _exclusive(root: Path) -> Iterator[None]:
     """Hold the folder's lock; the system releases it when this process ends, however it does."""
     with (root / ".lock").open("w") as lock:
         try:
@@ -286,24 +297,24 @@ def _check_space(root: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed * 1.02:
         raise DataError(
-            f"{root} needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
+            f"{root} needs {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; "
             "free some space, or render fewer or smaller frames"
         )
 
 
-_renderer: Renderer | None = None
+_renderer: SceneRenderer | None = None
 _root = Path()
 _parent = 0
 
 
-def _start_worker(settings: Settings, root: Path, parent: int) -> None:
+def _initialize_worker(settings: RenderSettings, root: Path, parent: int) -> None:
     global _renderer, _root, _parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     cv2.setNumThreads(1)
-    _renderer, _root, _parent = Renderer(settings), root, parent
+    _renderer, _root, _parent = SceneRenderer(settings), root, parent
 
 
-def _work(plan: ScenePlan) -> int:
+def _render_scene(plan: ScenePlan) -> int:
     assert _renderer is not None
     if os.getppid() != _parent:  # the parent was killed: nobody counts what is rendered here
         os._exit(1)
@@ -312,10 +323,10 @@ def _work(plan: ScenePlan) -> int:
     return plan.stills + plan.path
 
 
-def produce(
+def render_scenes(
     root: Path,
     plans: Iterable[ScenePlan],
-    settings: Settings,
+    settings: RenderSettings,
     *,
     workers: int,
     progress: Callable[[int], None] = lambda frames: None,
@@ -323,9 +334,9 @@ def produce(
     """Render scenes into a prepared folder.
 
     Args:
-        root: Prepared by `prepare`.
-        plans: What to render.
-        settings: As given to `prepare`.
+        root: Folder that `prepare_folder` made.
+        plans: Scenes to render.
+        settings: The settings given to `prepare_folder`.
         workers: Processes; the result does not depend on it.
         progress: Called with the number of frames of every finished scene.
 
@@ -337,15 +348,15 @@ def produce(
     if not plans:
         return
     if workers < 1:
-        raise ConfigurationError(f"{workers} workers cannot work; ask for 1 or more")
-    with _alone(root):
+        raise ConfigurationError(f"{workers} workers cannot render; ask for 1 or more")
+    with _exclusive(root):
         _run_pool(root, plans, settings, workers, progress)
 
 
 def _run_pool(
     root: Path,
     plans: list[ScenePlan],
-    settings: Settings,
+    settings: RenderSettings,
     workers: int,
     progress: Callable[[int], None],
 ) -> None:
@@ -354,11 +365,11 @@ def _run_pool(
     with ProcessPoolExecutor(
         min(workers, len(plans)),
         multiprocessing.get_context("spawn"),
-        _start_worker,
+        _initialize_worker,
         (settings, root, os.getpid()),
     ) as pool:
         try:
-            for done in as_completed([pool.submit(_work, plan) for plan in plans]):
+            for done in as_completed([pool.submit(_render_scene, plan) for plan in plans]):
                 progress(done.result())
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -366,7 +377,7 @@ def _run_pool(
                 worker.terminate()
             if isinstance(error, BrokenProcessPool):
                 raise DataError(
-                    "a worker died, most likely for want of memory: run the same command again "
+                    "a worker died, most likely for want of memory; run the same command again "
                     "with fewer --workers; finished scenes are kept"
                 ) from error
             raise
