@@ -99,7 +99,9 @@ class Viewpoints:
         self.size = size
         scene = surfaces.scene
         self._labels = scene.labels()
-        self._targets = [thing for thing in scene.instances if NAMES[thing.label] in AIM_WEIGHTS]
+        self._targets = [
+            instance for instance in scene.instances if NAMES[instance.label] in AIM_WEIGHTS
+        ]
 
     def still(self) -> Camera:
         """A camera with a good view; after 30 tries the best of them."""
@@ -179,13 +181,13 @@ class Viewpoints:
 
     def _aimed_view(self) -> Camera | None:
         """A view of one object, roughly centred; beds often along their length."""
-        weights = np.array([AIM_WEIGHTS[NAMES[thing.label]] for thing in self._targets])
-        thing = self._targets[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
-        low, high = np.array(thing.low), np.array(thing.high)
+        weights = np.array([AIM_WEIGHTS[NAMES[instance.label]] for instance in self._targets])
+        instance = self._targets[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
+        low, high = np.array(instance.low), np.array(instance.high)
         center = (low + high) / 2
         position = self._random_position()
-        if NAMES[thing.label] == "bed" and self.rng.random() < HEAD_ON_SHARE:
-            position = self._position_at_foot(thing, center, (high - low) / 2)
+        if NAMES[instance.label] == "bed" and self.rng.random() < HEAD_ON_SHARE:
+            position = self._position_at_foot(instance, center, (high - low) / 2)
         if not self._is_free(position):
             return None
         gap = center - position
@@ -199,9 +201,9 @@ class Viewpoints:
         return self._camera(position, yaw, float(np.clip(pitch, -0.75, 0.35)))
 
     def _position_at_foot(
-        self, thing: Instance, center: NDArray[np.float64], half: NDArray[np.float64]
+        self, instance: Instance, center: NDArray[np.float64], half: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
+        facing = np.array([np.sin(instance.yaw), -np.cos(instance.yaw)])
         reach = abs(float(facing @ half[:2])) + self.rng.uniform(0.1, 2.0)
         aside = self.rng.normal(0, 0.25) * np.array([-facing[1], facing[0]])
         height = self._random_height() if self.rng.random() < 0.6 else self.rng.uniform(1.2, 1.7)

@@ -135,7 +135,7 @@ def _geometry(camera: Camera, surfaces: Surfaces, hits: Hits, rays: Array) -> Re
     shape = camera.size
     scene, valid = surfaces.scene, hits.valid
     instance = np.where(valid, scene.instance[hits.triangle], 0)
-    labels = np.array([thing.label for thing in scene.instances], np.uint8)
+    labels = np.array([instance.label for instance in scene.instances], np.uint8)
     classes = np.where(valid, labels[instance - 1], VOID)
     world = surfaces.facing_normal(hits, rays)
     normals = np.where(
@@ -167,7 +167,7 @@ def _light_grid(
     normal = surfaces.shading_normal(part, rays[valid])
     face = surfaces.facing_normal(part, rays[valid])
     position = camera.position + rays[valid] * part.distance[:, None]
-    found = lighting.irradiance(position, normal, face, rng)
+    direct, sun, bounced = lighting.irradiance(position, normal, face, rng)
     where = np.flatnonzero(hits.valid[index])
 
     def image(values: Array, empty: float = 0.0) -> Array:
@@ -177,9 +177,9 @@ def _light_grid(
 
     points, normals = image(position, 1e3), image(normal)
     scale = image(2 * part.distance / camera.intrinsics[0], 1e-3)
-    direct = smooth_along_surfaces(image(found[0]), points, normals, scale, DIRECT_STEPS)
-    bounced = smooth_along_surfaces(image(found[2]), points, normals, scale, BOUNCE_STEPS)
-    sunny = smooth_along_surfaces(image(found[1]), points, normals, scale, SUN_STEPS)
+    direct = smooth_along_surfaces(image(direct), points, normals, scale, DIRECT_STEPS)
+    bounced = smooth_along_surfaces(image(bounced), points, normals, scale, BOUNCE_STEPS)
+    sunny = smooth_along_surfaces(image(sun), points, normals, scale, SUN_STEPS)
     return _LightGrid(direct + bounced + sunny, points, normals, scale)
 
 

@@ -21,15 +21,17 @@ def bookcase(layout: Layout) -> None:
     """A bookcase: a catalog model, or a generated one with books."""
     rng = layout.rng
     if rng.random() < 0.35:
-        found = layout.place_at_wall(layout.stock.piece("bookcase"), gap=0.01)
-        if found is not None and found[0].high[2] < 1.7:
-            layout.place_on_top(found[0], ["ornament", "small_plant"], int(rng.integers(0, 3)))
+        placement = layout.place_at_wall(layout.stock.piece("bookcase"), gap=0.01)
+        if placement is not None and placement.instance.high[2] < 1.7:
+            layout.place_on_top(
+                placement.instance, ["ornament", "small_plant"], int(rng.integers(0, 3))
+            )
         return
     size = (rng.uniform(0.5, 2.0), rng.uniform(0.24, 0.38), rng.uniform(0.7, 2.2))
     case, content = furniture.shelf(rng, *size)
-    found = layout.place_at_wall(Piece(case, "furniture", "bookcase"), gap=0.01)
-    if found is not None and content is not None:
-        _, wall, at = found
+    placement = layout.place_at_wall(Piece(case, "furniture", "bookcase"), gap=0.01)
+    if placement is not None and content is not None:
+        wall, at = placement.wall, placement.position
         place = wall.point(at, 0.01 + size[1] / 2)
         layout.room.add(
             content.transformed((*place, 0), wall.yaw), "object", "books", yaw=wall.yaw
@@ -54,17 +56,17 @@ def television(layout: Layout, *, facing: Instance | None = None) -> None:
             if layout.hang(piece, low, wall=wall, near=near) or layout.hang(piece, low):
                 return
     stand = layout.stock.piece("tv_stand")
-    found = layout.place_at_wall(stand, wall=wall, near=near) or layout.place_at_wall(stand)
-    if found is None:
+    placement = layout.place_at_wall(stand, wall=wall, near=near) or layout.place_at_wall(stand)
+    if placement is None:
         piece = layout.stock.piece("wall_tv")
         if piece is not None:
             layout.hang(piece, 1.2)
         return
     screen = layout.stock.piece("tv")
-    thing = found[0]
-    if screen is not None and thing.high[2] < 1.2:
-        layout.place_on_center(thing, screen, shift=float(layout.rng.normal(0, 0.05)))
-        layout.place_on_top(thing, ["ornament", "small_plant"], int(layout.rng.integers(0, 3)))
+    instance = placement.instance
+    if screen is not None and instance.high[2] < 1.2:
+        layout.place_on_center(instance, screen, shift=float(layout.rng.normal(0, 0.05)))
+        layout.place_on_top(instance, ["ornament", "small_plant"], int(layout.rng.integers(0, 3)))
 
 
 def wall_pictures(layout: Layout, low: int, high: int) -> None:
@@ -74,12 +76,12 @@ def wall_pictures(layout: Layout, low: int, high: int) -> None:
         width, height = rng.uniform(0.2, 1.2), rng.uniform(0.2, 0.9)
         piece = Piece(objects.framed(rng, width, height), "picture", "picture")
         lower = rng.uniform(1.1, 1.75)
-        thing = layout.hang(piece, lower)
-        if thing is not None and width < 0.5 and rng.random() < 0.4:
+        instance = layout.hang(piece, lower)
+        if instance is not None and width < 0.5 and rng.random() < 0.4:
             for _ in range(int(rng.integers(1, 4))):
                 twin = Piece(objects.framed(rng, width, height), "picture", "picture")
-                wall = next(w for w in layout.walls if abs(w.yaw - thing.yaw) < 1e-6)
-                middle = (np.array(thing.low[:2]) + np.array(thing.high[:2])) / 2
+                wall = next(w for w in layout.walls if abs(w.yaw - instance.yaw) < 1e-6)
+                middle = (np.array(instance.low[:2]) + np.array(instance.high[:2])) / 2
                 at = float((middle - wall.origin) @ wall.along) + (width + 0.08) * rng.choice(
                     [-1, 1]
                 )
@@ -109,10 +111,10 @@ def rug(layout: Layout, *, under: Instance | None = None) -> None:
     layout.room.add(objects.rug(rng, w, d).transformed((*at, 0.001)), "floor", "rug")
 
 
-def lamp(layout: Layout, thing: Instance | None = None) -> None:
+def lamp(layout: Layout, instance: Instance | None = None) -> None:
     """A standing lamp at a wall, or a table lamp on an object; perhaps lit."""
     rng = layout.rng
-    height = rng.uniform(1.3, 1.8) if thing is None else rng.uniform(0.3, 0.6)
+    height = rng.uniform(1.3, 1.8) if instance is None else rng.uniform(0.3, 0.6)
     foot, shade = objects.standing_lamp(rng, height)
     lit = bool(rng.random() < 0.5)
     power = float(rng.uniform(1.5, 6.0))
@@ -128,12 +130,12 @@ def lamp(layout: Layout, thing: Instance | None = None) -> None:
             (replace(material, emission=emission),),
         )
     piece = Piece(merge([foot, shade]), "object", "lamp")
-    if thing is None:
-        found = layout.place_at_wall(piece, gap=0.1)
-        placed = None if found is None else found[0]
+    if instance is None:
+        placement = layout.place_at_wall(piece, gap=0.1)
+        placed = None if placement is None else placement.instance
     else:
-        aside = float(rng.uniform(-0.1, 0.1) * (thing.high[0] - thing.low[0]))
-        placed = layout.place_on_center(thing, piece, shift=aside)
+        aside = float(rng.uniform(-0.1, 0.1) * (instance.high[0] - instance.low[0]))
+        placed = layout.place_on_center(instance, piece, shift=aside)
     if placed is not None and lit:
         _add_lamp_lights(layout.room, placed, shade, tint * power)
 
@@ -172,12 +174,14 @@ def clutter(layout: Layout, count: int) -> None:
 def sleeping_place(layout: Layout, role: str) -> Instance | None:
     """A bed with its head to a wall, night stands and lamps beside it."""
     rng = layout.rng
-    found = None
+    placement = None
     for front in (0.6, 0.4, 0.2):
-        found = found or layout.place_at_wall(layout.stock.piece(role), gap=0.03, front=front)
-    if found is None:
+        placement = placement or layout.place_at_wall(
+            layout.stock.piece(role), gap=0.03, front=front
+        )
+    if placement is None:
         return None
-    bed, wall, at = found
+    bed, wall, at = placement.instance, placement.wall, placement.position
     half = (np.array(bed.high) - np.array(bed.low))[:2] @ np.abs(wall.along) / 2
     cupboards = rng.random() < 0.12
     for side in (-1, 1):
@@ -196,9 +200,9 @@ def sleeping_place(layout: Layout, role: str) -> Instance | None:
                 placed = layout.place_at_wall(stand, wall=wall, near=near)
                 if placed is not None:
                     if rng.random() < 0.5:
-                        lamp(layout, placed[0])
+                        lamp(layout, placed.instance)
                     layout.place_on_top(
-                        placed[0],
+                        placed.instance,
                         ["ornament", "table_lamp", "desk_clutter"],
                         int(rng.integers(0, 3)),
                     )
@@ -255,16 +259,16 @@ def kitchen_units(layout: Layout, wall: Wall) -> None:
                 *furniture.hob_and_sink(rng, length, tall + 0.05),
             ]
         )
-        found = layout.place_at_wall(
+        placement = layout.place_at_wall(
             Piece(mesh, "furniture", "kitchen units"), wall=wall, gap=0.0, front=0.4
         )
-        if found is not None:
+        if placement is not None:
             break
         length *= 0.65
     else:
         layout.place_at_wall(layout.stock.piece("kitchen_base"), wall=wall, front=0.3)
         return
-    units, _, at = found
+    units, at = placement.instance, placement.position
     if rng.random() < 0.8:
         width = length * rng.uniform(0.4, 1.0)
         top = Piece(
@@ -291,10 +295,10 @@ def work_place(layout: Layout) -> None:
     """A desk at a wall with screens, keyboard, papers and a chair before it."""
     rng = layout.rng
     piece = layout.stock.piece("desk")
-    found = layout.place_at_wall(piece, gap=0.03, front=0.7)
-    if found is None:
+    placement = layout.place_at_wall(piece, gap=0.03, front=0.7)
+    if placement is None:
         return
-    desk = found[0]
+    desk = placement.instance
     chair = layout.stock.piece("office_chair" if rng.random() < 0.7 else "chair")
     layout.place_in_front(
         desk,

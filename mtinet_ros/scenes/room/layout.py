@@ -61,6 +61,21 @@ def bounding_box(mesh: Mesh, margin: float = 0.0) -> BoundingBox:
     )
 
 
+@dataclass(frozen=True)
+class Placement:
+    """An object with its back to a wall.
+
+    Attributes:
+        instance: The object.
+        wall: The wall.
+        position: Distance of the object's middle from the wall's origin, metres.
+    """
+
+    instance: Instance
+    wall: Wall
+    position: float
+
+
 class Layout:
     """A room while it is being furnished, and the boxes in it that are occupied.
 
@@ -110,7 +125,7 @@ class Layout:
         wall: Wall | None = None,
         near: float | None = None,
         elevation: float | None = None,
-    ) -> tuple[Instance, Wall, float] | None:
+    ) -> Placement | None:
         """Place a piece with its back to a wall.
 
         Args:
@@ -122,7 +137,7 @@ class Layout:
             elevation: Height of the lower side, metres; None: the piece's own.
 
         Returns:
-            The object, its wall and its position along it; None if there is no space.
+            The placed object; None if there is no space.
         """
         if piece is None:
             return None
@@ -144,7 +159,7 @@ class Layout:
             )
             box = spanned_box(a, b, z, z + height)
             if self.fits(box):
-                return self.put(piece, mesh, side.yaw), side, at
+                return Placement(self.put(piece, mesh, side.yaw), side, at)
         return None
 
     def _along(self, wall: Wall, width: float) -> float:
@@ -182,7 +197,7 @@ class Layout:
 
     def place_in_front(
         self,
-        thing: Instance,
+        instance: Instance,
         piece: Piece | None,
         distance: float,
         *,
@@ -192,20 +207,22 @@ class Layout:
         """Place a piece in front of an object, facing it (plus a turn), at a distance."""
         if piece is None:
             return None
-        facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
-        side = np.array([np.cos(thing.yaw), np.sin(thing.yaw)])
-        low, high = np.array(thing.low[:2]), np.array(thing.high[:2])
+        facing = np.array([np.sin(instance.yaw), -np.cos(instance.yaw)])
+        side = np.array([np.cos(instance.yaw), np.sin(instance.yaw)])
+        low, high = np.array(instance.low[:2]), np.array(instance.high[:2])
         reach = abs(facing @ ((high - low) / 2))
         place = (low + high) / 2 + facing * (reach + distance) + side * aside
-        yaw = thing.yaw + np.pi + turn
+        yaw = instance.yaw + np.pi + turn
         mesh = piece.mesh.transformed((*place, piece.elevation), yaw)
         if self.fits(bounding_box(mesh, 0.0)):
             return self.put(piece, mesh, yaw)
         return None
 
-    def place_seats(self, thing: Instance, role: str, count: int, *, tuck: float = 0.25) -> None:
+    def place_seats(
+        self, instance: Instance, role: str, count: int, *, tuck: float = 0.25
+    ) -> None:
         """Place chairs around a table, some pushed under it, some turned away."""
-        low, high = np.array(thing.low), np.array(thing.high)
+        low, high = np.array(instance.low), np.array(instance.high)
         center, half = (low + high)[:2] / 2, (high - low)[:2] / 2
         kind = self.stock.piece(role)
         if kind is None:
@@ -235,17 +252,17 @@ class Layout:
                 self.put(kind, mesh, yaw)
 
     def place_on_top(
-        self, thing: Instance, roles: list[str], count: int, height: float | None = None
+        self, instance: Instance, roles: list[str], count: int, height: float | None = None
     ) -> None:
         """Place pieces on an object, apart from each other."""
-        low, high = np.array(thing.low), np.array(thing.high)
+        low, high = np.array(instance.low), np.array(instance.high)
         top = float(high[2]) if height is None else height
         used: list[BoundingBox] = []
         for _ in range(count):
             piece = self.stock.piece(roles[int(self.rng.integers(len(roles)))])
             if piece is None or min(piece.size[:2]) > min(high[:2] - low[:2]) * 0.95:
                 continue
-            self.place_on_surface(piece, low, high, top, used, thing.yaw)
+            self.place_on_surface(piece, low, high, top, used, instance.yaw)
 
     def place_on_surface(
         self,
@@ -271,27 +288,29 @@ class Layout:
                 return
 
     def place_on_center(
-        self, thing: Instance, piece: Piece | None, *, shift: float = 0.0, back: float = 0.0
+        self, instance: Instance, piece: Piece | None, *, shift: float = 0.0, back: float = 0.0
     ) -> Instance | None:
         """Place a piece on the middle of an object, facing the same way."""
         if piece is None:
             return None
-        facing = np.array([np.sin(thing.yaw), -np.cos(thing.yaw)])
-        side = np.array([np.cos(thing.yaw), np.sin(thing.yaw)])
+        facing = np.array([np.sin(instance.yaw), -np.cos(instance.yaw)])
+        side = np.array([np.cos(instance.yaw), np.sin(instance.yaw)])
         place = (
-            (np.array(thing.low[:2]) + np.array(thing.high[:2])) / 2 - facing * back + side * shift
+            (np.array(instance.low[:2]) + np.array(instance.high[:2])) / 2
+            - facing * back
+            + side * shift
         )
-        mesh = piece.mesh.transformed((*place, thing.high[2] + 0.001), thing.yaw)
+        mesh = piece.mesh.transformed((*place, instance.high[2] + 0.001), instance.yaw)
         box = bounding_box(mesh)
         if not self.fits(
-            BoundingBox(box.x0, box.y0, box.x1, box.y1, thing.high[2] + 0.01, box.z1)
+            BoundingBox(box.x0, box.y0, box.x1, box.y1, instance.high[2] + 0.01, box.z1)
         ):
             return None
-        return self.put(piece, mesh, thing.yaw)
+        return self.put(piece, mesh, instance.yaw)
 
     def hang(
         self, piece: Piece, low: float, *, wall: Wall | None = None, near: float | None = None
     ) -> Instance | None:
         """Place a piece on a wall with its lower edge at a height."""
-        found = self.place_at_wall(piece, gap=0.003, elevation=low, wall=wall, near=near)
-        return None if found is None else found[0]
+        placement = self.place_at_wall(piece, gap=0.003, elevation=low, wall=wall, near=near)
+        return None if placement is None else placement.instance

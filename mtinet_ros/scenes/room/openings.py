@@ -237,7 +237,7 @@ def door(rng: Generator, width: float, height: float, reveal: float) -> tuple[Me
     ]
     parts.append(box((width, 0.025, edge), casing, (0, -0.012, height)))
     count = 2 if width > 1.15 else 1
-    leaf, seen = door_leaf(rng, width / count - 0.008, height - 0.012)
+    leaf, transparent = door_leaf(rng, width / count - 0.008, height - 0.012)
     hinge = 1 if rng.random() < 0.5 else -1
     ajar = rng.random() < 0.3
     y = rng.uniform(0.03, max(0.031, reveal - 0.03))
@@ -253,4 +253,4 @@ def door(rng: Generator, width: float, height: float, reveal: float) -> tuple[Me
         parts.append(
             swung.transformed((side * width / 2, y if angle == 0 else reveal - 0.03, 0.006))
         )
-    return merge(parts), seen or ajar
+    return merge(parts), transparent or ajar

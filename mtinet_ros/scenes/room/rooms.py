@@ -64,10 +64,10 @@ def bedroom(layout: Layout) -> None:
     if rng.random() < 0.8:
         layout.place_at_wall(layout.stock.piece("wardrobe"), front=0.3)
     if rng.random() < 0.6:
-        found = layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
-        if found is not None and found[0].high[2] < 1.3:
+        placement = layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
+        if placement is not None and placement.instance.high[2] < 1.3:
             layout.place_on_top(
-                found[0],
+                placement.instance,
                 ["ornament", "table_lamp", "bath_clutter", "small_plant"],
                 int(rng.integers(1, 5)),
             )
@@ -87,10 +87,10 @@ def bedroom(layout: Layout) -> None:
 def living_room(layout: Layout) -> None:
     """Sofa before a TV, coffee table, armchairs, shelves, sometimes a fireplace or piano."""
     rng = layout.rng
-    found = layout.place_at_wall(
+    placement = layout.place_at_wall(
         layout.stock.piece("sofa" if rng.random() < 0.75 else "corner_sofa"), gap=0.05, front=1.0
     )
-    sofa = None if found is None else found[0]
+    sofa = None if placement is None else placement.instance
     if sofa is not None:
         coffee = (
             layout.place_in_front(sofa, layout.stock.piece("coffee_table"), 0.65)
@@ -103,8 +103,8 @@ def living_room(layout: Layout) -> None:
                 ["ornament", "tableware", "desk_clutter", "small_plant"],
                 int(rng.integers(0, 5)),
             )
-        if rng.random() < 0.5 and found is not None:
-            picture_above(layout, found[1], found[2], sofa.high[2])
+        if rng.random() < 0.5 and placement is not None:
+            picture_above(layout, placement.wall, placement.position, sofa.high[2])
         for side in (-1, 1):
             if rng.random() < 0.45:
                 layout.place_in_front(
@@ -138,10 +138,12 @@ def dining_room(layout: Layout) -> None:
         rug(layout)
     dining_place(layout)
     for _ in range(int(rng.integers(1, 3))):
-        found = layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
-        if found is not None and found[0].high[2] < 1.3:
+        placement = layout.place_at_wall(layout.stock.piece("dresser"), front=0.3)
+        if placement is not None and placement.instance.high[2] < 1.3:
             layout.place_on_top(
-                found[0], ["ornament", "tableware", "small_plant"], int(rng.integers(1, 6))
+                placement.instance,
+                ["ornament", "tableware", "small_plant"],
+                int(rng.integers(1, 6)),
             )
     if rng.random() < 0.5:
         bookcase(layout)
@@ -198,13 +200,13 @@ def office(layout: Layout) -> None:
 def bathroom(layout: Layout) -> None:
     """Washbasin under a mirror, toilet, bath or shower, towels, washing machine."""
     rng = layout.rng
-    found = layout.place_at_wall(
+    placement = layout.place_at_wall(
         layout.stock.piece("washbasin" if rng.random() < 0.75 else "hung_basin"),
         gap=0.0,
         front=0.4,
     )
-    if found is not None:
-        basin, wall, at = found
+    if placement is not None:
+        basin, wall, at = placement.instance, placement.wall, placement.position
         if basin.high[2] < 1.2:
             glass = objects.mirror(rng, rng.uniform(0.4, 0.9), rng.uniform(0.5, 0.9))
             layout.hang(
@@ -216,11 +218,13 @@ def bathroom(layout: Layout) -> None:
     if rng.random() < 0.4:
         layout.place_at_wall(layout.stock.piece("washing_machine"), front=0.3)
     if rng.random() < 0.5:
-        found = layout.place_at_wall(
+        placement = layout.place_at_wall(
             layout.stock.piece("dresser" if rng.random() < 0.3 else "bedside")
         )
-        if found is not None and found[0].high[2] < 1.2:
-            layout.place_on_top(found[0], ["bath_clutter", "small_plant"], int(rng.integers(1, 5)))
+        if placement is not None and placement.instance.high[2] < 1.2:
+            layout.place_on_top(
+                placement.instance, ["bath_clutter", "small_plant"], int(rng.integers(1, 5))
+            )
     for _ in range(int(rng.integers(0, 4))):
         piece = layout.stock.piece("bath_wall")
         if piece is not None:

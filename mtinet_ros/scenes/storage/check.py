@@ -225,7 +225,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
         failures.append(
             f"{data.split}: no bed seen head-on or no glass door in {len(data)} frames"
         )
-    kinds = Counter(str(thing["kind"]) for thing in descriptions.values())
+    kinds = Counter(str(scene["kind"]) for scene in descriptions.values())
     return SplitReport(
         scenes=len(data.scenes),
         frames=len(data),
@@ -258,10 +258,10 @@ def _shows(frame: Frame, instances: list[str]) -> bool:
 
 def shows_bed_head_on(frame: Frame, instances: dict[str, Any]) -> bool:
     """Whether a bed of some size is seen along its length, within 25 degrees, from its foot."""
-    for key, thing in instances.items():
-        if thing["class"] == "bed" and (frame.instance == int(key)).mean() > 0.02:
-            out = np.array([np.sin(thing["yaw"]), -np.cos(thing["yaw"])])  # from head to foot
-            center = (np.array(thing["low"][:2]) + np.array(thing["high"][:2])) / 2
+    for key, entry in instances.items():
+        if entry["class"] == "bed" and (frame.instance == int(key)).mean() > 0.02:
+            out = np.array([np.sin(entry["yaw"]), -np.cos(entry["yaw"])])  # from head to foot
+            center = (np.array(entry["low"][:2]) + np.array(entry["high"][:2])) / 2
             gap = frame.world_from_camera[:2, 3] - center
             if gap @ out > HEAD_ON_COSINE * np.linalg.norm(gap):
                 return True
@@ -284,8 +284,8 @@ def _thin_pixels(classes: NDArray[np.uint8]) -> NDArray[np.int64]:
 def compare_normals(frame: Frame) -> tuple[float, float]:
     """Compare stored normals with those of the stored depth.
 
-    Only pixels whose four neighbours belong to the same thing and do not bend away count: across
-    edges, and across folds finer than the pixels, depth has no normal.
+    Only pixels whose four neighbours belong to the same instance and do not bend away count:
+    across edges, and across folds finer than the pixels, depth has no normal.
 
     Returns:
         The median angle in degrees, and the share of normals with n·r > 0 for the viewing ray r.
@@ -299,12 +299,12 @@ def compare_normals(frame: Frame) -> tuple[float, float]:
     right = points[1:-1, 2:] - points[1:-1, :-2]
     measured = np.cross(down, right)
     measured /= np.maximum(np.linalg.norm(measured, axis=-1, keepdims=True), 1e-12)
-    stored, thing = frame.unit_normals(), frame.instance
+    stored, instance = frame.unit_normals(), frame.instance
     center = (slice(1, -1), slice(1, -1))
-    smooth = thing[center] > 0
+    smooth = instance[center] > 0
     for there in ((slice(2, None), center[1]), (slice(-2), center[1])):
         for other in (there, there[::-1]):
-            smooth &= thing[other] == thing[center]
+            smooth &= instance[other] == instance[center]
             bend = np.einsum("hwc,hwc->hw", stored[other], stored[center])
             smooth &= bend > SMOOTH_COSINE
     cosine = np.einsum("hwc,hwc->hw", measured, stored[center])[smooth]
