@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
-from mtinet_ros.output_files import npy_bytes, replace_file
+from mtinet_ros.output_files import file_errors, npy_bytes, replace_file
 from mtinet_ros.scenes.classes import VOID
 from mtinet_ros.scenes.storage.dataset import SPLITS, Frame, SceneDataset, complete_scenes
 
@@ -37,7 +37,7 @@ def write_nyud(root: Path, target: Path) -> int:
         DataError: `root` cannot be read or `target` cannot be written.
     """
     total = 0
-    try:
+    with file_errors(f"write {target}", DataError, "free some space and run again"):
         for name in FOLDERS:
             (target / name).mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
@@ -45,10 +45,6 @@ def write_nyud(root: Path, target: Path) -> int:
             listing = "".join(f"{name}\n" for name in names)
             replace_file(target / "gt_sets" / f"{split}.txt", listing)
             total += len(names)
-    except OSError as error:
-        raise DataError(
-            f"{target} cannot be written: {error}; free some space and run again"
-        ) from error
     return total
 
 

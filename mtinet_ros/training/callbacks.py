@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import signal
 import threading
 import time
@@ -22,7 +23,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtinet_ros.errors import DataError, InputError
+from mtinet_ros.errors import DataError, InputError, MtinetError
 from mtinet_ros.image_files import read_image, write_png
 from mtinet_ros.network import MTINet, save_checkpoint
 from mtinet_ros.output_files import make_folder, replace_file
@@ -30,6 +31,8 @@ from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import FixedSamples, normalize, to_tensors
 from mtinet_ros.visualization.colors import depth_range
 from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
+
+_log = logging.getLogger(__name__)
 
 
 class AveragedWeights(WeightAveraging):
@@ -224,8 +227,11 @@ class PredictionImages(Callback):
             width=self.samples.data.width,
             near_far=depth_range(*true_depths),
         )
-        make_folder(self.folder)
-        write_png(self.folder / f"step_{trainer.global_step:06d}.png", sheet)
+        try:
+            make_folder(self.folder)
+            write_png(self.folder / f"step_{trainer.global_step:06d}.png", sheet)
+        except MtinetError as error:
+            _log.warning("%s; training goes on", error)  # hours of work are worth more
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(

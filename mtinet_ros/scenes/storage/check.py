@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.output_files import make_folder
+from mtinet_ros.output_files import make_folder, write_file
 from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
 from mtinet_ros.scenes.storage.dataset import (
     SPLITS,
@@ -144,6 +144,7 @@ def check(root: Path, *, write: bool = True) -> Report:
 
     Raises:
         DataError: The folder cannot be read.
+        InputError: The report cannot be written.
     """
     report = Report()
     read_index(root)
@@ -160,10 +161,11 @@ def check(root: Path, *, write: bool = True) -> Report:
             sheet = contact_sheet(
                 [_sheet_frame(data[int(index)]) for index in some], PALETTE, columns=SHEET_COLUMNS
             )
-            cv2.imwrite(str(root / "report" / f"contact_{split}.jpg"), sheet[..., ::-1])
+            jpeg = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
+            write_file(root / "report" / f"contact_{split}.jpg", jpeg.tobytes())
     if write:
-        (root / "report" / "report.json").write_text(json.dumps(asdict(report), indent=1))
-        (root / "report" / "report.txt").write_text(report.text() + "\n")
+        write_file(root / "report" / "report.json", json.dumps(asdict(report), indent=1))
+        write_file(root / "report" / "report.txt", report.text() + "\n")
     return report
 
 
