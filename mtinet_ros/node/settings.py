@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter of the node: its default, meaning, limits, and when it may be changed.
+"""The node's parameters: each is one field of `NodeSettings` or `CameraSettings`.
 
-This table is the one place that knows them. The node declares from it, checks changes with it, and
-docs/parameters.md is generated from it. No ROS in here.
+The field carries its parameter's `ParameterSpec`: default, meaning, limits, and when it may be
+changed. What the node declares and checks (`parameters`) and docs/parameters.md
+(`parameter_docs`) follow from these fields. No ROS in here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -24,6 +25,8 @@ _TOPIC = r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
 
 Value = bool | int | float | str | list[str]
 
+_SPEC = "parameter"  # key of the ParameterSpec in the metadata of a field
+
 
 class Changeable(Enum):
     """When a parameter may be set after start."""
@@ -35,13 +38,13 @@ class Changeable(Enum):
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter.
+    """The declaration of one parameter.
 
     Attributes:
-        default: Its value if nobody sets it; its type is the parameter's type.
-        description: For `ros2 param describe` and the documentation.
-        changeable: When it may be set.
-        choices: Allowed values (of each element, for a list), or empty.
+        default: The value if the user sets none; its type is the parameter's type.
+        description: Text for `ros2 param describe`, the documentation and the config file.
+        changeable: When the parameter may be set.
+        choices: Allowed values (of each element, for a list); empty: any.
         minimum: Smallest allowed number.
         maximum: Largest allowed number.
     """
@@ -54,9 +57,10 @@ class ParameterSpec:
     maximum: float | None = None
 
     def coerce(self, value: Any) -> Any:
-        """What a person means by a value of another type; other values come back as they are.
+        """The value in the parameter's type, where YAML's reading of it differs.
 
-        That is 10 for 10.0, and `off`, which YAML takes for false.
+        An integer becomes a float for a parameter of floats, and false, as YAML reads `off`,
+        becomes "off" where that is a choice. Other values come back as they are.
         """
         if isinstance(self.default, float) and type(value) is int:
             return float(value)
@@ -65,10 +69,10 @@ class ParameterSpec:
         return value
 
     def check(self, name: str, value: Any) -> None:
-        """Refuse a value that is not allowed.
+        """Refuse a value that is not among the choices or outside the range.
 
         Raises:
-            ConfigurationError: A sentence that says what is.
+            ConfigurationError: It names the parameter, the value and what is allowed.
         """
         items = value if isinstance(self.default, list) else [value]
         for item in items if self.choices else ():
@@ -83,147 +87,146 @@ class ParameterSpec:
             )
 
 
-NODE_PARAMETERS: dict[str, ParameterSpec] = {
-    "cameras": ParameterSpec(
-        ["camera"],
-        f"Names of the cameras, 1 to {MAX_CAMERAS}; each has its own block of parameters and "
-        "its own topics below ~/<name>/",
-        Changeable.NEVER,
-    ),
-    "model": ParameterSpec(
-        "", "Path of an ONNX model made by `mtinet export`; empty: the bundled indoor model"
-    ),
-    "backend": ParameterSpec(
-        "auto",
-        "What runs the model; auto: the fastest that can run here",
-        choices=BACKEND_CHOICES,
-    ),
-    "device_id": ParameterSpec(
-        0, "Number of the GPU, for backends that use one", minimum=0, maximum=63
-    ),
-    "max_batch": ParameterSpec(
-        8, "Most cameras to run through the network at once", minimum=1, maximum=64
-    ),
-    "engine_cache_dir": ParameterSpec(
-        "", "Folder for TensorRT engines; empty: $XDG_CACHE_HOME/mtinet_ros"
-    ),
-    "workspace_mb": ParameterSpec(
-        0,
-        "Most scratch memory of a layer when TensorRT builds an engine, in MiB; 0: its own limit",
-        minimum=0,
-        maximum=1 << 20,
-    ),
-    "build_only": ParameterSpec(
-        False,
-        "Load the model at once, building its engine if need be, and end the process with status "
-        "0, or 1 if that failed",
-    ),
-    "fit": ParameterSpec(
-        "letterbox",
-        "How an image is brought to the network's size: letterbox keeps its aspect ratio and adds "
-        "borders; stretch fills the input, and makes metric depth approximate",
-        choices=("letterbox", "stretch"),
-    ),
-    "output_size": ParameterSpec(
-        "network",
-        "Size of what is published: network (as computed, borders cropped) or camera (brought "
-        "back to the size of the camera's image)",
-        Changeable.ALWAYS,
-        choices=("network", "camera"),
-    ),
-    "depth_encoding": ParameterSpec(
-        "32FC1",
-        "Encoding of depth images (REP 118): 32FC1 in metres, NaN invalid; or 16UC1 in "
-        "millimetres, 0 invalid",
-        Changeable.ALWAYS,
-        choices=("32FC1", "16UC1"),
-    ),
-    "silence_timeout": ParameterSpec(
-        5.0,
-        "Seconds without an image after which the node warns and says whom it found publishing",
-        Changeable.ALWAYS,
-        minimum=0.5,
-        maximum=3600.0,
-    ),
-}
+def parameter(
+    default: Value,
+    description: str,
+    changeable: Changeable = Changeable.UNCONFIGURED,
+    *,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A dataclass field that declares a parameter; the arguments are those of `ParameterSpec`.
 
-# {camera} in a default stands for the camera's name.
-CAMERA_PARAMETERS: dict[str, ParameterSpec] = {
-    "image_topic": ParameterSpec(
+    To the dataclass the field has no default: a value always comes from a declared parameter.
+    """
+    spec = ParameterSpec(default, description, changeable, choices, minimum, maximum)
+    return field(metadata={_SPEC: spec})
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """The parameters of one camera; `{camera}` in a default stands for the camera's name."""
+
+    name: str
+    image_topic: str = parameter(
         "{camera}/image_raw", "Topic of the camera's images; relative to the node's namespace"
-    ),
-    "camera_info_topic": ParameterSpec(
+    )
+    camera_info_topic: str = parameter(
         "", "Topic of its calibration; empty: camera_info beside the image topic"
-    ),
-    "transport": ParameterSpec(
+    )
+    transport: str = parameter(
         "raw",
         "raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage (jpeg, png) on "
         "<image_topic>/compressed",
         choices=("raw", "compressed"),
-    ),
-    "outputs": ParameterSpec(
+    )
+    outputs: tuple[str, ...] = parameter(
         ["segmentation", "overlay", "depth", "normals"],
         "What to advertise for this camera",
         choices=OUTPUTS,
-    ),
-    "rectify": ParameterSpec(
+    )
+    rectify: str = parameter(
         "auto",
         "auto: undistort images whose calibration has distortion; off: take them as they come, "
         "for topics that are rectified already (image_rect)",
         Changeable.ALWAYS,
         choices=("auto", "off"),
-    ),
-    "max_rate": ParameterSpec(
+    )
+    max_rate: float = parameter(
         0.0,
         "Most frames to process, in Hz; 0: as many as the computer manages",
         Changeable.ALWAYS,
         minimum=0.0,
         maximum=1000.0,
-    ),
-    "points_stride": ParameterSpec(
+    )
+    points_stride: int = parameter(
         1,
         "Take every n-th pixel in both directions into the point cloud",
         Changeable.ALWAYS,
         minimum=1,
         maximum=64,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class CameraSettings:
-    """One camera's block of parameters; see `CAMERA_PARAMETERS`."""
-
-    name: str
-    image_topic: str
-    camera_info_topic: str
-    transport: str
-    outputs: tuple[str, ...]
-    rectify: str
-    max_rate: float
-    points_stride: int
+    )
 
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """All parameters at one moment; see `NODE_PARAMETERS`."""
+    """All parameters at one moment."""
 
-    cameras: tuple[CameraSettings, ...]
-    model: str
-    backend: str
-    device_id: int
-    max_batch: int
-    engine_cache_dir: str
-    workspace_mb: int
-    build_only: bool
-    fit: str
-    output_size: str
-    depth_encoding: str
-    silence_timeout: float
+    cameras: tuple[CameraSettings, ...] = parameter(
+        ["camera"],
+        f"Names of the cameras, 1 to {MAX_CAMERAS}; each has its own block of parameters and "
+        "its own topics below ~/<name>/",
+        Changeable.NEVER,
+    )
+    model: str = parameter(
+        "", "Path of an ONNX model made by `mtinet export`; empty: the bundled indoor model"
+    )
+    backend: str = parameter(
+        "auto",
+        "What runs the model; auto: the fastest that can run here",
+        choices=BACKEND_CHOICES,
+    )
+    device_id: int = parameter(
+        0, "Number of the GPU, for backends that use one", minimum=0, maximum=63
+    )
+    max_batch: int = parameter(
+        8, "Most cameras to run through the network at once", minimum=1, maximum=64
+    )
+    engine_cache_dir: str = parameter(
+        "", "Folder for TensorRT engines; empty: $XDG_CACHE_HOME/mtinet_ros"
+    )
+    workspace_mb: int = parameter(
+        0,
+        "Most scratch memory of a layer when TensorRT builds an engine, in MiB; 0: its own limit",
+        minimum=0,
+        maximum=1 << 20,
+    )
+    build_only: bool = parameter(
+        False,
+        "Load the model at once, building its engine if need be, and end the process with status "
+        "0, or 1 if that failed",
+    )
+    fit: str = parameter(
+        "letterbox",
+        "How an image is brought to the network's size: letterbox keeps its aspect ratio and adds "
+        "borders; stretch fills the input, and makes metric depth approximate",
+        choices=("letterbox", "stretch"),
+    )
+    output_size: str = parameter(
+        "network",
+        "Size of what is published: network (as computed, borders cropped) or camera (brought "
+        "back to the size of the camera's image)",
+        Changeable.ALWAYS,
+        choices=("network", "camera"),
+    )
+    depth_encoding: str = parameter(
+        "32FC1",
+        "Encoding of depth images (REP 118): 32FC1 in metres, NaN invalid; or 16UC1 in "
+        "millimetres, 0 invalid",
+        Changeable.ALWAYS,
+        choices=("32FC1", "16UC1"),
+    )
+    silence_timeout: float = parameter(
+        5.0,
+        "Seconds without an image after which the node warns and says whom it found publishing",
+        Changeable.ALWAYS,
+        minimum=0.5,
+        maximum=3600.0,
+    )
+
+
+def _parameters(settings: type[CameraSettings] | type[NodeSettings]) -> dict[str, ParameterSpec]:
+    """The parameters that a settings class declares, by name, in the order of its fields."""
+    return {f.name: f.metadata[_SPEC] for f in fields(settings) if _SPEC in f.metadata}
+
+
+NODE_PARAMETERS = _parameters(NodeSettings)
+CAMERA_PARAMETERS = _parameters(CameraSettings)
 
 
 def camera_parameter_spec(camera: str, key: str) -> ParameterSpec:
-    """The entry of `CAMERA_PARAMETERS` for one camera."""
+    """The declaration of a camera's parameter, with the camera's name in its default."""
     spec = CAMERA_PARAMETERS[key]
     if isinstance(spec.default, str):
         return replace(spec, default=spec.default.format(camera=camera))
@@ -231,7 +234,11 @@ def camera_parameter_spec(camera: str, key: str) -> ParameterSpec:
 
 
 def parameter_spec(name: str) -> ParameterSpec | None:
-    """The entry for a parameter by its full name, e.g. `front.max_rate`; None: not ours."""
+    """The declaration of a parameter by its full name, e.g. `front.max_rate`.
+
+    Returns:
+        None for a name that is no parameter of this node, such as `use_sim_time`.
+    """
     if name in NODE_PARAMETERS:
         return NODE_PARAMETERS[name]
     camera, _, key = name.partition(".")
@@ -242,7 +249,7 @@ def check_camera_names(names: Sequence[str]) -> None:
     """Refuse names that cannot be part of a topic, are repeated, or are too many or too few.
 
     Raises:
-        ConfigurationError: A sentence that says what is allowed.
+        ConfigurationError: It names the value and what is allowed.
     """
     if not 1 <= len(names) <= MAX_CAMERAS:
         raise ConfigurationError(
@@ -263,37 +270,44 @@ def check_camera_names(names: Sequence[str]) -> None:
 
 
 def make_settings(values: Mapping[str, Any]) -> NodeSettings:
-    """Settings from parameter values by full name, checked as a whole.
+    """Settings from parameter values by full name, checked one by one and as a whole.
 
     Raises:
-        ConfigurationError: A value is not allowed; the sentence says what is.
+        ConfigurationError: A value is not allowed; the message says what is.
     """
     check_camera_names(values["cameras"])
     for name, value in values.items():
         spec = parameter_spec(name)
         if spec is not None:
             spec.check(name, value)
-    cameras = []
-    for camera in values["cameras"]:
-        block = {key: values[f"{camera}.{key}"] for key in CAMERA_PARAMETERS}
-        block["outputs"] = tuple(block["outputs"])
-        if not block["image_topic"]:
-            raise ConfigurationError(
-                f"{camera}.image_topic: is empty; name the topic of its images"
-            )
-        for key in ("image_topic", "camera_info_topic"):
-            _check_topic(f"{camera}.{key}", block[key])
-        cameras.append(CameraSettings(name=camera, **block))
-    rest = {key: values[key] for key in NODE_PARAMETERS if key != "cameras"}
-    return NodeSettings(cameras=tuple(cameras), **rest)
+    of_node = {name: _immutable(values[name]) for name in NODE_PARAMETERS}
+    of_node["cameras"] = tuple(_camera_settings(camera, values) for camera in values["cameras"])
+    return NodeSettings(**of_node)
 
 
-def _check_topic(parameter: str, topic: str) -> None:
-    """Refuse what cannot be a topic's name. Empty is for others to judge."""
-    if topic and not re.fullmatch(_TOPIC, topic, re.ASCII):
+def _camera_settings(camera: str, values: Mapping[str, Any]) -> CameraSettings:
+    settings = CameraSettings(
+        name=camera, **{key: _immutable(values[f"{camera}.{key}"]) for key in CAMERA_PARAMETERS}
+    )
+    if not settings.image_topic:
+        raise ConfigurationError(f"{camera}.image_topic: is empty; name the topic of its images")
+    _check_topic(f"{camera}.image_topic", settings.image_topic)
+    if settings.camera_info_topic:
+        _check_topic(f"{camera}.camera_info_topic", settings.camera_info_topic)
+    return settings
+
+
+def _immutable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_topic(parameter_name: str, topic: str) -> None:
+    """Refuse what cannot be the name of a topic."""
+    if not re.fullmatch(_TOPIC, topic, re.ASCII):
         raise ConfigurationError(
-            f"{parameter}: {topic!r} cannot be a topic name; use words of letters, digits and "
-            "underscores (a digit never first) joined by single slashes, e.g. /front/image_raw"
+            f"{parameter_name}: {topic!r} cannot be a topic name; use words of letters, digits "
+            "and underscores (a digit never first) joined by single slashes, e.g. "
+            "/front/image_raw"
         )
 
 
