@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Declaring the node's parameters, reading them, and refusing bad changes with a sentence."""
+"""The parameters of `settings` in ROS: declared, read, and guarded against bad changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from mtinet_ros.node.settings import (
 
 
 def declare_parameters(node: Node) -> None:
-    """Declare every parameter of the node and of its cameras, with whatever the user set.
+    """Declare every parameter of the node and of its cameras, with the values given at start.
 
     Raises:
         ConfigurationError: A value given at start is not allowed.
@@ -49,14 +49,14 @@ def declare_parameters(node: Node) -> None:
         for key in CAMERA_PARAMETERS:
             _declare(node, f"{camera}.{key}", camera_parameter_spec(camera, key))
     read_settings(node)
-    _tell_unused(node, cameras)
+    _log_unused(node, cameras)
 
 
 def read_settings(node: Node) -> NodeSettings:
-    """All parameters as they are now.
+    """The present values of all parameters.
 
     Raises:
-        ConfigurationError: They do not fit together.
+        ConfigurationError: A value is not allowed; the message says what is.
     """
     return make_settings(_values(node))
 
@@ -72,8 +72,8 @@ def _values(node: Node) -> dict[str, Any]:
     return {name: [] if value is None else value for name, value in values.items()}
 
 
-def _tell_unused(node: Node, cameras: list[str]) -> None:
-    """Say what was given at start and is no parameter: misspelt, or for another camera."""
+def _log_unused(node: Node, cameras: list[str]) -> None:
+    """Log what was given at start and is no parameter: misspelt, or for another camera."""
     # rclpy has no public way to ask; the name is the same in all distributions.
     given: Iterable[str] = getattr(node, "_parameter_overrides", {})
     unused = [n for n in given if not node.has_parameter(n) and not n.startswith("qos_overrides.")]
@@ -94,17 +94,16 @@ def _tell_unused(node: Node, cameras: list[str]) -> None:
 
 @contextmanager
 def explained_overrides(topic: str) -> Iterator[None]:
-    """Say in plain words which `qos_overrides` rclpy refused for a topic.
+    """While publishing or subscribing to a topic: turn refused `qos_overrides` into our error.
 
     Raises:
-        ConfigurationError: In place of what rclpy raises, which would be a defect's traceback.
+        ConfigurationError: In place of what rclpy raises, which would end in a traceback.
     """
     try:
         yield
-    except InvalidParameterTypeException as error:
-        raise ConfigurationError(str(error)) from error
-    except RuntimeError as error:
-        if "QoS override" not in str(error):
+    except (InvalidParameterTypeException, RuntimeError) as error:
+        # A bad value raises a bare RuntimeError, with nothing but its words to know it by.
+        if isinstance(error, RuntimeError) and "QoS override" not in str(error):
             raise
         raise ConfigurationError(f"qos_overrides.{topic}: {error}") from error
 
@@ -114,13 +113,14 @@ def guard_parameters(
     is_unconfigured: Callable[[], bool],
     apply: Callable[[NodeSettings], None],
 ) -> None:
-    """Refuse bad changes from now on, and hand good ones over.
+    """From now on refuse changes that are not allowed, and pass accepted ones to `apply`.
 
     Args:
-        node: Whose parameters they are; all declared.
+        node: The node; its parameters are declared.
         is_unconfigured: Whether the node is in the lifecycle state `unconfigured`.
-        apply: Told the settings after every accepted change. (Callbacks after setting exist in
-            newer distributions only; ours is the last word on a change, so now is as good.)
+        apply: Called with the settings after every accepted change. (Callbacks after setting
+            exist in newer distributions only; nothing refuses a change after ours has accepted
+            it.)
     """
 
     def check(parameters: Iterable[Parameter[Any]]) -> SetParametersResult:
@@ -148,14 +148,14 @@ def guard_parameters(
 
 
 def _coerce(parameters: list[Parameter[Any]]) -> list[Parameter[Any]]:
-    """Take `ros2 param set … max_rate 5` for 5.0, and what else `ParameterSpec.coerce` does."""
+    """Make 5.0 of `ros2 param set … max_rate 5`, and what else `ParameterSpec.coerce` does."""
     result = []
     for parameter in parameters:
         spec = parameter_spec(parameter.name)
         if spec is not None:
-            meant = spec.coerce(parameter.value)
-            if type(meant) is not type(parameter.value):
-                parameter = Parameter(parameter.name, value=meant)
+            value = spec.coerce(parameter.value)
+            if type(value) is not type(parameter.value):
+                parameter = Parameter(parameter.name, value=value)
         result.append(parameter)
     return result
 
@@ -165,38 +165,42 @@ def _declare(node: Node, name: str, spec: ParameterSpec) -> None:
     try:
         node.declare_parameter(name, spec.default, descriptor)
     except InvalidParameterTypeException as error:
-        _declare_converted(node, name, spec, descriptor, error)
+        _declare_coerced(node, name, spec, descriptor, error)
     except InvalidParameterValueException as error:
         value = _given_value(node, name)
         spec.check(name, value)
-        raise ConfigurationError(f"{name}: {value!r} is not allowed: {error}") from error
+        raise ConfigurationError(f"{name}: {value!r} is not allowed; {error}") from error
 
 
-def _declare_converted(
+def _declare_coerced(
     node: Node,
     name: str,
     spec: ParameterSpec,
     descriptor: ParameterDescriptor,
     error: InvalidParameterTypeException,
 ) -> None:
-    """Take `-p max_rate:=10` as a person means it; refuse other types in plain words."""
+    """Declare with `ParameterSpec.coerce` of the value given at start: 10.0 for `max_rate:=10`.
+
+    Raises:
+        ConfigurationError: The value is of another type altogether.
+    """
     value = _given_value(node, name)
     if isinstance(spec.default, list) and value in (None, []):
         return
-    meant = spec.coerce(value)
-    if type(meant) is type(value):
+    coerced = spec.coerce(value)
+    if type(coerced) is type(value):
         wanted = (
             "a list of strings" if isinstance(spec.default, list) else type(spec.default).__name__
         )
         raise ConfigurationError(
             f"{name}: {value!r} is of the wrong type; {wanted} is needed, e.g. {spec.default!r}"
         ) from error
-    spec.check(name, meant)
-    node.declare_parameter(name, meant, descriptor, ignore_override=True)
+    spec.check(name, coerced)
+    node.declare_parameter(name, coerced, descriptor, ignore_override=True)
 
 
 def _given_value(node: Node, name: str) -> Any:
-    """What the user set at start for a parameter that is not declared yet."""
+    """The value given at start for a parameter that is not declared yet."""
     probe = ParameterDescriptor(dynamic_typing=True)
     value = node.declare_parameter(name, None, probe).value
     node.undeclare_parameter(name)

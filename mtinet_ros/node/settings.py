@@ -266,7 +266,9 @@ def check_camera_names(names: Sequence[str]) -> None:
                 f"cameras: {name!r} is the name of a parameter; choose another"
             )
     if len(set(names)) != len(names):
-        raise ConfigurationError(f"cameras: {', '.join(names)}: each name may appear once")
+        raise ConfigurationError(
+            f"cameras: {', '.join(names)} repeats a name; each may appear once"
+        )
 
 
 def make_settings(values: Mapping[str, Any]) -> NodeSettings:
@@ -290,7 +292,9 @@ def _camera_settings(camera: str, values: Mapping[str, Any]) -> CameraSettings:
         name=camera, **{key: _immutable(values[f"{camera}.{key}"]) for key in CAMERA_PARAMETERS}
     )
     if not settings.image_topic:
-        raise ConfigurationError(f"{camera}.image_topic: is empty; name the topic of its images")
+        raise ConfigurationError(
+            f"{camera}.image_topic: '' is not allowed; name the topic of the camera's images"
+        )
     _check_topic(f"{camera}.image_topic", settings.image_topic)
     if settings.camera_info_topic:
         _check_topic(f"{camera}.camera_info_topic", settings.camera_info_topic)
