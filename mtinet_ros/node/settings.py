@@ -2,8 +2,8 @@
 """The node's parameters: each is one field of `NodeSettings` or `CameraSettings`.
 
 The field carries its parameter's `ParameterSpec`: default, meaning, limits, and when it may be
-changed. What the node declares and checks (`parameters`) and docs/parameters.md
-(`parameter_docs`) follow from these fields. No ROS in here.
+changed. What the node declares and checks (`parameters`), docs/parameters.md and
+config/perception.yaml (`parameter_docs`) follow from these fields. No ROS in here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class ParameterSpec:
 
     Attributes:
         default: The value if the user sets none; its type is the parameter's type.
-        description: Text for `ros2 param describe`, the documentation and the config file.
+        summary: Meaning in few words: the comment in the config file.
+        details: What is to be said beyond that.
         changeable: When the parameter may be set.
         choices: Allowed values (of each element, for a list); empty: any.
         minimum: Smallest allowed number.
@@ -50,11 +51,17 @@ class ParameterSpec:
     """
 
     default: Value
-    description: str
+    summary: str
+    details: str = ""
     changeable: Changeable = Changeable.UNCONFIGURED
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+
+    @property
+    def description(self) -> str:
+        """Summary and details, for `ros2 param describe` and the documentation."""
+        return "; ".join(filter(None, (self.summary, self.details)))
 
     def coerce(self, value: Any) -> Any:
         """The value in the parameter's type, where YAML's reading of it differs.
@@ -89,9 +96,10 @@ class ParameterSpec:
 
 def parameter(
     default: Value,
-    description: str,
-    changeable: Changeable = Changeable.UNCONFIGURED,
+    summary: str,
+    details: str = "",
     *,
+    changeable: Changeable = Changeable.UNCONFIGURED,
     choices: tuple[str, ...] = (),
     minimum: float | None = None,
     maximum: float | None = None,
@@ -100,7 +108,7 @@ def parameter(
 
     To the dataclass the field has no default: a value always comes from a declared parameter.
     """
-    spec = ParameterSpec(default, description, changeable, choices, minimum, maximum)
+    spec = ParameterSpec(default, summary, details, changeable, choices, minimum, maximum)
     return field(metadata={_SPEC: spec})
 
 
@@ -110,40 +118,41 @@ class CameraSettings:
 
     name: str
     image_topic: str = parameter(
-        "{camera}/image_raw", "Topic of the camera's images; relative to the node's namespace"
+        "{camera}/image_raw", "Topic of the images, relative to the node's namespace"
     )
     camera_info_topic: str = parameter(
-        "", "Topic of its calibration; empty: camera_info beside the image topic"
+        "", "Topic of CameraInfo; empty: camera_info beside the images"
     )
     transport: str = parameter(
         "raw",
-        "raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage (jpeg, png) on "
+        "Transport of the images: raw or compressed",
+        "raw is sensor_msgs/Image, compressed is sensor_msgs/CompressedImage (jpeg, png) on "
         "<image_topic>/compressed",
         choices=("raw", "compressed"),
     )
     outputs: tuple[str, ...] = parameter(
         ["segmentation", "overlay", "depth", "normals"],
-        "What to advertise for this camera",
+        "What to advertise; what nobody subscribes to is not converted or published",
         choices=OUTPUTS,
     )
     rectify: str = parameter(
         "auto",
-        "auto: undistort images whose calibration has distortion; off: take them as they come, "
-        "for topics that are rectified already (image_rect)",
-        Changeable.ALWAYS,
+        "Undistort images: auto (if CameraInfo has distortion) or off",
+        "off is for topics that are rectified already (image_rect)",
+        changeable=Changeable.ALWAYS,
         choices=("auto", "off"),
     )
     max_rate: float = parameter(
         0.0,
-        "Most frames to process, in Hz; 0: as many as the computer manages",
-        Changeable.ALWAYS,
+        "Most frames to process, in Hz; 0: as many as possible",
+        changeable=Changeable.ALWAYS,
         minimum=0.0,
         maximum=1000.0,
     )
     points_stride: int = parameter(
         1,
-        "Take every n-th pixel in both directions into the point cloud",
-        Changeable.ALWAYS,
+        "Every n-th pixel in both directions is in the point cloud",
+        changeable=Changeable.ALWAYS,
         minimum=1,
         maximum=64,
     )
@@ -155,16 +164,17 @@ class NodeSettings:
 
     cameras: tuple[CameraSettings, ...] = parameter(
         ["camera"],
-        f"Names of the cameras, 1 to {MAX_CAMERAS}; each has its own block of parameters and "
-        "its own topics below ~/<name>/",
-        Changeable.NEVER,
+        f"Names of the cameras, 1 to {MAX_CAMERAS}; each has a block of its own",
+        "its topics are below ~/<name>/",
+        changeable=Changeable.NEVER,
     )
     model: str = parameter(
-        "", "Path of an ONNX model made by `mtinet export`; empty: the bundled indoor model"
+        "", "Path of an ONNX model made by `mtinet export`; empty: the bundled one"
     )
     backend: str = parameter(
         "auto",
-        "What runs the model; auto: the fastest that can run here",
+        f"Runs the model: {', '.join(BACKEND_CHOICES)}",
+        "auto is the fastest that can run here",
         choices=BACKEND_CHOICES,
     )
     device_id: int = parameter(
@@ -178,39 +188,43 @@ class NodeSettings:
     )
     workspace_mb: int = parameter(
         0,
-        "Most scratch memory of a layer when TensorRT builds an engine, in MiB; 0: its own limit",
+        "Most scratch memory for building engines, in MiB; 0: TensorRT's limit",
+        "it bounds what one layer may take",
         minimum=0,
         maximum=1 << 20,
     )
     build_only: bool = parameter(
         False,
-        "Load the model at once, building its engine if need be, and end the process with status "
-        "0, or 1 if that failed",
+        "Load the model at once, building its engine if need be, and end",
+        "the process's status is 0, or 1 if that failed",
     )
     fit: str = parameter(
         "letterbox",
-        "How an image is brought to the network's size: letterbox keeps its aspect ratio and adds "
-        "borders; stretch fills the input, and makes metric depth approximate",
+        "How an image is brought to the network's size: letterbox or stretch",
+        "letterbox keeps its aspect ratio and adds borders, stretch fills the input and makes "
+        "metric depth approximate",
         choices=("letterbox", "stretch"),
     )
     output_size: str = parameter(
         "network",
-        "Size of what is published: network (as computed, borders cropped) or camera (brought "
-        "back to the size of the camera's image)",
-        Changeable.ALWAYS,
+        "Size of what is published: network or camera",
+        "network is as computed, borders cropped; camera is brought back to the size of the "
+        "camera's image",
+        changeable=Changeable.ALWAYS,
         choices=("network", "camera"),
     )
     depth_encoding: str = parameter(
         "32FC1",
-        "Encoding of depth images (REP 118): 32FC1 in metres, NaN invalid; or 16UC1 in "
-        "millimetres, 0 invalid",
-        Changeable.ALWAYS,
+        "Encoding of depth images: 32FC1 (metres) or 16UC1 (millimetres)",
+        "invalid is NaN or 0, as REP 118 says",
+        changeable=Changeable.ALWAYS,
         choices=("32FC1", "16UC1"),
     )
     silence_timeout: float = parameter(
         5.0,
-        "Seconds without an image after which the node warns and says whom it found publishing",
-        Changeable.ALWAYS,
+        "Seconds without an image after which the node warns",
+        "it says whom it found publishing",
+        changeable=Changeable.ALWAYS,
         minimum=0.5,
         maximum=3600.0,
     )

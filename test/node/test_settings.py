@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from mtinet_ros.node.settings import (
     make_settings,
     parameter_spec,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def values(cameras: list[str] | None = None, **changes: Any) -> dict[str, Any]:
@@ -178,10 +181,46 @@ def test_what_needs_new_topics_or_a_new_model_cannot_change_under_way() -> None:
     }
 
 
-def test_the_documentation_says_what_the_table_says() -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "parameters.md"
-    assert page.read_text(encoding="utf-8") == parameter_docs.render(), (
-        "run `python -m mtinet_ros.node.parameter_docs > docs/parameters.md`"
+def test_the_documentation_says_what_the_settings_declare() -> None:
+    page = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    assert page == parameter_docs.render_markdown(), (
+        "run `python -m mtinet_ros.node.parameter_docs markdown > docs/parameters.md`"
     )
     for name in (*NODE_PARAMETERS, *CAMERA_PARAMETERS):
-        assert f"| `{name}` |" in parameter_docs.render()
+        assert f"| `{name}` |" in page
+
+
+def test_the_config_file_says_what_the_settings_declare() -> None:
+    config = (ROOT / "config" / "perception.yaml").read_text(encoding="utf-8")
+    assert config == parameter_docs.render_yaml(), (
+        "run `python -m mtinet_ros.node.parameter_docs yaml > config/perception.yaml`"
+    )
+    assert all(len(line) <= 99 for line in config.splitlines()), "a summary is too long"
+
+
+@pytest.mark.ros
+def test_the_config_file_as_ros_reads_it_sets_every_default(ros_domain: int) -> None:
+    import rclpy
+
+    context = rclpy.Context()
+    config = ROOT / "config" / "perception.yaml"
+    rclpy.init(args=["--ros-args", "--params-file", str(config)], context=context)
+    try:
+        node = rclpy.create_node(
+            "perception",
+            context=context,
+            start_parameter_services=False,
+            automatically_declare_parameters_from_overrides=True,
+        )
+        given = {name: node.get_parameter(name).value for name in values()}
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown(context=context)
+    assert given == values()
+    assert {n: type(v) for n, v in given.items()} == {n: type(v) for n, v in values().items()}
+
+
+def test_every_field_of_the_settings_is_a_declared_parameter() -> None:
+    """A field without a declaration could not be set by anybody."""
+    assert {field.name for field in fields(NodeSettings)} == set(NODE_PARAMETERS)
+    assert {field.name for field in fields(CameraSettings)} == {"name", *CAMERA_PARAMETERS}
