@@ -131,7 +131,7 @@ class CameraSettings:
         choices=("raw", "compressed"),
     )
     outputs: tuple[str, ...] = parameter(
-        ["segmentation", "overlay", "depth", "normals"],
+        list(OUTPUTS),
         "What to advertise; what nobody subscribes to is not converted or published",
         choices=OUTPUTS,
     )

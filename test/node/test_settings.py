@@ -54,7 +54,7 @@ def test_the_defaults_are_allowed_and_are_the_designs() -> None:
             image_topic="camera/image_raw",
             camera_info_topic="",
             transport="raw",
-            outputs=("segmentation", "overlay", "depth", "normals"),
+            outputs=("segmentation", "overlay", "depth", "normals", "points"),
             rectify="auto",
             max_rate=0.0,
             points_stride=1,
