@@ -204,7 +204,7 @@ def _preset(arguments: argparse.Namespace) -> Preset:
         axes = tuple(axis.strip() for axis in arguments.normals_axes.split(","))
         preset = replace(preset, normals_axes=axes)
     for option, field in (
-        ("depth_unit", "metres_per_unit"),
+        ("depth_unit", "meters_per_unit"),
         ("focal_length", "focal_length"),
         ("license", "license"),
     ):

@@ -6,11 +6,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputEncoding
 from mtinet_ros.export.presets import PRESETS, Preset, voc_palette
 from mtinet_ros.export.synthetic_images import synthetic_images
+from mtinet_ros.model_card import read_model_card
 from mtinet_ros.network import MTINet, save_checkpoint
 
 BACKBONE = "efficientnet_lite0"
@@ -86,6 +88,18 @@ def test_axes_and_units_reach_the_outputs(network):
 def test_impossible_axes_are_refused(axes):
     with pytest.raises(ConfigurationError, match="must name each of x, y and z"):
         Preset(normals_axes=axes)
+
+
+def test_what_is_said_on_the_command_line_reaches_the_card(untrained, tmp_path, capsys):
+    checkpoint, output = tmp_path / "mine.safetensors", tmp_path / "mine.onnx"
+    save_checkpoint(checkpoint, untrained[0])
+    said = ["--depth-unit", "0.001", "--normals-axes=x,y,-z", "--focal-length", "500"]
+    size = ["--input-size", "64x96", "--max-batch", "1"]
+    assert main(["export", str(checkpoint), "-o", str(output), *said, *size]) == 0
+    card = read_model_card(output)
+    assert (card.depth_kind, card.normals_axes) == ("metric", "camera_optical")
+    assert card.focal_length == 500.0
+    assert "depth stays as trained" not in capsys.readouterr().out
 
 
 def test_an_impossible_depth_unit_is_refused():
