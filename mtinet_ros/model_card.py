@@ -18,20 +18,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mtinet_ros.errors import ModelError
+from mtinet_ros.model_contract import (
+    DEPTH_KINDS,
+    FIT_MODES,
+    NORMAL_AXES,
+    PRECISIONS,
+    RGB,
+    SIZE_MULTIPLE,
+    TASK_ORDER,
+    VOID_ID,
+)
 
 METADATA_KEY = "mtinet_ros.model_card"
 SCHEMA_VERSION = "1.0"
-VOID_ID = 255
-
-# The order of tasks is part of a trained network (MTI-Net concatenates task features in it).
-TASK_ORDER = ("semseg", "human_parts", "sal", "normals", "edge", "depth")
-
-DEPTH_KINDS = ("metric", "up_to_scale", "as_trained")
-FIT_MODES = ("letterbox", "stretch")
-NORMAL_AXES = ("camera_optical", "as_trained")
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-
-RGB = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,10 @@ class ModelCard:
                 f"{', '.join(TASK_ORDER)}"
             )
         height, width = self.input_size
-        if height <= 0 or width <= 0 or height % 32 or width % 32:
+        if height <= 0 or width <= 0 or height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
             raise ModelError(
-                f"model card: input_size {height}x{width} must be positive multiples of 32"
+                f"model card: input_size {height}x{width} must be positive multiples of "
+                f"{SIZE_MULTIPLE}"
             )
         if len(self.palette) != len(self.class_names):
             raise ModelError(

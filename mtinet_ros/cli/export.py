@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.model_card import PRECISIONS, ModelCard
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.model_contract import PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,7 +224,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 def _gaps(described: DescribedNetwork, arguments: argparse.Namespace) -> list[str]:
     """Properties of the model that neither weights nor options say, one sentence each."""
-    from mtinet_ros.export.deploy_network import TASK_OUTPUTS
+    from mtinet_ros.model_contract import TASK_OUTPUTS
 
     card, tasks = described.card, described.network.tasks
     gaps = []

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError, ModelError
-from mtinet_ros.export.deploy_network import DEPTH_OUTPUTS, TASK_OUTPUTS, OutputEncoding
+from mtinet_ros.export.deploy_network import OutputEncoding
 from mtinet_ros.export.presets import Preset, voc_palette
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.model_contract import DEPTH_OUTPUTS, TASK_OUTPUTS
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.checkpoint import read_metadata
 

@@ -9,14 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mtinet_ros.errors import ExportError
+from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MTINet
 from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
-
-# Task -> output of the model contract. Other tasks (edges, saliency, ...) help inside the network
-# and have no output of their own.
-TASK_OUTPUTS = {"semseg": "labels", "normals": "normals", "depth": "depth"}
-
-DEPTH_OUTPUTS = ("metres", "log_metres")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from mtinet_ros.export.verification import (
     run_onnxruntime,
     run_pytorch,
 )
-from mtinet_ros.model_card import PRECISIONS, ModelCard
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.model_contract import PRECISIONS
 from mtinet_ros.network import MTINet
 
 
@@ -34,7 +35,7 @@ class ExportOptions:
 
     Attributes:
         confidence: Also give the output `confidence`.
-        precision: One of `model_card.PRECISIONS`.
+        precision: One of `model_contract.PRECISIONS`.
         images: uint8 [N,H,W,3], photographs at the card's input size, to calibrate int8 and to
             measure accuracy. None: synthetic ones, not enough for int8.
         force: Write a model whose precision costs too much accuracy all the same.

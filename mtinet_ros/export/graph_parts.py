@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import onnx
 
-from mtinet_ros.export.deploy_network import TASK_OUTPUTS
+from mtinet_ros.model_contract import TASK_OUTPUTS
 
 # What lies before the first and after the last module of the network.
 INPUT_PART, OUTPUT_PART = "input", "outputs"

@@ -21,6 +21,7 @@ from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.model_contract import INPUT_NAME
 from mtinet_ros.output_files import file_errors, replace_file
 
 OPSET = 17
@@ -48,9 +49,9 @@ def trace(network: DeployNetwork, input_size: tuple[int, int]) -> onnx.ModelProt
             buffer,
             dynamo=False,
             opset_version=OPSET,
-            input_names=["image"],
+            input_names=[INPUT_NAME],
             output_names=list(names),
-            dynamic_axes={name: {0: "N"} for name in ("image", *names)},
+            dynamic_axes={name: {0: "N"} for name in (INPUT_NAME, *names)},
         )
     model: onnx.ModelProto = onnxslim.slim(onnx.load_from_string(buffer.getvalue()))
     _fix_shapes(model)
@@ -90,7 +91,7 @@ def _evaluate(model: onnx.ModelProto, names: list[str], batch: int) -> list[NDAr
     )
     _, *size = session.get_inputs()[0].shape
     values: list[NDArray[np.int64]] = session.run(
-        names, {"image": np.zeros((batch, *size), np.uint8)}
+        names, {INPUT_NAME: np.zeros((batch, *size), np.uint8)}
     )
     return values
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.model_card import RGB
+from mtinet_ros.model_contract import RGB
 
 Axes = tuple[str, str, str]
 

@@ -21,6 +21,7 @@ from onnxruntime.quantization import (
 )
 
 from mtinet_ros.export.graph_parts import INPUT_PART, parts, remove_unused
+from mtinet_ros.model_contract import INPUT_NAME
 
 # TensorRT takes symmetric int8 only and no Q/DQ on biases. Only what a convolution reads is
 # quantized: sums, activations between and the FPM's softmax stay in float.
@@ -101,7 +102,7 @@ def keep_quantized(
 class _ImageReader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self._feeds: Iterator[dict[str, Any]] = iter(
-            [{"image": image[np.newaxis]} for image in images]
+            [{INPUT_NAME: image[np.newaxis]} for image in images]
         )
 
     def get_next(self) -> dict[str, Any] | None:

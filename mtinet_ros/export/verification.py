@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import ExportError
 from mtinet_ros.export.deploy_network import DeployNetwork
+from mtinet_ros.model_contract import INPUT_NAME
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -59,7 +60,7 @@ def run_onnxruntime(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         names = [output.name for output in session.get_outputs()]
-        runs = [session.run(names, {"image": batch}) for batch in batches]
+        runs = [session.run(names, {INPUT_NAME: batch}) for batch in batches]
     except Exception as error:  # ONNX Runtime has no public base class for its errors
         raise ExportError(f"ONNX Runtime cannot run the exported graph: {error}") from error
     if len(runs) == 1:

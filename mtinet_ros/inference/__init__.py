@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an exported model: one file per backend, no torch, no ROS."""
 
-from mtinet_ros.inference.backend import OUTPUT_LAYOUT, Backend, Outputs
+from mtinet_ros.inference.backend import Backend, Outputs
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
 from mtinet_ros.inference.selection import BACKEND_CHOICES, build_engine, load_backend
 
 __all__ = [
     "BACKEND_CHOICES",
-    "OUTPUT_LAYOUT",
     "Backend",
     "CachedEngine",
     "EngineSettings",

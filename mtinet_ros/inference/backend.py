@@ -11,17 +11,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError, ModelError
 from mtinet_ros.model_card import ModelCard
-
-# Output name of the graph -> (dtype, trailing shape after [N, H, W]): the model contract.
-OUTPUT_LAYOUT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
-    "labels": (np.dtype(np.uint8), ()),
-    "depth": (np.dtype(np.float32), ()),
-    "normals": (np.dtype(np.float32), (3,)),
-    "confidence": (np.dtype(np.uint8), ()),
-}
-
-# Task -> the output it becomes; other tasks have none.
-TASK_OUTPUTS = {"semseg": "labels", "depth": "depth", "normals": "normals"}
+from mtinet_ros.model_contract import INPUTS, OUTPUTS, TASK_OUTPUTS, Shape
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -33,7 +23,7 @@ class Backend(Protocol):
         name: The backend's name as a parameter spells it, e.g. `onnxruntime`.
         device: What it runs on, for people, e.g. `CPU` or `cuda:0 Orin`.
         card: The model's card.
-        output_names: The graph's outputs, a subset of `OUTPUT_LAYOUT`.
+        output_names: The graph's outputs, a subset of the contract's.
         max_batch: Largest N that `infer` takes.
     """
 
@@ -51,7 +41,7 @@ class Backend(Protocol):
             wanted: Names of the outputs to bring back; others are not copied.
 
         Returns:
-            Each wanted output, [N,H,W(,3)] in the dtype of `OUTPUT_LAYOUT`. The arrays may be
+            Each wanted output, [N,H,W(,3)] in the dtype of the model contract. The arrays may be
             the backend's own buffers: they hold until the next call of `infer` or `close`.
 
         Raises:
@@ -93,55 +83,48 @@ def check_images(backend: Backend, images: NDArray[np.uint8], wanted: Collection
 def check_graph(
     path: object,
     card: ModelCard,
-    inputs: Mapping[str, tuple[str, tuple[int | None, ...]]],
-    outputs: Mapping[str, tuple[str, tuple[int | None, ...]]],
+    inputs: Mapping[str, tuple[str, Shape]],
+    outputs: Mapping[str, tuple[str, Shape]],
 ) -> None:
     """Hold a loaded graph against the model contract, so that a wrong one fails at load.
 
     Args:
-        path: Where the model came from, for the message.
-        card: Its card.
+        path: File of the model, for the message.
+        card: The model's card.
         inputs: Name -> (NumPy dtype name, shape with None for a dynamic axis).
         outputs: The same for outputs.
 
     Raises:
         ModelError: Naming the tensor, what it is and what the contract asks for.
     """
-    height, width = card.input_size
-
-    def matches(actual: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
-        return len(actual) == len(wanted) and all(
-            a is None or w is None or a == w for a, w in zip(actual, wanted, strict=True)
-        )
-
-    expected: dict[str, tuple[str, tuple[int | None, ...]]] = {
-        "image": ("uint8", (None, height, width, 3))
-    }
-    if set(inputs) != set(expected):
+    if set(inputs) != set(INPUTS):
         raise ModelError(
-            f"{path}: inputs are {sorted(inputs)}, the model contract has just 'image'"
+            f"{path}: inputs are {sorted(inputs)}; the model contract has just {', '.join(INPUTS)}"
         )
-    unknown = set(outputs) - set(OUTPUT_LAYOUT)
-    if unknown or not outputs:
+    if not outputs or not set(outputs) <= set(OUTPUTS):
         raise ModelError(
-            f"{path}: outputs are {sorted(outputs)}, the model contract knows "
-            f"{', '.join(OUTPUT_LAYOUT)}"
+            f"{path}: outputs are {sorted(outputs)}; the model contract knows {', '.join(OUTPUTS)}"
         )
-    for name in outputs:
-        dtype, trailing = OUTPUT_LAYOUT[name]
-        expected[name] = (dtype.name, (None, height, width, *trailing))
-    for name, (dtype_name, shape) in {**inputs, **outputs}.items():
-        want_dtype, want_shape = expected[name]
-        if dtype_name != want_dtype or not matches(shape, want_shape):
+    specs = {**INPUTS, **OUTPUTS}
+    for name, (dtype, shape) in {**inputs, **outputs}.items():
+        expected = specs[name].shape(*card.input_size)
+        if dtype != specs[name].dtype.name or not _fits(shape, expected):
             raise ModelError(
-                f"{path}: {name} is {dtype_name} {list(shape)}, the model contract asks for "
-                f"{want_dtype} {list(want_shape)} (None: any)"
+                f"{path}: {name} is {dtype} {list(shape)}; the model contract asks for "
+                f"{specs[name].dtype.name} {list(expected)} (None: any)"
             )
     for task, output in TASK_OUTPUTS.items():
         if (task in card.tasks) != (output in outputs):
             raise ModelError(
                 f"{path}: its card and its graph disagree: tasks are {', '.join(card.tasks)}, "
-                f"outputs are {', '.join(outputs)} ({task} is the output {output})"
+                f"outputs are {', '.join(outputs)}; {task} is the output {output}"
             )
     if "labels" in outputs and not card.class_names:
-        raise ModelError(f"{path} has labels, but its card names no classes")
+        raise ModelError(f"{path} has the output labels; its card names no classes")
+
+
+def _fits(shape: Shape, expected: Shape) -> bool:
+    """Whether two shapes have the same number of axes, equal where neither is dynamic."""
+    return len(shape) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
+    )

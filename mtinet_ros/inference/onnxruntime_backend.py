@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import BackendError, ModelError
 from mtinet_ros.inference.backend import Outputs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.model_contract import INPUT_NAME
 
 # NumPy's name where it differs from ONNX Runtime's.
 _DTYPE_NAMES = {"float": "float32", "double": "float64"}
@@ -68,7 +69,7 @@ class OnnxRuntimeBackend:
         if not names:
             return {}
         try:
-            arrays = self._session.run(names, {"image": images})
+            arrays = self._session.run(names, {INPUT_NAME: images})
         except Exception as error:
             raise BackendError(f"ONNX Runtime failed to run {self.card.name}: {error}") from error
         return dict(zip(names, arrays, strict=True))

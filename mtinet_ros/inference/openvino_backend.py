@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
-from mtinet_ros.inference.backend import OUTPUT_LAYOUT, Outputs, check_graph, check_images
+from mtinet_ros.inference.backend import Outputs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.model_contract import INPUT_NAME, INPUTS, OUTPUTS
 
 # The runtime would choose bf16 by itself on CPUs that have it; a model's precision is the card's
 # to say. int8 graphs carry their own quantisation and run the rest in f32.
@@ -67,7 +68,7 @@ class OpenVinoBackend:
             raise BackendError("openvino: the backend is closed")
         check_images(self, images, wanted)
         try:
-            self._request.infer({"image": images}, share_inputs=True)
+            self._request.infer({INPUT_NAME: images}, share_inputs=True)
         except Exception as error:
             raise BackendError(f"OpenVINO failed to run {self.card.name}: {error}") from error
         return {
@@ -84,7 +85,7 @@ class OpenVinoBackend:
 def _name(port: Any) -> str:
     """A port's name in the model contract: OpenVINO may know it by names of inner tensors too."""
     names = port.get_names()
-    return next((name for name in ("image", *OUTPUT_LAYOUT) if name in names), min(names))
+    return next((name for name in (*INPUTS, *OUTPUTS) if name in names), min(names))
 
 
 def _describe(port: Any) -> tuple[str, tuple[int | None, ...]]:

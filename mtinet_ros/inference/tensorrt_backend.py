@@ -37,6 +37,7 @@ from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache, EngineS
 from mtinet_ros.inference.runtime_cache import RuntimeCache
 from mtinet_ros.inference.tensorrt_edition import Edition, FailureCause, load_edition
 from mtinet_ros.model_card import ModelCard, read_model_card
+from mtinet_ros.model_contract import INPUT_NAME
 
 if TYPE_CHECKING:
     import tensorrt
@@ -210,8 +211,8 @@ class TensorRtBackend:
         outputs = {name: tensors[name] for name in tensors if name not in inputs}
         check_graph(model, self.card, inputs, outputs)
         self.output_names = tuple(outputs)
-        self._fixed_batch = inputs["image"][1][0]
-        largest = self._fixed_batch or engine.get_tensor_profile_shape("image", 0)[2][0]
+        self._fixed_batch = inputs[INPUT_NAME][1][0]
+        largest = self._fixed_batch or engine.get_tensor_profile_shape(INPUT_NAME, 0)[2][0]
         self.max_batch = min(max_batch, self.card.max_batch, largest)
         with cuda_errors("make an execution context"):
             self._context: tensorrt.IExecutionContext | None = self._make_context(engine, cache)
@@ -260,7 +261,7 @@ class TensorRtBackend:
 
     def _warm_up(self) -> None:
         """Run one black image, so that lazy initialisation is over before a real one."""
-        images = self._buffers["image"].host[0]
+        images = self._buffers[INPUT_NAME].host[0]
         images[...] = 0
         self._run(images, self.output_names)
         if self._runtime_cache:
@@ -325,18 +326,18 @@ class TensorRtBackend:
     def _copy_to_pinned(self, images: NDArray[np.uint8]) -> int:
         """Copy into pinned memory; returns the batch that runs, which an engine may fix."""
         rows = images.shape[0]
-        image = self._buffers["image"]
+        image = self._buffers[INPUT_NAME]
         np.copyto(image.host[rows - 1], images)
         batch = self._fixed_batch or rows
         if batch != self._batch:
             assert self._context is not None
-            if not self._context.set_input_shape("image", image.host[batch - 1].shape):
+            if not self._context.set_input_shape(INPUT_NAME, image.host[batch - 1].shape):
                 raise self._failure(f"take a batch of {batch}")
             self._batch = batch
         return batch
 
     def _upload(self, batch: int) -> None:
-        self._buffers["image"].upload(batch, self._stream)
+        self._buffers[INPUT_NAME].upload(batch, self._stream)
 
     def _execute(self) -> None:
         assert self._context is not None

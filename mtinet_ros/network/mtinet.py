@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.model_contract import SIZE_MULTIPLE
 from mtinet_ros.network.backbone import build_backbone
 from mtinet_ros.network.blocks import BasicBlock, conv3x3, resize
 from mtinet_ros.network.tasks import canonical_task_sets
 
-STRIDE = 32
 _SE_RATIO = 16
 
 
@@ -283,8 +283,8 @@ def _check_size(image: Tensor) -> None:
     if len(shape) != 4 or shape[1] != 3:
         raise InputError(f"The image tensor has shape {shape}; MTI-Net takes N×3×H×W.")
     height, width = shape[2:]
-    if height % STRIDE or width % STRIDE:
+    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         raise InputError(
-            f"The image is {height}×{width} (H×W); both must be multiples of {STRIDE}: "
+            f"The image is {height}×{width} (H×W); both must be multiples of {SIZE_MULTIPLE}: "
             "pad or resize it."
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.model_card import TASK_ORDER
+from mtinet_ros.model_contract import TASK_ORDER
 
 _FIXED_CHANNELS = {"normals": 3, "depth": 1}
 

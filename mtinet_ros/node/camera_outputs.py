@@ -18,7 +18,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header, String
 
-from mtinet_ros.model_card import VOID_ID, ModelCard
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.node.camera_info_message import camera_info_message
 from mtinet_ros.node.image_message import encode_image
 from mtinet_ros.node.parameters import explained_overrides

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.model_card import FIT_MODES, RGB
+from mtinet_ros.model_contract import FIT_MODES, RGB
 from mtinet_ros.perception.camera_model import CameraModel
 
 Scalar = TypeVar("Scalar", bound=np.generic)

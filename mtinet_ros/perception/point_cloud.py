@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.model_card import VOID_ID
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.perception.prediction import Prediction
 
 # Field names and order as PCL's PointXYZRGBL and PointNormal have them. `rgb` is a float32 whose

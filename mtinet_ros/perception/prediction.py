@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.model_card import VOID_ID
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.perception.camera_model import CameraModel
 
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.inference import Backend, Outputs
-from mtinet_ros.model_card import RGB
+from mtinet_ros.model_contract import RGB
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.depth import depth_scale, valid_depth
 from mtinet_ros.perception.fit import Fit

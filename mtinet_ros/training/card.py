@@ -7,10 +7,9 @@ from dataclasses import asdict
 
 from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MTINet
 from mtinet_ros.training.config import TrainConfig
-
-_EXPORTED_TASKS = ("semseg", "normals", "depth")
 
 
 def describe(
@@ -35,7 +34,7 @@ def describe(
     has_classes = "semseg" in network.tasks
     card = ModelCard(
         name=config.card.name,
-        tasks=tuple(task for task in network.tasks if task in _EXPORTED_TASKS),
+        tasks=tuple(task for task in network.tasks if task in TASK_OUTPUTS),
         input_size=(data.height, data.width),
         class_names=source.class_names if has_classes else (),
         palette=source.palette if has_classes else (),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.model_card import RGB
+from mtinet_ros.model_contract import RGB
 
 # Share of the class color in the overlay.
 _OVERLAY_ALPHA = 0.5

@@ -19,8 +19,9 @@ from support.gpu_double import gpu_double
 from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, InputError, ModelError
-from mtinet_ros.inference import OUTPUT_LAYOUT, Backend, load_backend
+from mtinet_ros.inference import Backend, load_backend
 from mtinet_ros.inference.openvino_backend import precision_hint
+from mtinet_ros.model_contract import OUTPUTS
 
 BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -93,9 +94,8 @@ def test_every_batch_size_gives_the_contracts_types_and_shapes(
     outputs = backend.infer(random_images(batch), backend.output_names)
     assert set(outputs) == set(backend.output_names)
     for name, array in outputs.items():
-        dtype, trailing = OUTPUT_LAYOUT[name]
-        assert array.dtype == dtype
-        assert array.shape == (batch, HEIGHT, WIDTH, *trailing)
+        assert array.dtype == OUTPUTS[name].dtype
+        assert array.shape == (batch, *OUTPUTS[name].shape(HEIGHT, WIDTH)[1:])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.model_card import TASK_ORDER
+from mtinet_ros.model_contract import TASK_ORDER
 from mtinet_ros.network import MTINet
 from mtinet_ros.network.backbone import BACKBONES
 from mtinet_ros.network.mtinet import FeaturePropagation

@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mtinet_ros.inference.backend import TASK_OUTPUTS
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.model_contract import TASK_OUTPUTS
 
 HEIGHT, WIDTH, CLASSES, CHANNELS = 32, 64, 5, 8
 
