@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import file_errors, npy_bytes, replace_file
-from mtinet_ros.scenes.classes import VOID
 from mtinet_ros.scenes.storage.dataset import SPLITS, Frame, SceneDataset, complete_scenes
 
 FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
@@ -62,7 +62,7 @@ def _write_split(root: Path, split: str, target: Path) -> list[str]:
 
 
 def _write_frame(target: Path, name: str, frame: Frame) -> None:
-    labels = np.where(frame.classes == VOID, 0, frame.classes + 1).astype(np.uint8)
+    labels = np.where(frame.classes == VOID_ID, 0, frame.classes + 1).astype(np.uint8)
     _write_image(target / "images" / f"{name}.jpg", np.ascontiguousarray(frame.rgb[..., ::-1]))
     _write_image(target / "segmentation" / f"{name}.png", labels)
     for folder, array in (

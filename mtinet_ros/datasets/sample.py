@@ -13,9 +13,6 @@ from mtinet_ros.datasets.intrinsics import Intrinsics
 
 Target = NDArray[np.uint8] | NDArray[np.float32]
 
-VOID = 255
-"""Label of pixels without ground truth."""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -24,9 +21,9 @@ class Sample:
     Attributes:
         image: uint8 [H, W, 3], RGB.
         targets: Ground truth by task, each [H, W] or [H, W, 3]: semseg and human_parts uint8
-            class ids with `VOID`; depth float32 metres along the optical axis, 0 where unknown;
+            class ids with `VOID_ID`; depth float32 metres along the optical axis, 0 where unknown;
             normals float32 unit vectors in the camera optical frame, zero where unknown; edge and
-            sal uint8 0 or 1, `VOID` where unknown.
+            sal uint8 0 or 1, `VOID_ID` where unknown.
         intrinsics: Of this image; None where the data set does not say.
         world_from_camera: 4×4, camera optical frame to world, metres; None where not known.
     """

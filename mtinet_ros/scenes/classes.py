@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-VOID = 255
-"""Label of a pixel that is nothing: left out of losses and metrics."""
+from mtinet_ros.model_contract import RGB, VOID_ID
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class SceneClass:
     """
 
     name: str
-    color: tuple[int, int, int]
+    color: RGB
     nyu40: tuple[int, ...]
 
 
@@ -50,7 +49,7 @@ CLASSES: tuple[SceneClass, ...] = (
 )
 
 NAMES: tuple[str, ...] = tuple(entry.name for entry in CLASSES)
-PALETTE: tuple[tuple[int, int, int], ...] = tuple(entry.color for entry in CLASSES)
+PALETTE: tuple[RGB, ...] = tuple(entry.color for entry in CLASSES)
 
 
 def class_id(name: str) -> int:
@@ -69,13 +68,13 @@ def from_nyu40(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
         labels: Any shape; 1..40; pillows and everything else become void.
 
     Returns:
-        uint8 array of the same shape: 0..12, `VOID` elsewhere.
+        uint8 array of the same shape: 0..12, `VOID_ID` elsewhere.
 
     >>> from_nyu40(np.array([1, 14, 25, 0, 255])).tolist()
     [0, 6, 11, 255, 255]
     """
-    table = np.full(256, VOID, np.uint8)
+    table = np.full(256, VOID_ID, np.uint8)
     for index, entry in enumerate(CLASSES):
         table[list(entry.nyu40)] = index
     inside = (labels >= 0) & (labels < 256)
-    return table[np.where(inside, labels, 255)]
+    return table[np.where(inside, labels, VOID_ID)]

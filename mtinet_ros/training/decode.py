@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-DEPTH_OUTPUTS = ("metres", "log_metres")
-
 
 def decode(predictions: Mapping[str, Tensor], depth_output: str) -> dict[str, Tensor]:
     """Make raw predictions readable.

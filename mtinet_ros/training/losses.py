@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtinet_ros.datasets.sample import VOID
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.network import MTINetOutput
 from mtinet_ros.training.config import LossConfig
 
@@ -28,13 +28,13 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 
     Args:
         logits: N×C×H×W.
-        labels: int64 N×H×W, `VOID` where unknown.
+        labels: int64 N×H×W, `VOID_ID` where unknown.
         class_weights: C.
     """
     summed = functional.cross_entropy(
-        logits, labels, class_weights, ignore_index=VOID, reduction="sum"
+        logits, labels, class_weights, ignore_index=VOID_ID, reduction="sum"
     )
-    known = labels[labels != VOID]
+    known = labels[labels != VOID_ID]
     norm = known.numel() if class_weights is None else class_weights[known].sum()
     return summed / torch.as_tensor(norm, device=summed.device).clamp(min=1e-6)
 
@@ -82,7 +82,7 @@ def normals_l1(normals: Tensor, truth: Tensor) -> Tensor:
 def balanced_bce(logits: Tensor, truth: Tensor) -> Tensor:
     """Binary cross-entropy, positives weighted by `POSITIVE_WEIGHT`, negatives by the rest."""
     weight = torch.where(truth == 1, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT)
-    known = truth != VOID
+    known = truth != VOID_ID
     clean = torch.where(known, truth, 0.0)
     entropy = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
     return _masked_mean(entropy * weight, known)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from mtinet_ros.datasets.sample import VOID
+from mtinet_ros.model_contract import VOID_ID
 
 _ANGLE_BINS = 18000  # hundredths of a degree, 0..180
 
@@ -23,7 +23,7 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
 
     Args:
         predicted: Class ids 0..classes-1, any shape and integer type.
-        truth: Class ids, same shape, `VOID` where unknown.
+        truth: Class ids, same shape, `VOID_ID` where unknown.
         classes: Number of classes C.
 
     Returns:
@@ -32,7 +32,7 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
     >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 255]), 2).tolist()
     [[1, 1], [0, 0]]
     """
-    known = truth != VOID
+    known = truth != VOID_ID
     pairs = truth[known].long() * classes + predicted[known].long()
     return torch.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 

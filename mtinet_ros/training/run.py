@@ -18,9 +18,10 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mtinet_ros.datasets.sample import VOID, SampleSource, evenly_spaced
+from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
 from mtinet_ros.datasets.sources import open_samples
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
+from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from mtinet_ros.output_files import make_folder
@@ -33,7 +34,6 @@ from mtinet_ros.training.callbacks import (
 )
 from mtinet_ros.training.card import describe
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
-from mtinet_ros.training.decode import DEPTH_OUTPUTS
 from mtinet_ros.training.loader import (
     Batch,
     FixedSamples,
@@ -294,7 +294,7 @@ def class_histogram(source: SampleSource, classes: int) -> Tensor:
     counts = torch.zeros(classes, dtype=torch.long)
     for index in evenly_spaced(source, _HISTOGRAM_FRAMES):
         labels = torch.from_numpy(source[index].targets["semseg"].astype("int64"))
-        counts += torch.bincount(labels[labels != VOID], minlength=classes)[:classes]
+        counts += torch.bincount(labels[labels != VOID_ID], minlength=classes)[:classes]
     return counts
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
-from mtinet_ros.datasets.sample import VOID, Sample, Target
+from mtinet_ros.datasets.sample import Sample, Target
+from mtinet_ros.model_contract import VOID_ID
 
 _SAME_POINT = 0.02
 """Relative difference below which two depths are of one point."""
@@ -50,7 +51,7 @@ def find_correspondence(a: Sample, b: Sample) -> Correspondence:
     assert a.world_from_camera is not None
     assert b.world_from_camera is not None
     depth, labels = b.targets["depth"], b.targets["semseg"]
-    rows, columns = np.nonzero((depth > 0) & (labels != VOID))
+    rows, columns = np.nonzero((depth > 0) & (labels != VOID_ID))
     points = _unproject(rows, columns, depth[rows, columns], b.intrinsics)
     points_in_a = _transform(np.linalg.inv(a.world_from_camera) @ b.world_from_camera, points)
     z = points_in_a[:, 2]

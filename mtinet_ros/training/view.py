@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
-from mtinet_ros.datasets.sample import VOID, Sample, Target
+from mtinet_ros.datasets.sample import Sample, Target
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.training.config import AugmentationConfig
 
 
@@ -92,7 +93,7 @@ def warp_to_view(
     )
     targets: dict[str, Target] = {}
     for task, target in sample.targets.items():
-        unknown = 0 if task in ("depth", "normals") else VOID
+        unknown = 0 if task in ("depth", "normals") else VOID_ID
         warped = cv2.remap(
             target, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
             borderValue=(unknown,) * 4,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.model_card import RGB
+from mtinet_ros.model_contract import RGB
 from mtinet_ros.visualization.colors import LabelColors, colorize_depth, colorize_normals
 from mtinet_ros.visualization.grid import grid
 

@@ -13,7 +13,8 @@ import pytest
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.datasets.nyud import outlines, write_nyud
-from mtinet_ros.scenes.classes import NAMES, VOID
+from mtinet_ros.model_contract import VOID_ID
+from mtinet_ros.scenes.classes import NAMES
 from mtinet_ros.scenes.storage.check import check, shows_bed_head_on
 from mtinet_ros.scenes.storage.dataset import SPLITS, SceneDataset
 
@@ -123,7 +124,7 @@ def test_the_nyud_layout_brings_every_frame_back(tiny_rooms: Path, tmp_path: Pat
     labels = cv2.imread(str(root / "segmentation" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
     assert labels is not None
     np.testing.assert_array_equal(
-        labels.astype(int) - 1, np.where(frame.classes == VOID, -1, frame.classes)
+        labels.astype(int) - 1, np.where(frame.classes == VOID_ID, -1, frame.classes)
     )
     image = cv2.imread(str(root / "images" / f"{name}.jpg"))
     assert image is not None

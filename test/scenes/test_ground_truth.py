@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, VOID, from_nyu40
+from mtinet_ros.model_contract import VOID_ID
+from mtinet_ros.scenes.classes import CLASSES, NAMES, PALETTE, from_nyu40
 from mtinet_ros.scenes.geometry.mesh import Material, box, quad
 from mtinet_ros.scenes.geometry.scene import SceneBuilder
 from mtinet_ros.scenes.rendering.camera import Camera, look_at
@@ -36,7 +37,7 @@ def test_arrays_have_the_promised_types_and_ranges(tiny_rooms: Path, split: str)
         assert frame.rgb.shape == (48, 64, 3)
         assert frame.rgb.dtype == np.uint8
         assert frame.classes.dtype == np.uint8
-        assert set(np.unique(frame.classes)) <= {*range(13), VOID}
+        assert set(np.unique(frame.classes)) <= {*range(13), VOID_ID}
         assert frame.instance.dtype == np.uint16
         assert frame.depth.dtype == np.float32
         assert 0 <= frame.depth.min() <= frame.depth.max() < 50
@@ -104,7 +105,7 @@ def test_depth_and_normals_of_a_known_wall_are_exact() -> None:
     top = (rendered.classes == NAMES.index("table")) & (rendered.normals[..., 1] < -0.9)
     assert top.any()  # the top of the table looks up, which is −y in the camera
     empty = rendered.depth == 0
-    assert (rendered.classes[empty] == VOID).all()
+    assert (rendered.classes[empty] == VOID_ID).all()
     assert (rendered.instance[empty] == 0).all()
 
 
@@ -114,5 +115,5 @@ def test_every_class_merges_nyu_labels_and_none_is_merged_twice() -> None:
     assert set(range(1, 41)) - set(merged) == {18}
     assert len(set(NAMES)) == len(set(PALETTE)) == 13
     assert from_nyu40(np.array([[1, 25, 18, 0]], np.uint8)).tolist() == [[0, 11, 255, 255]]
-    colors = LabelColors(PALETTE).colorize(np.array([[0, VOID]], np.uint8))
+    colors = LabelColors(PALETTE).colorize(np.array([[0, VOID_ID]], np.uint8))
     assert colors.tolist() == [[list(PALETTE[0]), [0, 0, 0]]]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
-from mtinet_ros.datasets.sample import VOID, Sample
+from mtinet_ros.datasets.sample import Sample
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.loader import TrainingSamples
 from mtinet_ros.training.photometric import photometric
@@ -74,7 +75,7 @@ def test_what_the_old_view_did_not_show_has_no_ground_truth():
     )
     corner = (24, 0)
     assert new.image[corner].tolist() == [9, 9, 9]
-    assert new.targets["semseg"][corner] == VOID
+    assert new.targets["semseg"][corner] == VOID_ID
     assert new.targets["depth"][corner] == 0
     assert not new.targets["normals"][corner].any()
 
@@ -83,7 +84,7 @@ def test_labels_and_image_move_together():
     random = np.random.default_rng(3)
     view = random_view(AugmentationConfig(), random)
     new = warp_to_view(plane_sample(np.array([0, 0, -1.0]), 2.0), view, ROWS, COLUMNS)
-    known = new.targets["semseg"] != VOID
+    known = new.targets["semseg"] != VOID_ID
     agree = (new.image[..., 0] > 100) == (new.targets["semseg"] == 1)
     assert agree[known].mean() > 0.97
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.scenes.classes import VOID
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.scenes.geometry.mesh import dot, length
 from mtinet_ros.scenes.rendering.camera import Camera
 from mtinet_ros.scenes.rendering.lighting import RAY_OFFSET, Lighting, smooth_along_surfaces
@@ -136,7 +136,7 @@ def _geometry(camera: Camera, surfaces: Surfaces, hits: Hits, rays: Array) -> Re
     scene, valid = surfaces.scene, hits.valid
     instance = np.where(valid, scene.instance[hits.triangle], 0)
     labels = np.array([instance.label for instance in scene.instances], np.uint8)
-    classes = np.where(valid, labels[instance - 1], VOID)
+    classes = np.where(valid, labels[instance - 1], VOID_ID)
     world = surfaces.facing_normal(hits, rays)
     normals = np.where(
         valid[:, None], world @ camera.world_from_camera[:3, :3].astype(np.float32), 0

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import make_folder, write_file
-from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
+from mtinet_ros.scenes.classes import NAMES, PALETTE
 from mtinet_ros.scenes.storage.dataset import (
     SPLITS,
     Frame,
@@ -189,7 +190,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
         empty = float((~(frame.depth > 0)).mean())
         if empty > EMPTY_LIMIT or not np.isfinite(frame.depth).all():
             failures.append(f"{where}: {100 * empty:.0f} % of the depth is empty or not finite")
-        if count[len(NAMES) : VOID].any():
+        if count[len(NAMES) : VOID_ID].any():
             failures.append(f"{where}: labels that are no class")
         depths.append(frame.depth[::7, ::7].ravel())
         widths.append(np.degrees(2 * np.arctan(frame.depth.shape[1] / 2 / frame.intrinsics[0])))
@@ -210,7 +211,7 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
                     f"{where}: {100 * away:.2f} % of the normals face away from the viewer"
                 )
     share = pixels[: len(NAMES)] / max(pixels[: len(NAMES)].sum(), 1)
-    void = float(pixels[VOID] / pixels.sum())
+    void = float(pixels[VOID_ID] / pixels.sum())
     for name, value in zip(NAMES, share, strict=True):
         floor = MIN_CLASS_SHARES.get(name, MIN_SHARE)
         if value == 0:

@@ -26,10 +26,11 @@ import numpy as np
 
 from mtinet_ros import __version__
 from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import make_folder, npy_bytes, replace_file
 from mtinet_ros.scenes.assets.catalog import Catalog, credits_text
 from mtinet_ros.scenes.assets.stock import ModelCache
-from mtinet_ros.scenes.classes import NAMES, PALETTE, VOID
+from mtinet_ros.scenes.classes import NAMES, PALETTE
 from mtinet_ros.scenes.rendering.camera import Camera, Viewpoints
 from mtinet_ros.scenes.rendering.lighting import Lighting
 from mtinet_ros.scenes.rendering.render import Render, render
@@ -259,7 +260,7 @@ def prepare_folder(root: Path, frames: int, settings: RenderSettings) -> list[Sc
         "generator": f"mtinet_ros {__version__}",
         "classes": list(NAMES),
         "palette": [list(color) for color in PALETTE],
-        "void": VOID,
+        "void": VOID_ID,
         "size": [settings.height, settings.width],
         "scenes": len(plans),
         "frames": sum(plan.stills + plan.path for plan in plans),
