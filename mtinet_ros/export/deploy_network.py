@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mtinet_ros.errors import ExportError
 from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MTINet
-from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)

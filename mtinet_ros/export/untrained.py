@@ -10,7 +10,7 @@ from mtinet_ros.export.presets import NYUD_CLASSES, voc_palette
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.network import MTINet
-from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 
 # Mean and standard deviation to give each output: logits of equal chance, walls facing the viewer,
 # a room about 2 m deep.
@@ -30,7 +30,7 @@ def untrained_network(
     """Random weights whose activations stay of order one, with the tasks of NYU Depth v2.
 
     Args:
-        backbone: A name in `mtinet_ros.network.backbone.BACKBONES`.
+        backbone: A name in `mtinet_ros.network.backbones.base.BACKBONES`.
         input_size: (height, width) in pixels, multiples of 32.
         seed: The same seed gives the same network.
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, SampleSource
-from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.photometric import photometric
 from mtinet_ros.training.view import random_view, resize_sample, warp_to_view

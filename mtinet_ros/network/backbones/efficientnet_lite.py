@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtinet_ros.errors import ModelError
-from mtinet_ros.network.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
 
 # (blocks, kernel, stride, expansion, out channels) of the seven stages, Table 1 of the paper.
 _STAGES = (

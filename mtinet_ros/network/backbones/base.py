@@ -30,13 +30,13 @@ class Backbone(nn.Module):
 
 
 def _hrnet(name: str) -> Backbone:
-    from mtinet_ros.network.hrnet import CONFIGS, HRNet
+    from mtinet_ros.network.backbones.hrnet import CONFIGS, HRNet
 
     return HRNet(CONFIGS[name])
 
 
 def _efficientnet_lite0() -> Backbone:
-    from mtinet_ros.network.efficientnet_lite import EfficientNetLite0
+    from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0
 
     return EfficientNetLite0()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mtinet_ros.network.backbone import Backbone
+from mtinet_ros.network.backbones.base import Backbone
 from mtinet_ros.network.blocks import BasicBlock, Bottleneck, conv3x3, resize
 
 BN_MOMENTUM = 0.01
