@@ -30,7 +30,7 @@ def untrained_network(
     """Random weights whose activations stay of order one, with the tasks of NYU Depth v2.
 
     Args:
-        backbone: A name in `mtinet_ros.network.backbones.base.BACKBONES`.
+        backbone: A name in `mtinet_ros.network.backbones.registry.BACKBONES`.
         input_size: (height, width) in pixels, multiples of 32.
         seed: The same seed gives the same network.
 

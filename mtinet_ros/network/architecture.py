@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mtinet_ros.errors import ConfigurationError, ModelError
-from mtinet_ros.network.backbones.base import BACKBONES
+from mtinet_ros.network.backbones.registry import BACKBONES
 from mtinet_ros.network.mtinet import MTINet
 
 Shapes = Mapping[str, tuple[int, ...]]

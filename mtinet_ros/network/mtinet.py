@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.model_contract import SIZE_MULTIPLE
-from mtinet_ros.network.backbones.base import build_backbone
+from mtinet_ros.network.backbones.registry import build_backbone
 from mtinet_ros.network.blocks import BasicBlock, conv3x3, resize
 from mtinet_ros.network.tasks import canonical_task_sets
 
@@ -55,7 +55,7 @@ class MTINet(nn.Module):
         """Build with fresh weights.
 
         Args:
-            backbone: A name in `mtinet_ros.network.backbones.base.BACKBONES`.
+            backbone: A name in `mtinet_ros.network.backbones.registry.BACKBONES`.
             tasks: Output channels by target task, in any order; by default NYUD's semseg 40,
                 normals 3, depth 1.
             auxiliary_tasks: Output channels by auxiliary task; must contain the target tasks, and

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.model_contract import TASK_ORDER
 from mtinet_ros.network import MTINet
-from mtinet_ros.network.backbones.base import BACKBONES
+from mtinet_ros.network.backbones.registry import BACKBONES
 from mtinet_ros.network.mtinet import FeaturePropagation
 
 NYUD = {"semseg": 40, "normals": 3, "edge": 1, "depth": 1}

