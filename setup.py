@@ -41,7 +41,7 @@ EXTRAS = {
     "dev": [
         "catkin-pkg>=1",
         "hypothesis>=6",
-        "import-linter>=2",
+        "import-linter>=2.16",  # acyclic_siblings
         "mypy>=1.11",
         "pytest>=8",
         "ros-domain-coordinator>=0.12",
