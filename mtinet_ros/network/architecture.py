@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which MTI-Net a set of weights is for, told from their names and shapes alone."""
+"""The architecture of an MTI-Net, recognised from the names and shapes of its weights."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _DECODER = re.compile(r"scale_[0-3]\.decoders\.(\w+)\.(?:weight|bias)")
 
 
 def recognize(weights: Mapping[str, Tensor], source: str) -> MTINet:
-    """Build the network these weights are for; the weights themselves are not given to it.
+    """Build the network that has these weights; it keeps its own, fresh ones.
 
     Args:
-        weights: Flat, with the names of MTINET's parameters.
-        source: Where they came from, for messages.
+        weights: A state dict with MTI-Net's names of parameters.
+        source: File of the weights, for messages.
 
     Raises:
-        ModelError: They are no MTI-Net's, or of one that cannot be built.
+        ModelError: The weights are not an MTI-Net's, or of one that cannot be built.
     """
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     tasks, auxiliary_tasks = _output_channels(shapes, _HEAD), _output_channels(shapes, _DECODER)
@@ -36,7 +36,7 @@ def recognize(weights: Mapping[str, Tensor], source: str) -> MTINet:
         raise ModelError(
             f"{source} holds no MTI-Net: among its {len(shapes)} weights (first: "
             f"{', '.join(list(shapes)[:3])}) there is no 'heads.<task>.last_layer.3.weight' with "
-            "a 'scale_0.decoders.<task>.weight'."
+            "a 'scale_0.decoders.<task>.weight'"
         )
     try:
         return MTINet(_closest_backbone(shapes, source), tasks, auxiliary_tasks)
@@ -61,7 +61,7 @@ def _closest_backbone(shapes: Shapes, source: str) -> str:
     if shared[closest] < len(_backbone_shapes(closest)) / 2:
         raise ModelError(
             f"{source} has a backbone that is none of {', '.join(BACKBONES)} (closest: {closest}, "
-            f"{shared[closest]} of {len(_backbone_shapes(closest))} weights agree)."
+            f"{shared[closest]} of {len(_backbone_shapes(closest))} weights agree)"
         )
     return closest
 

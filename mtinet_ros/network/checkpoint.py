@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints: our own (safetensors whose metadata name the architecture) and everyone else's."""
+"""Checkpoints: safetensors whose metadata name the architecture, and those of other tools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
 
     Args:
         path: Target file; its folder must exist.
-        model: The network; its weights are stored in float32 as they are.
+        model: The network; its weights are stored as they are, in float32.
         **metadata: Further text entries for the file's header (e.g. a model card as JSON).
     """
     path = Path(path)
@@ -52,11 +52,11 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
 
 
 def load_checkpoint(path: str | Path) -> MTINet:
-    """Build the network a checkpoint is for and give it the weights; in evaluation mode.
+    """Build the network of a checkpoint, with its weights, in evaluation mode.
 
     Reads files of `save_checkpoint`, and any others with MTI-Net's names of weights: those of the
-    paper's authors (`.pth.tar`), plain state dicts, safetensors. What the file does not say about
-    its architecture is told from names and shapes.
+    paper's authors (`.pth.tar`), plain state dicts, safetensors. Where a file does not name its
+    architecture, names and shapes of the weights show it.
 
     Args:
         path: The file; nothing in it is executed.
@@ -84,7 +84,7 @@ def load_imagenet_backbone(model: MTINet, path: str | Path) -> None:
     """Initialise an HRNet backbone from a public ImageNet file of the same layout.
 
     Args:
-        model: Its backbone's weights are replaced.
+        model: Network whose backbone gets the weights.
         path: A file with HRNet's public names (`conv1.weight`, `stage2.0.branches...`); the layers
             of its classifier are left out.
 
@@ -97,9 +97,14 @@ def load_imagenet_backbone(model: MTINet, path: str | Path) -> None:
 
 
 def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Give a network exactly these weights.
+    """Load a state dict that must match the network exactly.
 
     Counters of batch norm may be missing: old files have none, and nothing depends on them.
+
+    Args:
+        model: Network that gets the weights.
+        state: Tensors by name.
+        source: File of the weights, for messages.
 
     Raises:
         ModelError: Names or shapes differ; the message lists up to ten of each kind.
@@ -118,14 +123,14 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: st
         ],
     }
     if any(differences.values()):
-        raise ModelError(f"{source} does not fit the network. {_list_differences(differences)}")
+        raise ModelError(f"{source} does not fit the network; {_list_differences(differences)}")
     model.load_state_dict(state, strict=False)
 
 
 def _list_differences(differences: dict[str, list[str]], limit: int = 10) -> str:
-    sentences = []
+    parts = []
     for kind, entries in differences.items():
         if entries:
             more = f" and {len(entries) - limit} more" if len(entries) > limit else ""
-            sentences.append(f"{kind.capitalize()}: {', '.join(entries[:limit])}{more}.")
-    return " ".join(sentences)
+            parts.append(f"{kind}: {', '.join(entries[:limit])}{more}")
+    return "; ".join(parts)

@@ -24,7 +24,7 @@ _SE_RATIO = 16
 
 @dataclass
 class MTINetOutput:
-    """What one forward pass answers.
+    """Result of one forward pass.
 
     Attributes:
         predictions: Raw output of every target task, N×channels×H×W at the size of the image
@@ -41,7 +41,7 @@ class MTINet(nn.Module):
     """Multi-scale task interaction network.
 
     Attributes:
-        backbone_name: Name the backbone was built from.
+        backbone_name: Name of the backbone in the registry.
         tasks: Output channels of the target tasks, in canonical order.
         auxiliary_tasks: Output channels of the tasks predicted at every scale, in canonical order.
     """
@@ -99,6 +99,9 @@ class MTINet(nn.Module):
             image: N×3×H×W float, RGB, normalised with ImageNet's mean and deviation; H and W are
                 multiples of 32.
 
+        Returns:
+            Predictions of the target tasks and, for training, of the auxiliary tasks per scale.
+
         Raises:
             InputError: The image has another shape.
         """
@@ -108,11 +111,11 @@ class MTINet(nn.Module):
         # Coarse to fine: initial predictions, each helped by the coarser scale (Sec. 3.2, 3.4).
         refined_3, initial_3 = self.scale_3(_per_task(map_3, self.auxiliary_tasks))
         propagated_3 = self.fpm_scale_3(refined_3)
-        refined_2, initial_2 = self.scale_2(_beside(map_2, propagated_3))
+        refined_2, initial_2 = self.scale_2(_concatenate(map_2, propagated_3))
         propagated_2 = self.fpm_scale_2(refined_2)
-        refined_1, initial_1 = self.scale_1(_beside(map_1, propagated_2))
+        refined_1, initial_1 = self.scale_1(_concatenate(map_1, propagated_2))
         propagated_1 = self.fpm_scale_1(refined_1)
-        refined_0, initial_0 = self.scale_0(_beside(map_0, propagated_1))
+        refined_0, initial_0 = self.scale_0(_concatenate(map_0, propagated_1))
 
         # At every scale, tasks learn from one another (Sec. 3.3).
         distilled = [
@@ -156,7 +159,7 @@ class InitialTaskPrediction(nn.Module):
 
 
 class FeaturePropagation(nn.Module):
-    """Pass what all tasks found at one scale on to the next finer one (FPM, Sec. 3.4).
+    """Feature propagation module: features of all tasks for the next finer scale (Sec. 3.4).
 
     The softmax weighs features before they are merged. It runs over a view of the concatenation as
     (C, tasks) although tasks are its outer axis, so that its groups are neighbouring channels of
@@ -206,7 +209,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class MultiModalDistillation(nn.Module):
-    """Add to each target task what a gate lets through from every other task (Sec. 3.3, Eq. 1)."""
+    """Add gated features of every other task to each target task (Sec. 3.3, Eq. 1)."""
 
     def __init__(self, targets: Sequence[str], auxiliary: Sequence[str], channels: int) -> None:
         """All tasks have `channels` features; `auxiliary` contains `targets`."""
@@ -270,7 +273,7 @@ def _per_task(features: Tensor, tasks: Mapping[str, int]) -> dict[str, Tensor]:
     return dict.fromkeys(tasks, features)
 
 
-def _beside(backbone_map: Tensor, propagated: dict[str, Tensor]) -> dict[str, Tensor]:
+def _concatenate(backbone_map: Tensor, propagated: dict[str, Tensor]) -> dict[str, Tensor]:
     """Backbone channels first, then the coarser scale's propagated ones."""
     return {
         task: torch.cat([backbone_map, resize(features, 2)], dim=1)
@@ -281,10 +284,10 @@ def _beside(backbone_map: Tensor, propagated: dict[str, Tensor]) -> dict[str, Te
 def _check_size(image: Tensor) -> None:
     shape = tuple(image.shape)
     if len(shape) != 4 or shape[1] != 3:
-        raise InputError(f"The image tensor has shape {shape}; MTI-Net takes N×3×H×W.")
+        raise InputError(f"the image tensor has shape {shape}; MTI-Net takes N×3×H×W")
     height, width = shape[2:]
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         raise InputError(
-            f"The image is {height}×{width} (H×W); both must be multiples of {SIZE_MULTIPLE}: "
-            "pad or resize it."
+            f"the image is {height}×{width} (H×W); both must be multiples of {SIZE_MULTIPLE}, so "
+            "pad or resize it"
         )

@@ -87,7 +87,7 @@ def test_a_network_with_other_shapes_is_refused_with_ten_of_each_kind(state, tmp
     with pytest.raises(ModelError) as refusal:
         load_checkpoint(tmp_path / "x.pth")
     message = str(refusal.value)
-    assert "Missing: fpm_scale_1.non_linear.0.conv1.weight" in message
+    assert "missing: fpm_scale_1.non_linear.0.conv1.weight" in message
     assert "fpm_scale_1.renamed.9 and 2 more" in message
     assert "scale_0.refinement.depth.0.bn1.bias (7,) instead of (18,)" in message
 
@@ -168,5 +168,5 @@ def test_an_imagenet_file_of_another_width_is_refused(tmp_path):
     torch.save(MTINet("hrnet_w18", {"depth": 1}).backbone.state_dict(), tmp_path / "h.pth")
     with torch.device("meta"):
         network = MTINet("hrnet_w32", {"depth": 1})
-    with pytest.raises(ModelError, match="Of another shape"):
+    with pytest.raises(ModelError, match="of another shape"):
         load_imagenet_backbone(network, tmp_path / "h.pth")

