@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model card: all that a model promises, carried inside its ONNX file.
 
-The card is JSON under the metadata key `mtinet_ros.model_card`. Whoever runs the model reads from
-it which tasks there are, what the class ids mean, at which focal length depth was learnt and which
-precision to ask of the runtime. Nothing about a model is configured anywhere else.
+The card is JSON under the metadata key `mtinet_ros.model_card`: tasks, names of the class ids, the
+focal length at which depth was learnt, the precision to ask of the runtime. Nothing about a model
+is configured anywhere else.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from mtinet_ros.model_contract import (
     TASK_ORDER,
     VOID_ID,
 )
+from mtinet_ros.output_files import file_errors
 
 METADATA_KEY = "mtinet_ros.model_card"
 SCHEMA_VERSION = "1.0"
@@ -35,27 +36,27 @@ SCHEMA_VERSION = "1.0"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is, in the words of the model contract.
+    """Description of a model, in the words of the model contract.
 
     Attributes:
         name: Short name for people and logs.
-        tasks: Tasks the graph answers, in `TASK_ORDER`.
+        tasks: Tasks that have an output in the graph, in `TASK_ORDER`.
         input_size: (height, width) in pixels of the network input, multiples of 32.
         class_names: Name of each segmentation class; index = class id. Empty without segmentation.
         palette: RGB colour of each class, as many as `class_names`.
-        fit: How a camera image is brought to `input_size`: `letterbox` or `stretch`.
-        pad_color: RGB used for the letterbox's borders.
+        fit: Way of bringing a camera image to `input_size`: `letterbox` or `stretch`.
+        pad_color: RGB of the letterbox's borders.
         depth_kind: `metric`, `up_to_scale`, or `as_trained` where nobody said.
         depth_range: [min, max] in metres within which depth is meaningful, or None.
         focal_length: f0 in pixels at `input_size` for which metric depth holds, or None.
         normals_axes: `camera_optical` (REP 103, facing the viewer) or `as_trained`.
-        precision: The precision the ONNX computes in.
-        max_batch: Largest batch the graph was checked with.
+        precision: Precision that the graph computes in.
+        max_batch: Largest batch that the graph was checked with.
         untrained: True while the weights are random: results mean nothing.
-        training: How the weights came to be (data, steps, metrics).
+        training: Record of the training (data, steps, metrics).
         accuracy: Report of the exported graph against the fp32 network.
         license: SPDX expression for the weights.
-        attribution: Whom to credit for data and pre-trained parts.
+        attribution: Credits for data and pre-trained parts.
         schema_version: `major.minor` of this card's layout.
     """
 
@@ -160,19 +161,20 @@ class ModelCard:
         if major != SCHEMA_VERSION.partition(".")[0]:
             raise ModelError(
                 f"the model card has schema version {version or 'none'}; this mtinet_ros reads "
-                f"{SCHEMA_VERSION}. Update mtinet_ros, or export the model again with this version"
+                f"{SCHEMA_VERSION}, so update mtinet_ros, or export the model again with this "
+                "version"
             )
         known = {f.name for f in fields(cls)}
-        values = {key: _frozen(value) for key, value in record.items() if key in known}
+        values = {key: _as_tuples(value) for key, value in record.items() if key in known}
         try:
             return cls(**values)
         except (TypeError, ValueError, IndexError) as error:
             raise ModelError(f"the model card is incomplete or malformed: {error}") from error
 
 
-def _frozen(value: Any) -> Any:
+def _as_tuples(value: Any) -> Any:
     """JSON lists as tuples, all the way down, so that the card stays hashable where it can be."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -185,18 +187,13 @@ def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
         ModelError: No such file, not ONNX, cut short, or an ONNX file without a card.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            metadata = _read_onnx_metadata(file, path)
-    except OSError as error:
-        raise ModelError(
-            f"cannot read model {path}: {error.strerror or error}. Give the path of an ONNX file "
-            "made by `mtinet export`"
-        ) from error
+    advice = "give the path of an ONNX file made by `mtinet export`"
+    with file_errors(f"read model {path}", ModelError, advice), path.open("rb") as file:
+        metadata = _read_onnx_metadata(file, path)
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"{path} carries no model card (metadata {METADATA_KEY!r}), so its classes and units "
-            "are unknown. Export the checkpoint with `mtinet export`, which writes one"
+            "are unknown; export the checkpoint with `mtinet export`, which writes one"
         )
     return ModelCard.from_json(metadata[METADATA_KEY])
 
@@ -229,8 +226,8 @@ def _read_onnx_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
                 file.seek(length, os.SEEK_CUR)
     except (EOFError, ValueError) as error:
         raise ModelError(
-            f"{path} is not an ONNX file, or was cut short ({end} bytes). "
-            "Copy it again or export it again"
+            f"{path} is not an ONNX file, or was cut short ({end} bytes); "
+            "copy it again or export it again"
         ) from error
     if not has_graph:
         raise ModelError(f"{path} is not an ONNX file (it holds no graph)")

@@ -65,14 +65,14 @@ def test_pictures_and_lfs_pointers_are_not_models(tmp_path: Path, data: bytes) -
 
 def test_an_onnx_file_of_someone_else_has_no_card(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "foreign.onnx", card_json="")
-    with pytest.raises(ModelError, match=r"carries no model card .* Export .* `mtinet export`"):
+    with pytest.raises(ModelError, match=r"carries no model card .* export .* `mtinet export`"):
         read_model_card(model)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": "2.0"}, "schema version 2.0; this mtinet_ros reads 1.0. Update"),
+        ({"schema_version": "2.0"}, "schema version 2.0; this mtinet_ros reads 1.0, so update"),
         ({"schema_version": None}, "schema version"),
         ({"precision": "fp8"}, "precision is 'fp8'; allowed: fp32"),
         ({"input_size": [30, 64]}, "input_size 30x64 must be positive multiples of 32"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seam between perception and whatever runs a model: one protocol, one file per backend."""
+"""The protocol of a backend, which runs a model, and the checks that all backends share."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Outputs = Mapping[str, NDArray[Any]]
 
 
 class Backend(Protocol):
-    """Runs one model. Made, used and closed in one and the same thread.
+    """Runs one model. Created, used and closed in one and the same thread.
 
     Attributes:
         name: The backend's name as a parameter spells it, e.g. `onnxruntime`.
-        device: What it runs on, for people, e.g. `CPU` or `cuda:0 Orin`.
+        device: Name of the device for people, e.g. `CPU` or `cuda:0 Orin`.
         card: The model's card.
         output_names: The graph's outputs, a subset of the contract's.
         max_batch: Largest N that `infer` takes.
@@ -46,17 +46,22 @@ class Backend(Protocol):
 
         Raises:
             InputError: `images` has another shape or dtype, or a wanted output does not exist.
-            BackendError: The run failed; the message says whether to go on.
+            BackendError: The run failed; the message tells whether to go on.
         """
         ...
 
     def close(self) -> None:
-        """Give everything back. Safe to call twice; `infer` afterwards raises `BackendError`."""
+        """Free all resources. Safe to call twice; `infer` afterwards raises `BackendError`."""
         ...
 
 
 def check_images(backend: Backend, images: NDArray[np.uint8], wanted: Collection[str]) -> None:
     """Refuse a batch that does not keep the contract (see `Backend.infer`).
+
+    Args:
+        backend: Backend that is to run it.
+        images: The batch.
+        wanted: Names of the outputs to bring back.
 
     Raises:
         InputError: Naming what is wrong and what is allowed.
