@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ENCODINGS = {"labels": "mono8", "depth": "32FC1", "normals": "32FC3", "confidence": "mono8"}
+from mtinet_ros.model_contract import OUTPUTS, TensorSpec
 
 
 class RosTopics:
@@ -31,7 +32,7 @@ class RosTopics:
     def publish(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Make a message of each output and publish it."""
         for name, array in arrays.items():
-            self._publish[name](self._message(array, _ENCODINGS[name]))
+            self._publish[name](self._message(array, _encoding(OUTPUTS[name])))
 
     def _message(self, array: NDArray[Any], encoding: str) -> Any:
         from std_msgs.msg import Header
@@ -39,6 +40,11 @@ class RosTopics:
         from mtinet_ros.node.image_message import encode_image
 
         return encode_image(array, encoding, Header())
+
+
+def _encoding(output: TensorSpec) -> str:
+    """Encoding of the `sensor_msgs/Image` that an output is published as."""
+    return "mono8" if output.dtype == np.uint8 else f"32FC{math.prod(output.channels)}"
 
 
 @contextmanager
