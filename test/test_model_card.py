@@ -14,6 +14,8 @@ from support.tiny_model import tiny_card, write_tiny_model
 from mtinet_ros.errors import ModelError
 from mtinet_ros.model_card import METADATA_KEY, ModelCard, read_model_card
 
+BUNDLED = Path(__file__).parent.parent / "models" / "mtinet_indoor.onnx"
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -22,6 +24,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_was_written_is_read_back(model: Path) -> None:
     assert read_model_card(model) == tiny_card()
+
+
+def test_the_bundled_model_of_an_earlier_version_is_read() -> None:
+    card = read_model_card(BUNDLED)
+    assert card.tasks == ("semseg", "normals", "depth")
+    assert (card.depth_kind, card.normals_axes) == ("metric", "camera_optical")
+    assert len(card.class_names) == len(card.palette) == 13
+    assert card.focal_length is not None
 
 
 def test_no_such_file(tmp_path: Path) -> None:

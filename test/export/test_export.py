@@ -21,8 +21,9 @@ from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.export.untrained import untrained_network
 from mtinet_ros.export.verification import check_exactness, compare
 from mtinet_ros.inference import load_backend
-from mtinet_ros.model_card import METADATA_KEY, read_model_card
+from mtinet_ros.model_card import METADATA_KEY, ModelCard, read_model_card
 from mtinet_ros.network import MTINet, save_checkpoint
+from mtinet_ros.network.backbones.base import IMAGENET_MEAN
 
 SIZE = (64, 96)
 
@@ -139,6 +140,11 @@ def test_a_task_that_was_not_asked_for_has_no_output(untrained, tmp_path):
     model = onnx.load(path)
     assert [output.name for output in model.graph.output] == ["depth"]
     assert not [w.name for w in model.graph.initializer if "heads.semseg" in w.name]
+
+
+def test_the_borders_of_the_letterbox_are_zero_for_the_network():
+    pad = ModelCard("a", ("depth",), SIZE).pad_color
+    assert pad == tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 
 
 def test_tasks_without_an_output_are_refused():
