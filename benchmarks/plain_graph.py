@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     described = load_described(arguments.checkpoint)
-    deploy = DeployNetwork(described.network, encoding=described.encoding)
+    deploy = DeployNetwork(described.network, convention=described.convention)
     model = trace(deploy, described.card.input_size)
     attach_card(model, described.card)
     write_model(model, arguments.output)

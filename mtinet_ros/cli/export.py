@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         images=_images(arguments, card),
         force=arguments.force,
-        encoding=described.encoding,
+        convention=described.convention,
         report=print,
     )
     export = export_network(described.network, card, arguments.output, options)
@@ -167,7 +167,7 @@ def _copy(arguments: argparse.Namespace) -> int:
 
 def _untrained(arguments: argparse.Namespace) -> DescribedNetwork:
     from mtinet_ros.export.checkpoint_card import DEFAULT_INPUT_SIZE, DescribedNetwork
-    from mtinet_ros.export.deploy_network import OutputEncoding
+    from mtinet_ros.export.deploy_network import OutputConvention
     from mtinet_ros.export.untrained import untrained_network
 
     if arguments.seed < 0:
@@ -177,7 +177,7 @@ def _untrained(arguments: argparse.Namespace) -> DescribedNetwork:
         arguments.input_size or DEFAULT_INPUT_SIZE,
         seed=arguments.seed,
     )
-    return DescribedNetwork(network, card, OutputEncoding())
+    return DescribedNetwork(network, card, OutputConvention())
 
 
 def _checkpoint(arguments: argparse.Namespace) -> DescribedNetwork:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint run by PyTorch as if it had been exported: to measure it before it is."""
+"""A backend over PyTorch, to measure a checkpoint before it is exported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CheckpointBackend:
         """Load a checkpoint.
 
         Args:
-            checkpoint: Of `mtinet train`, or any that `mtinet export` takes.
+            checkpoint: File of `mtinet train`, or any that `mtinet export` takes.
             max_batch: Largest batch to accept.
 
         Raises:
@@ -35,20 +35,20 @@ class CheckpointBackend:
         described = load_described(checkpoint)
         self.card = described.card
         self.max_batch = max_batch
-        network = DeployNetwork(described.network, encoding=described.encoding)
+        network = DeployNetwork(described.network, convention=described.convention)
         self.output_names = network.output_names
         self._network: DeployNetwork | None = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
-        """See `Backend.infer`; everything is computed, only the wanted handed out."""
+        """See `Backend.infer`; all outputs are computed, the wanted ones returned."""
         if self._network is None:
             raise BackendError("the checkpoint is closed")
         check_images(self, images, wanted)
         with torch.inference_mode():
-            answers = self._network(torch.from_numpy(images))
-        named = zip(self.output_names, answers, strict=True)
-        return {name: answer.numpy() for name, answer in named if name in wanted}
+            outputs = self._network(torch.from_numpy(images))
+        named = zip(self.output_names, outputs, strict=True)
+        return {name: output.numpy() for name, output in named if name in wanted}
 
     def close(self) -> None:
-        """Let the network go."""
+        """Free the network."""
         self._network = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint with all that is known about it: its own words, a preset's, the user's."""
+"""The network of a checkpoint with its model card, from its header, a preset and the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError, ModelError
-from mtinet_ros.export.deploy_network import OutputEncoding
+from mtinet_ros.export.deploy_network import OutputConvention
 from mtinet_ros.export.presets import Preset, voc_palette
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, TASK_OUTPUTS
@@ -19,32 +19,32 @@ DEFAULT_INPUT_SIZE = (480, 640)
 
 @dataclass(frozen=True)
 class DescribedNetwork:
-    """A network ready for export.
+    """A network with all that its export needs to know.
 
     Attributes:
-        network: With its weights, in evaluation mode.
-        card: What is known of it.
-        encoding: What its raw outputs are.
+        network: The network with its weights, in evaluation mode.
+        card: Its model card.
+        convention: Units and axes of its raw outputs.
     """
 
     network: MTINet
     card: ModelCard
-    encoding: OutputEncoding
+    convention: OutputConvention
 
 
 def load_described(
     path: Path, preset: Preset | None = None, input_size: tuple[int, int] | None = None
 ) -> DescribedNetwork:
-    """Read a checkpoint and describe it.
+    """Load a checkpoint with its model card.
 
     Args:
         path: A checkpoint of `mtinet train`, of the paper's authors, or of other tools.
-        preset: What is stated about it; this wins over the checkpoint's own words.
+        preset: Properties to state in the card; they win over those in the checkpoint's header.
         input_size: (height, width) to export for; None: the checkpoint's own, or 480x640.
 
     Returns:
-        The network with a card. Whatever nobody said stays open there: classes are named by
-        number, depth and normals are `as_trained`.
+        The network with a card. What neither header nor preset states stays open: classes are
+        named by number, depth and normals are `as_trained`.
 
     Raises:
         ModelError: The checkpoint cannot be read, or the input size is not allowed.
@@ -53,27 +53,27 @@ def load_described(
     preset = preset or Preset()
     network = load_checkpoint(path)
     header = read_metadata(path)
-    base, encoding = _own_words(path, network, header)
+    base, convention = _read_header(path, network, header)
     changes: dict[str, object] = {"input_size": input_size or base.input_size}
     if "semseg" in network.tasks and (preset.class_names is not None or not base.class_names):
         changes |= _classes(path, network.tasks["semseg"], preset)
     if preset.normals_axes is not None and "normals" in network.tasks:
         changes["normals_axes"] = "camera_optical"
-        encoding = replace(encoding, normals_axes=preset.normals_axes)
+        convention = replace(convention, normals_axes=preset.normals_axes)
     if preset.meters_per_unit is not None and "depth" in network.tasks:
         changes["depth_kind"] = "metric"
-        encoding = replace(encoding, meters_per_unit=preset.meters_per_unit)
+        convention = replace(convention, meters_per_unit=preset.meters_per_unit)
     for field in ("depth_range", "focal_length", "license"):
         if getattr(preset, field) is not None:
             changes[field] = getattr(preset, field)
     changes["attribution"] = (*base.attribution, *preset.attribution)
-    return DescribedNetwork(network, replace(base, **changes), encoding)  # type: ignore[arg-type]
+    return DescribedNetwork(network, replace(base, **changes), convention)  # type: ignore[arg-type]
 
 
-def _own_words(
+def _read_header(
     path: Path, network: MTINet, header: dict[str, str]
-) -> tuple[ModelCard, OutputEncoding]:
-    """The card a checkpoint carries, or one of what its header says; both may say little."""
+) -> tuple[ModelCard, OutputConvention]:
+    """Card and convention from a checkpoint's header, which may hold a card, less, or nothing."""
     if "depth_encoding" in header:  # what versions before 0.2 called it
         header = {"depth_output": header["depth_encoding"], **header}
     depth_output = header.get("depth_output", "metres")
@@ -82,13 +82,13 @@ def _own_words(
             f"{path} encodes depth as {depth_output!r}; this version exports "
             f"{', '.join(DEPTH_OUTPUTS)}"
         )
-    encoding = OutputEncoding(depth=depth_output)
+    convention = OutputConvention(depth_output=depth_output)
     if METADATA_KEY in header:
-        return ModelCard.from_json(header[METADATA_KEY]), encoding
+        return ModelCard.from_json(header[METADATA_KEY]), convention
     tasks = tuple(task for task in network.tasks if task in TASK_OUTPUTS)
     if not tasks:
         raise ModelError(
-            f"{path} answers {', '.join(network.tasks)}; none of these has an output in an "
+            f"{path} has the tasks {', '.join(network.tasks)}; none of these has an output in an "
             f"exported model (these have: {', '.join(TASK_OUTPUTS)})"
         )
     card = ModelCard(
@@ -100,7 +100,7 @@ def _own_words(
         license="NOASSERTION",
     )
     if "depth_output" not in header:
-        return card, encoding
+        return card, convention
     # `mtinet train` trains in metres for one focal length, and normals in the optical frame.
     try:
         size = (int(header["height"]), int(header["width"]))
@@ -115,7 +115,7 @@ def _own_words(
         normals_axes="camera_optical",
         training={"configuration": header.get("training", "")},
     )
-    return card, encoding
+    return card, convention
 
 
 def _classes(path: Path, count: int, preset: Preset) -> dict[str, object]:
@@ -125,6 +125,6 @@ def _classes(path: Path, count: int, preset: Preset) -> dict[str, object]:
     if len(names) != count:
         raise ConfigurationError(
             f"{len(names)} class names are given ({names[0]}, ... {names[-1]}), but {path} tells "
-            f"{count} classes apart: choose another preset, or give {count} names"
+            f"{count} classes apart; choose another preset, or give {count} names"
         )
     return {"class_names": names, "palette": preset.palette or voc_palette(count)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot runs: a thin module around MTI-Net that keeps the model contract."""
+"""What is exported: a thin module around MTI-Net that keeps the model contract."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)
-class OutputEncoding:
-    """What the network's raw outputs are, so that the graph can turn them into the contract's.
+class OutputConvention:
+    """Units and axes of the network's raw outputs, which the graph brings to the contract's.
 
     Attributes:
-        depth: One of `DEPTH_OUTPUTS`: depth itself, or its natural logarithm.
+        depth_output: One of `model_contract.DEPTH_OUTPUTS`: depth, or its natural logarithm.
         meters_per_unit: Metres in one unit of depth.
         normals_axes: Network component, with its sign, for x, y and z of the camera optical frame.
     """
 
-    depth: str = "metres"
+    depth_output: str = "metres"
     meters_per_unit: float = 1.0
     normals_axes: tuple[str, str, str] = ("x", "y", "z")
 
 
 class DeployNetwork(nn.Module):
-    """Camera picture in, answers out: everything that a GPU does better than the robot's CPU.
+    """From camera images to the contract's outputs: all that a GPU does better than the CPU.
 
     Attributes:
-        output_names: Outputs in the order in which `forward` returns them.
+        tasks: Tasks with an output, in the network's order.
+        output_names: Names of the outputs in the order in which `forward` returns them.
     """
 
     _mean: Tensor
@@ -44,18 +45,18 @@ class DeployNetwork(nn.Module):
         network: MTINet,
         tasks: tuple[str, ...] | None = None,
         confidence: bool = False,
-        encoding: OutputEncoding | None = None,
+        convention: OutputConvention | None = None,
     ) -> None:
-        """Wrap a network, which is switched to evaluation.
+        """Wrap a network and switch it to evaluation.
 
         Args:
-            network: With its weights.
-            tasks: Which of its tasks to answer, in any order; None: all that have an output.
-            confidence: Also answer how sure the segmentation is.
-            encoding: What the network's depth and normals are; None: as the contract has them.
+            network: The network with its weights.
+            tasks: Tasks to export, in any order; None: all that have an output.
+            confidence: Whether to add the confidence of the segmentation as an output.
+            convention: Units and axes of the network's depth and normals; None: the contract's.
 
         Raises:
-            ExportError: The network has none of the tasks, or not the one asked for.
+            ExportError: The network lacks a task, or none of its tasks has an output.
         """
         super().__init__()
         available = tuple(task for task in network.tasks if task in TASK_OUTPUTS)
@@ -63,17 +64,17 @@ class DeployNetwork(nn.Module):
         missing = set(tasks or ()) - set(available)
         if missing or not wanted:
             raise ExportError(
-                f"the network answers {', '.join(network.tasks)}; of these, "
+                f"the network has the tasks {', '.join(network.tasks)}; of these, "
                 f"{', '.join(available) or 'none'} can be exported, and "
                 f"{', '.join(sorted(missing)) or 'nothing else'} was asked for "
                 f"(the model contract knows {', '.join(TASK_OUTPUTS)})"
             )
         if confidence and "semseg" not in wanted:
-            raise ExportError("confidence is that of the segmentation: it needs the task semseg")
+            raise ExportError("confidence is that of the segmentation; it needs the task semseg")
         self.network = network
         self.tasks = wanted
         self.confidence = confidence
-        self.encoding = encoding or OutputEncoding()
+        self.convention = convention or OutputConvention()
         self.output_names = tuple(
             name for task, name in TASK_OUTPUTS.items() if task in wanted
         ) + (("confidence",) if confidence else ())
@@ -83,7 +84,7 @@ class DeployNetwork(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Answer every task.
+        """Compute every output.
 
         Args:
             image: uint8 N×H×W×3, RGB.
@@ -95,20 +96,20 @@ class DeployNetwork(nn.Module):
         # TensorRT: a uint8 input must feed a Cast, before anything else.
         pixels = image.to(torch.float32).permute(0, 3, 1, 2)
         predictions = self.network((pixels - self._mean) * self._reciprocal_std).predictions
-        answers = {}
+        outputs = {}
         if "semseg" in self.tasks:
-            answers["labels"] = _to_uint8(predictions["semseg"].argmax(dim=1))
+            outputs["labels"] = _to_uint8(predictions["semseg"].argmax(dim=1))
         if "normals" in self.tasks:
-            answers["normals"] = self._normals(predictions["normals"])
+            outputs["normals"] = self._normals(predictions["normals"])
         if "depth" in self.tasks:
-            answers["depth"] = self._depth(predictions["depth"])
+            outputs["depth"] = self._depth(predictions["depth"])
         if self.confidence:
             certainty = predictions["semseg"].softmax(dim=1).amax(dim=1)
-            answers["confidence"] = _to_uint8(torch.floor(certainty * 255.0 + 0.5))
-        return tuple(answers[name] for name in self.output_names)
+            outputs["confidence"] = _to_uint8(torch.floor(certainty * 255.0 + 0.5))
+        return tuple(outputs[name] for name in self.output_names)
 
     def _normals(self, raw: Tensor) -> Tensor:
-        axes = self.encoding.normals_axes
+        axes = self.convention.normals_axes
         components = ["xyz".index(axis[-1]) for axis in axes]
         if components != [0, 1, 2]:
             raw = raw[:, components]
@@ -119,10 +120,10 @@ class DeployNetwork(nn.Module):
 
     def _depth(self, raw: Tensor) -> Tensor:
         depth = raw.squeeze(1)
-        if self.encoding.depth == "log_metres":
+        if self.convention.depth_output == "log_metres":
             depth = depth.exp()
-        if self.encoding.meters_per_unit != 1.0:
-            depth = depth * self.encoding.meters_per_unit
+        if self.convention.meters_per_unit != 1.0:
+            depth = depth * self.convention.meters_per_unit
         return depth
 
 

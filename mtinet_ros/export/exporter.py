@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.export.deploy_network import DeployNetwork, OutputEncoding
+from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
 from mtinet_ros.export.onnx_graph import attach_card, trace, write_model
 from mtinet_ros.export.precision import check_limits, convert_precision
 from mtinet_ros.export.rewrites import rewrite_for_speed
@@ -39,7 +39,7 @@ class ExportOptions:
         images: uint8 [N,H,W,3], photographs at the card's input size, to calibrate int8 and to
             measure accuracy. None: synthetic ones, not enough for int8.
         force: Write a model whose precision costs too much accuracy all the same.
-        encoding: Meaning of the network's raw outputs; None: the contract's.
+        convention: Meaning of the network's raw outputs; None: the contract's.
         report: Called with each line of progress.
     """
 
@@ -47,7 +47,7 @@ class ExportOptions:
     precision: str = "fp32"
     images: NDArray[np.uint8] | None = None
     force: bool = False
-    encoding: OutputEncoding | None = None
+    convention: OutputConvention | None = None
     report: Callable[[str], None] = lambda line: None
 
 
@@ -87,9 +87,9 @@ def export_network(
     images = options.images
     if images is None:
         images = synthetic_images(2, card.input_size)
-    deploy = DeployNetwork(network, card.tasks, options.confidence, options.encoding)
+    deploy = DeployNetwork(network, card.tasks, options.confidence, options.convention)
     fast = DeployNetwork(
-        rewrite_for_speed(network), card.tasks, options.confidence, options.encoding
+        rewrite_for_speed(network), card.tasks, options.confidence, options.convention
     )
     options.report("tracing and checking the float32 graph against PyTorch")
     model = trace(fast, card.input_size)

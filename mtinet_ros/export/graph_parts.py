@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds one's way in an exported graph: element types, neighbours, and which part a node is of."""
+"""Parts of an exported graph: which module of MTI-Net a node comes from, and what is unused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import onnx
 
 from mtinet_ros.model_contract import TASK_OUTPUTS
 
-# What lies before the first and after the last module of the network.
+# Names of what lies before the first and after the last module of the network.
 INPUT_PART, OUTPUT_PART = "input", "outputs"
 
 
 def part_of(node_name: str) -> str:
-    """The part of MTI-Net that a node comes from, told from the name the tracer gave it.
+    """Part of MTI-Net that a node comes from, read from the name the tracer gave it.
 
     Example:
         >>> part_of("/network/scale_2/depth/depth.0/conv1/Conv")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a PyTorch module to one ONNX graph, and from the graph to one file."""
+"""ONNX graphs: traced from a PyTorch module, with a card, written to one file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ OPSET = 17
 
 
 def trace(network: DeployNetwork, input_size: tuple[int, int]) -> onnx.ModelProto:
-    """Trace to ONNX: N dynamic, H and W fixed, BatchNorm folded, unused parts gone.
+    """Trace a network to ONNX: N dynamic, H and W fixed, BatchNorm folded, unused parts gone.
 
     Args:
-        network: In evaluation mode, on the CPU.
+        network: The network in evaluation mode, on the CPU.
         input_size: (height, width), multiples of 32.
     """
-    # Two pictures, so that nothing in the trace can take the batch for a constant 1.
+    # Two images, so that nothing in the trace can take the batch for a constant 1.
     example = torch.zeros((2, *input_size, 3), dtype=torch.uint8)
     names = network.output_names
     buffer: Any = io.BytesIO()  # the exporter writes to files too, its annotation forgot
@@ -79,7 +79,7 @@ def _fix_shapes(model: onnx.ModelProto) -> None:
 
 
 def _evaluate(model: onnx.ModelProto, names: list[str], batch: int) -> list[NDArray[np.int64]]:
-    """Integer tensors inside the graph, for a batch of that size."""
+    """Values of integer tensors inside the graph, for a batch of that size."""
     probe = copy.deepcopy(model)
     del probe.graph.output[:]
     for name in names:

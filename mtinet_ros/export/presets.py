@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What weights do not say about themselves, as it is for models trained on public data sets."""
+"""Properties of models trained on public data sets, which their weights do not state."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _AXES = ("x", "y", "z")
 
 @dataclass(frozen=True)
 class Preset:
-    """Statements about weights; None: nothing is known.
+    """Properties of weights for the model card; None: not known.
 
     Attributes:
-        class_names: Of the segmentation; index = class id.
-        palette: A colour for each; None: colours are made up.
-        normals_axes: Which of the network's components, with which sign, is x (right), y (down)
+        class_names: Names of the segmentation's classes; index = class id.
+        palette: RGB colour of each class; None: those of `voc_palette`.
+        normals_axes: Components of the network's normals, with sign, that are x (right), y (down)
             and z (forward) of the camera optical frame (REP 103), e.g. ("x", "y", "-z").
         meters_per_unit: Metres in one unit of the network's depth.
-        depth_range: [min, max] in metres of depth in the training data.
-        focal_length: f0 in pixels at the size of training.
+        depth_range: [min, max] of depth in the training data, in metres.
+        focal_length: f0 in pixels at the input size of training.
         license: SPDX expression for the weights.
-        attribution: Whom to credit.
+        attribution: Credits for the data.
     """
 
     class_names: tuple[str, ...] | None = None
@@ -53,7 +53,7 @@ class Preset:
                 )
         if self.meters_per_unit is not None and not 0.0 < self.meters_per_unit < 1e6:
             raise ConfigurationError(
-                f"depth unit {self.meters_per_unit} must be a positive number of metres: 1 for "
+                f"depth unit {self.meters_per_unit} must be a positive number of metres; 1 for "
                 "metres, 0.001 for millimetres"
             )
 
@@ -79,7 +79,7 @@ def voc_palette(count: int, first: int = 1) -> tuple[RGB, ...]:
     """Colours of the PASCAL VOC development kit: any number of them, well apart.
 
     Args:
-        count: How many.
+        count: Number of colours.
         first: Colour number of id 0; 0 is black, which is also how void looks.
 
     Example:

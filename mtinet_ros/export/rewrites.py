@@ -21,7 +21,7 @@ from mtinet_ros.network.mtinet import AggregationHead
 
 
 def rewrite_for_speed(network: MTINet) -> MTINet:
-    """A copy of the network, in evaluation mode, that answers the same in less time."""
+    """A copy of the network, in evaluation mode, with the same outputs in less time."""
     network = copy.deepcopy(network).eval()
     for task, head in network.heads.items():
         assert isinstance(head, AggregationHead)
@@ -38,11 +38,11 @@ class LateUpsamplingHead(nn.Module):
     """
 
     def __init__(self, head: AggregationHead, channels: Sequence[int]) -> None:
-        """Take over a head's weights.
+        """Build from a head's weights.
 
         Args:
-            head: In evaluation mode.
-            channels: Of the features at strides 4, 8, 16, 32.
+            head: The head, in evaluation mode.
+            channels: Channels of the features at strides 4, 8, 16, 32.
         """
         super().__init__()
         convolution, norm, _, self.predict = head.last_layer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network with random weights that behaves: for trying the pipeline before there is training."""
+"""A network with random weights and plausible outputs, to try the pipeline before training."""
 
 from __future__ import annotations
 

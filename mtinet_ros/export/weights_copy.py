@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A copy of a checkpoint to pass on: the same weights and description, in half the space."""
+"""A copy of a checkpoint's weights and header as safetensors, in fp32 or fp16."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def copy_weights(checkpoint: Path, output: Path, precision: str) -> None:
     Args:
         checkpoint: Any file that `load_checkpoint` reads.
         output: The `.safetensors` file to write.
-        precision: fp32 or fp16; either can be trained on from.
+        precision: fp32 or fp16; training can start from either.
 
     Raises:
         ConfigurationError: Another precision, or weights too large for fp16.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint says of itself: how to read its outputs, and its model card."""
+"""The header of a training run's checkpoint, with its model card."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mtinet_ros.network import MTINet
 from mtinet_ros.training.config import TrainConfig
 
 
-def describe(
+def checkpoint_header(
     config: TrainConfig, network: MTINet, source: SampleSource, steps: int
 ) -> dict[str, str]:
-    """Header of a checkpoint.
+    """Metadata for the file of a checkpoint.
 
     Args:
-        config: The run.
-        network: What was trained.
-        source: What it was trained on.
-        steps: How long.
+        config: Configuration of the run.
+        network: The trained network.
+        source: Training data.
+        steps: Number of optimizer steps so far.
 
     Returns:
-        Text by key: the size, focal length and encoding of depth it was trained with, and its
-        model card. Nothing in it tells of the machine or its folders.
+        Text by key: input size, focal length and depth output of the training, and the model
+        card. Nothing in it tells of the machine or its folders.
     """
     data = config.data
     settings = {key: value for key, value in asdict(config).items() if key not in ("run", "card")}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw predictions of a network as what they mean: labels, metres, unit vectors."""
+"""Raw predictions of a network decoded to labels, metres and unit vectors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional
 
 
 def decode(predictions: Mapping[str, Tensor], depth_output: str) -> dict[str, Tensor]:
-    """Make raw predictions readable.
+    """Decode raw predictions.
 
     Args:
-        predictions: By task, N×C×H×W.
-        depth_output: What the depth output is, "metres" or "log_metres".
+        predictions: Raw predictions by task, N×C×H×W.
+        depth_output: Form of the raw depth, one of `model_contract.DEPTH_OUTPUTS`.
 
     Returns:
         By task: semseg, human_parts int64 N×H×W; depth N×1×H×W in metres for the canonical focal

@@ -32,7 +32,7 @@ from mtinet_ros.training.callbacks import (
     Pause,
     PredictionImages,
 )
-from mtinet_ros.training.card import describe
+from mtinet_ros.training.card import checkpoint_header
 from mtinet_ros.training.config import NetworkConfig, TrainConfig
 from mtinet_ros.training.loader import (
     Batch,
@@ -88,7 +88,7 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
             class_weights = balanced_class_weights(counts, config.losses.class_balance)
     module = TrainingModule(network, config, class_weights)
 
-    header = partial(describe, config, network, data.training)
+    header = partial(checkpoint_header, config, network, data.training)
     header(0)  # a card that is not allowed shows before the first step, not at the first save
     averaged = AveragedWeights(config.optimizer.average)
     last = folder / "last.ckpt"

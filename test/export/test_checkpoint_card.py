@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import pytest
 import torch
 
-from mtinet_ros.cli.main import main
+from mtinet_ros.cli.export import _preset, add_arguments
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.export.checkpoint_card import load_described
-from mtinet_ros.export.deploy_network import DeployNetwork, OutputEncoding
+from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
 from mtinet_ros.export.presets import PRESETS, Preset, voc_palette
 from mtinet_ros.export.synthetic_images import synthetic_images
-from mtinet_ros.model_card import read_model_card
 from mtinet_ros.network import MTINet, save_checkpoint
 
+BUNDLED = Path(__file__).parents[2] / "models" / "mtinet_indoor.safetensors"
 BACKBONE = "efficientnet_lite0"
 NYUD = {"semseg": 40, "normals": 3, "depth": 1}
 
@@ -48,7 +51,7 @@ def test_a_preset_says_what_the_weights_do_not(checkpoint):
     # f0 belongs to what was learnt, in pixels: exporting for another size does not change it.
     fx, fy = 518.858 * 640 / 560, 519.470 * 480 / 425
     assert card.focal_length == pytest.approx((fx * fy) ** 0.5, abs=0.05)
-    assert described.encoding.normals_axes == ("x", "y", "-z")
+    assert described.convention.normals_axes == ("x", "y", "-z")
     assert "NYU" in card.attribution[0]
 
 
@@ -65,18 +68,29 @@ def test_a_checkpoint_of_the_trainer_describes_itself(network, tmp_path, key):
     described = load_described(path)
     assert described.card.input_size == (192, 256)
     assert described.card.focal_length == 210.0
-    assert (described.card.depth_kind, described.encoding.depth) == ("metric", "log_metres")
+    assert (described.card.depth_kind, described.convention.depth_output) == (
+        "metric",
+        "log_metres",
+    )
     save_checkpoint(path, network, **{key: "feet"}, **header)
     with pytest.raises(ModelError, match="'feet'"):
         load_described(path)
 
 
+def test_the_bundled_weights_of_an_earlier_version_describe_themselves():
+    described = load_described(BUNDLED)
+    assert described.card.tasks == ("semseg", "normals", "depth")
+    assert described.card.depth_kind == "metric"
+    assert described.card.focal_length is not None
+    assert described.convention.depth_output == "log_metres"
+
+
 def test_axes_and_units_reach_the_outputs(network):
     image = torch.from_numpy(synthetic_images(1, (64, 64)))
-    encoding = OutputEncoding("log_metres", 0.001, ("y", "-x", "-z"))
+    convention = OutputConvention("log_metres", 0.001, ("y", "-x", "-z"))
     with torch.inference_mode():
         _, normals, depth = DeployNetwork(network)(image)
-        _, turned, scaled = DeployNetwork(network, encoding=encoding)(image)
+        _, turned, scaled = DeployNetwork(network, convention=convention)(image)
     expected = torch.stack([normals[..., 1], -normals[..., 0], -normals[..., 2]], dim=-1)
     torch.testing.assert_close(turned, expected)
     torch.testing.assert_close(scaled, depth.exp() * 0.001)
@@ -90,16 +104,15 @@ def test_impossible_axes_are_refused(axes):
         Preset(normals_axes=axes)
 
 
-def test_what_is_said_on_the_command_line_reaches_the_card(untrained, tmp_path, capsys):
-    checkpoint, output = tmp_path / "mine.safetensors", tmp_path / "mine.onnx"
-    save_checkpoint(checkpoint, untrained[0])
-    said = ["--depth-unit", "0.001", "--normals-axes=x,y,-z", "--focal-length", "500"]
-    size = ["--input-size", "64x96", "--max-batch", "1"]
-    assert main(["export", str(checkpoint), "-o", str(output), *said, *size]) == 0
-    card = read_model_card(output)
-    assert (card.depth_kind, card.normals_axes) == ("metric", "camera_optical")
-    assert card.focal_length == 500.0
-    assert "depth stays as trained" not in capsys.readouterr().out
+def test_what_is_said_on_the_command_line_wins_over_the_preset():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    said = ["--depth-unit", "0.001", "--normals-axes=x,-y,z", "--focal-length", "500"]
+    arguments = parser.parse_args(["weights", "-o", "x.onnx", "--preset", "nyud", *said])
+    preset = _preset(arguments)
+    assert (preset.meters_per_unit, preset.focal_length) == (0.001, 500.0)
+    assert preset.normals_axes == ("x", "-y", "z")
+    assert preset.class_names == PRESETS["nyud"].class_names
 
 
 def test_an_impossible_depth_unit_is_refused():
