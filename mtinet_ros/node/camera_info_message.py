@@ -10,16 +10,25 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.camera_model import FISHEYE, CameraModel, Matrix
+from mtinet_ros.perception.distortion import canonical_distortion
 
 # Far beyond every lens, and far below where scaling a calibration would overflow.
 _LARGEST = 1e12
+
+# What no lens has: fx over fy is 2 at most where a driver squashed the picture (one field of
+# interlaced video); a pinhole's image does not span 170 degrees, nor a fisheye's a full turn.
+_LARGEST_ASPECT = 3.0
+_WIDEST_PINHOLE = math.radians(170.0)
+_WIDEST_FISHEYE = math.radians(360.0)
 
 
 def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     """The model of the image that came with this calibration.
 
-    CameraInfo describes the full sensor; the image is its region of interest, then binned.
+    CameraInfo describes the full sensor; the image is its region of interest, then binned. If the
+    image is a whole multiple of that size, the same in both directions, the calibration is scaled.
+    (A smaller image may be a cut one, of which nobody knows the principal point.)
 
     Args:
         info: As received.
@@ -29,39 +38,96 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
         InputError: The camera is not calibrated, the calibration is for another image size, or
             holds numbers that no lens has.
 
-    An all-zero R, which some drivers send, is taken for none; so is an all-zero P, which is then K
-    if the image is not distorted.
+    An all-zero R, which some drivers send, is taken for none. An all-zero P is then K if the image
+    is not distorted; an all-zero K is P, as in image_geometry.
     """
     roi = info.roi
     binning = (max(info.binning_x, 1), max(info.binning_y, 1))
     # An all-zero ROI means the full sensor (sensor_msgs/CameraInfo).
     width = (roi.width or info.width) // binning[0]
     height = (roi.height or info.height) // binning[1]
-    if (height, width) != image_size:
+    enlargement = size_ratio(info, image_size)
+    if enlargement == 0:
         raise InputError(
             f"its CameraInfo is for {width}x{height} pixels, the image has "
             f"{image_size[1]}x{image_size[0]}"
         )
+    full = _full_model(info)
+    scale = (enlargement / binning[0], enlargement / binning[1])
+    offset = (-roi.x_offset * scale[0], -roi.y_offset * scale[1])
+    return full.resampled(scale, offset, (image_size[1], image_size[0]))
+
+
+def size_ratio(info: CameraInfo, image_size: tuple[int, int]) -> int:
+    """How often the size that a calibration is for goes into an image's; 0: it does not fit.
+
+    Args:
+        info: As received; its region of interest and binning count.
+        image_size: (height, width) of the image.
+    """
+    width = (info.roi.width or info.width) // max(info.binning_x, 1)
+    height = (info.roi.height or info.height) // max(info.binning_y, 1)
+    if width < 1 or height < 1 or image_size[0] % height or image_size[1] % width:
+        return 0
+    ratio = image_size[0] // height
+    return ratio if ratio == image_size[1] // width else 0
+
+
+def _full_model(info: CameraInfo) -> CameraModel:
+    """The model of the full sensor. Raises `InputError` for numbers that no lens has."""
     largest = max(abs(x) for x in (*info.k, *info.d, *info.r, *info.p))
     if _LARGEST < largest < math.inf:
         raise InputError(
             f"its CameraInfo holds a number of size {largest:g}, more than any lens has "
             f"({_LARGEST:g}); calibrate the camera"
         )
+    K = np.array(info.k, np.float64).reshape(3, 3)
+    P = np.array(info.p, np.float64).reshape(3, 4)
+    model, D = canonical_distortion(info.distortion_model, np.array(info.d, np.float64))
+    if not np.any(K) and P[0, 0] > 0:
+        if np.any(D) or model == FISHEYE:
+            raise InputError("the camera is not calibrated: K is zero, and the image is distorted")
+        K = P[:, :3].copy()
     full = CameraModel(
         width=info.width,
         height=info.height,
-        K=np.array(info.k, np.float64).reshape(3, 3),
-        D=np.array(info.d, np.float64),
-        distortion_model=info.distortion_model,
+        K=K,
+        D=D,
+        distortion_model=model,
         R=np.array(info.r if np.any(info.r) else np.eye(3), np.float64).reshape(3, 3),
-        P=np.array(info.p, np.float64).reshape(3, 4),
+        P=P,
     )
-    if not full.has_projection and not full.is_distorted:
+    _check_matrix("K", K, full, _WIDEST_FISHEYE if model == FISHEYE else _WIDEST_PINHOLE)
+    if full.has_projection:
+        _check_matrix("P", P[:, :3], full, _WIDEST_PINHOLE)
+    elif not full.is_distorted:
         full = full.rectified()  # image_geometry, and all that uses it, reads P alone
-    scale = (1.0 / binning[0], 1.0 / binning[1])
-    offset = (-roi.x_offset * scale[0], -roi.y_offset * scale[1])
-    return full.resampled(scale, offset, (width, height))
+    return full
+
+
+def _check_matrix(name: str, K: Matrix, camera: CameraModel, widest: float) -> None:
+    """Refuse a placeholder: drivers without a calibration send ones, or memory's leftovers."""
+    fx, fy = float(K[0, 0]), float(K[1, 1])
+    size = f"{camera.width}x{camera.height}"
+    below = (K[1, 0], K[2, 0], K[2, 1])
+    if abs(K[2, 2] - 1.0) > 1e-6 or any(abs(value) > 1e-6 for value in below):
+        raise InputError(
+            f"the camera is not calibrated: {name}'s last row is {K[2].tolist()}, not [0, 0, 1], "
+            "or there is a number below its diagonal"
+        )
+    if not 1.0 / _LARGEST_ASPECT <= fx / fy <= _LARGEST_ASPECT:
+        raise InputError(
+            f"the camera is not calibrated: {name}'s focal lengths are {fx:g} and {fy:g} pixels, "
+            "which no lens has"
+        )
+    is_fisheye = widest > math.pi
+    for extent, focal_length in ((camera.width, fx), (camera.height, fy)):
+        half = extent / 2.0 / focal_length
+        if (2.0 * half if is_fisheye else 2.0 * math.atan(half)) > widest:
+            raise InputError(
+                f"the camera is not calibrated: {name}'s focal length of {focal_length:g} pixels "
+                f"gives an image of {size} pixels a field of view that no lens has"
+            )
 
 
 def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:

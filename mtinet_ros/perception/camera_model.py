@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 
+# The name of the fisheye lens in sensor_msgs/distortion_models.hpp.
+FISHEYE = "equidistant"
+
 Matrix = NDArray[np.float64]
 
 
@@ -25,8 +28,9 @@ class CameraModel:
         width: Image width.
         height: Image height.
         K: float64 [3,3] intrinsic matrix of the raw (distorted) image.
-        D: float64 [n] distortion coefficients; empty or all zero: none.
-        distortion_model: Name as in sensor_msgs/distortion_models.hpp, e.g. `plumb_bob`.
+        D: float64 [n] distortion coefficients; empty or all zero: none, but for a fisheye lens.
+        distortion_model: Name as in sensor_msgs/distortion_models.hpp: `plumb_bob`,
+            `rational_polynomial`, or `equidistant` for a fisheye lens (r = f·θ where D is zero).
         R: float64 [3,3] rectifying rotation.
         P: float64 [3,4] projection matrix of the rectified image.
     """
@@ -67,7 +71,26 @@ class CameraModel:
     @property
     def is_distorted(self) -> bool:
         """Whether straight lines are bent in this image."""
-        return bool(np.any(self.D))
+        return self.distortion_model == FISHEYE or bool(np.any(self.D))
+
+    @property
+    def has_square_pixels(self) -> bool:
+        """Whether fx and fy agree to 2 %, more than any calibration is off by."""
+        fx, fy = self.focal_lengths
+        return abs(fx / fy - 1.0) < 0.02
+
+    @property
+    def focal_lengths(self) -> tuple[float, float]:
+        """fx and fy in pixels, of K."""
+        return float(self.K[0, 0]), float(self.K[1, 1])
+
+    @property
+    def has_other_projection(self) -> bool:
+        """Whether P describes another image than K: another focal length or a turned one."""
+        return self.has_projection and not (
+            np.allclose(self.P[:, :3], self.K, rtol=1e-6, atol=1e-6)
+            and np.allclose(self.R, np.eye(3), atol=1e-9)
+        )
 
     @property
     def has_projection(self) -> bool:
@@ -92,10 +115,10 @@ class CameraModel:
         return replace(self, width=size[0], height=size[1], K=shift @ self.K, P=shift @ self.P)
 
     def rectified(self) -> CameraModel:
-        """The model of the undistorted image: K from P where P is given, D = 0, R = 1."""
+        """The model of the undistorted image: K from P where P is given, no distortion, R = 1."""
         K = self.P[:, :3].copy() if self.has_projection else self.K
         P = self.P if self.has_projection else np.hstack([K, np.zeros((3, 1))])
-        return replace(self, K=K, D=np.zeros_like(self.D), R=np.eye(3), P=P)
+        return replace(self, K=K, D=np.zeros(5), distortion_model="plumb_bob", R=np.eye(3), P=P)
 
     def ray_slopes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """x/z of every column (float32 [width]) and y/z of every row (float32 [height]).

@@ -105,8 +105,12 @@ class Fit:
         return camera.resampled(scale, (0.0, 0.0), (width, height))
 
     def effective_focal_length(self, camera: CameraModel) -> float:
-        """Focal length in network pixels that decides depth: fx·s; stretched, √(fx·sx·fy·sy)."""
-        fx, fy = float(camera.K[0, 0]), float(camera.K[1, 1])
-        if not self.is_stretched:
+        """Focal length in network pixels that decides depth: fx·s.
+
+        √(fx·sx·fy·sy) where the network sees x and y at different scales, because the image is
+        stretched here or was squashed by its driver.
+        """
+        fx, fy = camera.focal_lengths
+        if not self.is_stretched and camera.has_square_pixels:
             return fx * self.scale[0]
         return math.sqrt(fx * self.scale[0] * fy * self.scale[1])

@@ -9,16 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.errors import InputError
-from mtinet_ros.perception.camera_model import CameraModel
-
-# sensor_msgs/distortion_models.hpp, and the numbers of coefficients OpenCV takes for each. The
-# first two are one model to OpenCV, and drivers mix up their names.
-_COEFFICIENTS = {
-    "plumb_bob": (4, 5, 8, 12, 14),
-    "rational_polynomial": (4, 5, 8, 12, 14),
-    "equidistant": (4,),
-}
+from mtinet_ros.perception.camera_model import FISHEYE, CameraModel
+from mtinet_ros.perception.distortion import check_distortion, largest_slope
 
 
 class Rectifier:
@@ -36,20 +28,16 @@ class Rectifier:
         Raises:
             InputError: The distortion model is unknown, or has another number of coefficients.
         """
-        allowed = _COEFFICIENTS.get(source.distortion_model)
-        if allowed is None or source.D.size not in allowed:
-            known = ", ".join(f"{name} ({n} numbers)" for name, n in _COEFFICIENTS.items())
-            raise InputError(
-                f"distortion model {source.distortion_model!r} with {source.D.size} coefficients "
-                f"cannot be rectified; known: {known}. Set rectify: off, or rectify upstream"
-            )
+        check_distortion(source)
         self.source = source
         self.camera = source.rectified()
         size = (source.width, source.height)
-        module: Any = cv2.fisheye if source.distortion_model == "equidistant" else cv2
-        self._maps = module.initUndistortRectifyMap(
-            source.K, source.D.reshape(-1, 1), source.R, self.camera.K, size, cv2.CV_16SC2
+        module: Any = cv2.fisheye if source.distortion_model == FISHEYE else cv2
+        x, y = module.initUndistortRectifyMap(
+            source.K, source.D.reshape(-1, 1), source.R, self.camera.K, size, cv2.CV_32FC1
         )
+        x[self._is_beyond_the_fold()] = -1e4  # off the image
+        self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
         self.valid_mask = self.apply(np.full((source.height, source.width), 255, np.uint8)) == 255
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -68,3 +56,11 @@ class Rectifier:
                 for matrix in ("K", "D", "R", "P")
             )
         )
+
+    def _is_beyond_the_fold(self) -> NDArray[np.bool_]:
+        """bool [h,w]: pixels whose rays the distortion model does not hold for."""
+        slope_x, slope_y = self.camera.ray_slopes()
+        rays = np.stack(np.broadcast_arrays(slope_x, slope_y[:, np.newaxis], np.float32(1.0)))
+        x, y, z = np.einsum("ji,jhw->ihw", self.source.R, rays)  # into the raw camera's frame
+        # Behind the camera, or so far off the axis that the polynomial has folded back.
+        return np.asarray((z <= 0.0) | (np.hypot(x, y) > largest_slope(self.source) * z))

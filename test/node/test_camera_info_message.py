@@ -62,7 +62,7 @@ def test_a_region_is_cut_out_before_it_is_binned() -> None:
     assert model.K[0, 2] == pytest.approx((310 - 100 + 0.5) / 2 - 0.5)
 
 
-@pytest.mark.parametrize("size", [(480, 320), (0, 0), (240, 640)])
+@pytest.mark.parametrize("size", [(480, 320), (0, 0), (240, 640), (240, 320), (960, 640)])
 def test_a_calibration_for_another_size_is_named(size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=rf"for 640x480 pixels.*{size[1]}x{size[0]}"):
         camera_model(info(), size)
@@ -77,6 +77,86 @@ def test_no_calibration_nan_and_zeros_are_named() -> None:
         camera_model(info(d=[np.inf] * 5), (480, 640))
     with pytest.raises(InputError, match=r"for 0x0"):
         camera_model(CameraInfo(), (480, 640))
+
+
+@pytest.mark.parametrize(
+    ("k", "fault"),
+    [
+        ([1.0, 0, 0, 0, 1, 0, 0, 0, 1], "field of view"),  # image_publisher's placeholder
+        ([500.0, 0, 320, 0, 1, 240, 0, 0, 1], "focal lengths are 500 and 1"),
+        ([500.0, 0, 320, 0, 500, 240, 0, 0, 2.5e-323], "last row"),
+        ([500.0, 0, 320, 0, 500, 240, 0, 0, 0], "last row"),
+        ([500.0, 0, 320, 0, 500, 240, 7, 0, 1], "last row"),
+        ([25.0, 0, 320, 0, 25, 240, 0, 0, 1], "field of view"),  # 171 degrees
+    ],
+)
+@pytest.mark.parametrize("matrix", ["k", "p"])
+def test_a_placeholder_is_not_taken_for_a_calibration(
+    k: list[float], fault: str, matrix: str
+) -> None:
+    """Depth would be NaN everywhere, or points a kilometer away, with diagnostics all well."""
+    p = [*k[:3], 0.0, *k[3:6], 0.0, *k[6:9], 0.0]
+    with pytest.raises(InputError, match=f"not calibrated.*{fault}"):
+        camera_model(info(**{matrix: k if matrix == "k" else p}), (480, 640))
+
+
+@pytest.mark.parametrize(
+    "k",
+    [
+        [60.0, 0, 320, 0, 60, 240, 0, 0, 1],  # 159 degrees
+        [500.0, 0, 320, 0, 250, 120, 0, 0, 1],  # one field of interlaced video
+        [2.0e5, 0, 320, 0, 2.0e5, 240, 0, 0, 1],  # a telescope
+    ],
+)
+def test_unusual_lenses_are_still_lenses(k: list[float]) -> None:
+    assert camera_model(info(k=k), (480, 640)).K[0, 0] == k[0]
+
+
+def test_a_fisheye_may_see_behind_itself_but_not_all_around_twice() -> None:
+    k = [190.0, 0, 320, 0, 190, 240, 0, 0, 1]  # 640 / 190 rad: 193 degrees
+    lens = {"distortion_model": "equidistant", "d": [0.0] * 4}
+    assert camera_model(info(k=k, **lens), (480, 640)).is_distorted
+    with pytest.raises(InputError, match="not calibrated"):
+        camera_model(info(k=[1.0, 0, 320, 0, 1, 240, 0, 0, 1], **lens), (480, 640))
+
+
+def test_a_camera_that_sends_p_alone_has_the_lens_of_p() -> None:
+    """OAK and multisense cameras rectify in the camera and send no K."""
+    model = camera_model(info(k=[0.0] * 9, d=[0.0] * 5), (480, 640))
+    assert np.array_equal(model.K, model.P[:, :3])
+    with pytest.raises(InputError, match="K is zero, and the image is distorted"):
+        camera_model(info(k=[0.0] * 9), (480, 640))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "model", "count"),
+    [
+        ("fisheye", [0.1, 0, 0, 0], "equidistant", 4),
+        ("equidistant", [0.1, 0, 0, 0, 0], "equidistant", 4),
+        ("equidistant", [], "equidistant", 4),
+        ("equidistant", [0.0] * 5, "equidistant", 4),
+        ("", [0.1, 0, 0, 0, 0], "plumb_bob", 5),
+        ("plumb_bob", [0.1, 0, 0, 0, 0, 0, 0, 0, 0, 0], "plumb_bob", 8),
+        ("rational_polynomial", [0.1] * 8 + [0] * 6, "rational_polynomial", 14),
+        ("plumb_bob", [0.1] * 10, "plumb_bob", 10),  # refused when it comes to rectifying
+        ("fov", [0.9], "fov", 1),
+    ],
+)
+def test_lenses_by_the_names_drivers_give_them(
+    name: str, given: list[float], model: str, count: int
+) -> None:
+    understood = camera_model(info(distortion_model=name, d=given), (480, 640))
+    assert (understood.distortion_model, understood.D.size) == (model, count)
+
+
+@pytest.mark.parametrize("size", [(960, 1280), (1440, 1920)])
+def test_a_calibration_of_a_whole_fraction_of_the_size_is_scaled(size: tuple[int, int]) -> None:
+    factor = size[0] // 480
+    model = camera_model(info(), size)
+    assert (model.width, model.height) == (size[1], size[0])
+    assert model.K[0, 0] == 500 * factor
+    assert model.K[0, 2] == pytest.approx((310 + 0.5) * factor - 0.5)
+    assert model.P[0, 3] == -48 * factor
 
 
 def test_drivers_that_leave_r_and_p_zero_are_understood() -> None:

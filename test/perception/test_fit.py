@@ -139,9 +139,12 @@ def test_the_resized_picture_agrees_with_the_camera_model() -> None:
 
 
 def test_the_focal_length_that_decides_depth() -> None:
+    square = CameraModel.pinhole(640, 480, 600.0, 599.0, 319.5, 239.5)
     camera = CameraModel.pinhole(640, 480, 600.0, 300.0, 319.5, 239.5)
     letterbox = Fit.plan((480, 640), NETWORK, "letterbox")
-    assert letterbox.effective_focal_length(camera) == pytest.approx(600 * 0.2)
+    assert letterbox.effective_focal_length(square) == pytest.approx(600 * 0.2)
+    # A driver that squashed the picture: no single focal length is right, the mean is least wrong.
+    assert letterbox.effective_focal_length(camera) == pytest.approx((600 * 300) ** 0.5 * 0.2)
     wide = CameraModel.pinhole(1280, 480, 600.0, 300.0, 639.5, 239.5)
     stretch = Fit.plan((480, 1280), NETWORK, "stretch")
     assert stretch.is_stretched

@@ -120,6 +120,46 @@ def test_an_unknown_lens_is_refused_with_a_way_out(model: str, count: int) -> No
         Rectifier(camera)
 
 
+def test_a_fisheye_without_coefficients_is_still_a_fisheye() -> None:
+    """r = f·θ: taken for a pinhole, rays were off by 0.36."""
+    camera = replace(
+        lens("equidistant"),
+        K=np.array([[80.0, 0, 119.5], [0, 80.0, 89.5], [0, 0, 1]]),
+        D=np.zeros(4),
+        P=np.array([[80.0, 0, 119.5, 0], [0, 80.0, 89.5, 0], [0, 0, 1, 0]]),
+    )
+    assert camera.is_distorted
+    rectifier = Rectifier(camera)
+    u = np.broadcast_to(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, WIDTH))
+    row = rectifier.apply(np.ascontiguousarray(u))[89]
+    for column in (0, 40, 119, 200, 239):
+        angle = np.arctan2(column - 119.5, 80.0)  # of the ray of the rectified pixel
+        assert row[column] == pytest.approx(119.5 + 80.0 * angle, abs=0.6)
+    assert rectifier.camera.distortion_model == "plumb_bob"
+    assert rectifier.camera.D.tolist() == [0.0] * 5
+    assert not rectifier.camera.is_distorted
+
+
+def test_what_lies_beyond_the_fold_of_the_polynomial_is_not_seen() -> None:
+    """r(1 − r²/3) turns back at r = 1: rays beyond it would show the middle of the image again."""
+    K = np.array([[60.0, 0, 119.5], [0, 60.0, 89.5], [0, 0, 1]])
+    camera = CameraModel(
+        WIDTH,
+        HEIGHT,
+        K,
+        np.array([-1 / 3, 0.0, 0.0, 0.0, 0.0]),
+        "plumb_bob",
+        P=np.hstack([K, np.zeros((3, 1))]),
+    )
+    rectifier = Rectifier(camera)
+    v, u = np.mgrid[0:HEIGHT, 0:WIDTH]
+    radius = np.hypot(u - 119.5, v - 89.5) / 60.0
+    assert not rectifier.valid_mask[radius > 1.01].any()
+    assert rectifier.valid_mask[radius < 0.99].all()
+    white = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    assert (rectifier.apply(white)[radius > 1.05] == 0).all()
+
+
 def test_a_new_calibration_needs_new_maps() -> None:
     camera = lens("plumb_bob")
     rectifier = Rectifier(camera)
