@@ -10,6 +10,7 @@ without looking at every element (rclpy#763).
 from __future__ import annotations
 
 import array
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_for
 Array = NDArray[Any]
 
 _SHOWN = 60  # characters of a name from outside that go into a sentence
+
+# OpenCV's names of samples that are no colors: 16UC1, 32FC1 and so on (REP 118).
+_NO_PICTURE = re.compile(r"(8S|16[SU]|32[SF]|64F)C\d+")
 
 # 16-bit to 8-bit as cv_bridge scales it, x·255/65535 rounded: 257 is odd, so there are no ties.
 _TO_8_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
@@ -175,12 +179,30 @@ def decode_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
     """
     data = np.frombuffer(message.data, np.uint8)
     name = f"the compressed image (format {message.format[:_SHOWN]!r})"
+    # compressed_image_transport writes "<encoding>; <jpeg or png> compressed <encoding inside>".
+    source, separator, _ = message.format.partition(";")
+    source = source.strip() if separator else ""
+    if _NO_PICTURE.fullmatch(source):
+        raise InputError(f"{name} is no picture: {source} holds measurements, such as depth")
     if not image_file_format(data):
         raise InputError(f"{name}, {data.size} bytes, is neither jpeg nor png")
     try:
-        return decode_image_file(data, upright=False)
+        image = decode_image_file(data, upright=False)
     except InputError as error:
         raise InputError(f"{name} {error}") from error
+    return _without_mosaic(image, source)
+
+
+def _without_mosaic(image: NDArray[np.uint8], source: str) -> NDArray[np.uint8]:
+    """A picture whose bytes are those of a color filter array (`bayer_…`), in color.
+
+    image_transport compresses a mosaic as a gray picture, or in color if asked to: only the former
+    is a mosaic still.
+    """
+    mosaic = ENCODINGS.get(re.sub(r"16$", "8", source)) if source.startswith("bayer_") else None
+    if mosaic is None or not (image == image[..., :1]).all():
+        return image
+    return np.asarray(mosaic.to_rgb(np.ascontiguousarray(image[..., 0])), np.uint8)
 
 
 def encode_image(pixels: Array, encoding: str, header: Header) -> Image:

@@ -484,6 +484,37 @@ def test_random_compressed_images(start: bytes, rest: bytes) -> None:
 # Encoding
 
 
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+@pytest.mark.parametrize("codec", ["png", "jpeg"])
+def test_a_compressed_mosaic_has_its_colors_again(pattern: str, codec: str) -> None:
+    """image_transport compresses the mosaic as a gray picture; as such all would be gray."""
+    color = np.full((32, 48, 3), (200, 120, 40), np.uint8)  # RGB
+    mosaic = np.empty((32, 48), np.uint8)
+    for place, letter in enumerate(pattern):
+        mosaic[place // 2 :: 2, place % 2 :: 2] = color[0, 0, "rgb".index(letter)]
+    data = cv2.imencode(f".{codec}", mosaic, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    message = CompressedImage(format=f"bayer_{pattern}8; {codec} compressed", data=data)
+    answer = decode_compressed_image(message)[2:-2, 2:-2].astype(int)
+    assert np.abs(answer - color[0, 0]).max() <= (0 if codec == "png" else 4)
+    raw = encode_image(mosaic, f"bayer_{pattern}8", Header())
+    assert np.abs(answer - decode_image(raw)[2:-2, 2:-2]).max() <= (0 if codec == "png" else 4)
+
+
+def test_a_mosaic_that_was_compressed_in_color_is_left_alone() -> None:
+    color = np.random.default_rng(3).integers(0, 256, (32, 48, 3), np.uint8)
+    data = cv2.imencode(".png", color[..., ::-1])[1].tobytes()
+    message = CompressedImage(format="bayer_rggb8; png compressed bgr8", data=data)
+    assert np.array_equal(decode_compressed_image(message), color)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "16SC1"])
+def test_compressed_depth_is_no_picture(encoding: str) -> None:
+    depth = np.random.default_rng(4).integers(300, 5000, (24, 32)).astype(np.uint16)
+    data = cv2.imencode(".png", depth)[1].tobytes()
+    with pytest.raises(InputError, match="no picture"):
+        decode_compressed_image(CompressedImage(format=f"{encoding}; png compressed ", data=data))
+
+
 @pytest.mark.parametrize(
     ("encoding", "dtype", "channels"),
     [
