@@ -91,7 +91,7 @@ class CameraReport:
 
 
 def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
-    """A camera's status: inactive, silent, clock skew, in trouble, idle, stalled or running."""
+    """A camera's status (inactive, silent, clock skew, idle, stalled, running) and problems."""
     summary = report.summary
     if not report.active:
         level, state, message = DiagnosticStatus.OK, "inactive", "the node is not active"
@@ -103,8 +103,6 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
         message = (
             f"images are stamped {-report.stamp_age:.3f} s in the future; synchronise the clocks"
         )
-    elif report.problems:
-        level, state, message = DiagnosticStatus.WARN, "running", "; ".join(report.problems)
     elif not report.has_subscribers:
         level, state, message = (
             DiagnosticStatus.OK,
@@ -122,6 +120,10 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
     else:
         level, state = DiagnosticStatus.OK, "running"
         message = f"{summary.output_rate:.1f} Hz, {summary.latency_p50 * 1e3:.0f} ms"
+    if report.active and report.problems:
+        level = max(level, DiagnosticStatus.WARN)
+        problems = "; ".join(report.problems)
+        message = problems if state == "running" else f"{message}; {problems}"
     values = {
         "state": state,
         "topic": report.topic,

@@ -259,11 +259,14 @@ class PerceptionNode(LifecycleNode):
         else:
             report, untrained = PipelineReport(), False
         problem = self._problems.current_of("engine")
-        statuses = [pipeline_status(self.get_name(), report, untrained, problem)]
+        node_name = self.get_fully_qualified_name().lstrip(
+            "/"
+        )  # several robots share /diagnostics
+        statuses = [pipeline_status(node_name, report, untrained, problem)]
         timeout = self._settings.silence_timeout if self._settings else 0.0
         for camera in self._cameras.values():
             camera_report = camera.report(self._is_active, timeout)
-            statuses.append(camera_status(self.get_name(), camera_report))
+            statuses.append(camera_status(node_name, camera_report))
             camera.report_silence(camera_report)
         now = self.get_clock().now().to_msg()
         message = DiagnosticArray(status=statuses)

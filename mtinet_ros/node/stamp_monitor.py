@@ -75,6 +75,13 @@ class StampMonitor:
 
     def _check_frame_id(self, frame_id: str) -> None:
         subject = f"{self._camera}: frame_id"
+        if frame_id.startswith("/"):
+            self._problems.report_once(
+                subject,
+                f"is {frame_id!r}; a frame_id of ROS 2 has no leading slash, and tf2 finds none "
+                "that has: change it in the driver",
+            )
+            return
         if "optical" in frame_id:
             self._problems.resolve(subject)
             return

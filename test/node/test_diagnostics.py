@@ -66,6 +66,29 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
             "running",
             "waiting for the first image",
         ),
+        # A lasting problem hides neither that nobody listens, nor that nothing is answered.
+        (
+            replace(RUNNING, has_subscribers=False, problems=["frame_id: is ''"]),
+            WARN,
+            "idle",
+            "nobody listens, so nothing is computed; frame_id: is ''",
+        ),
+        (
+            replace(
+                RUNNING,
+                summary=replace(SILENT, input_rate=30.0, age_of_last_frame=0.03),
+                problems=["frame_id: is ''"],
+            ),
+            WARN,
+            "stalled",
+            "frame_id: is ''",
+        ),
+        (
+            replace(RUNNING, summary=SILENT, why_silent="nobody", problems=["x"]),
+            ERROR,
+            "silent",
+            "nobody; x",
+        ),
         # Nobody listening is no reason to hide a camera that is silent.
         (replace(RUNNING, has_subscribers=False, summary=SILENT), ERROR, "silent", "no image"),
     ],

@@ -60,7 +60,7 @@ def test_a_good_header_has_an_age_and_no_problem() -> None:
     assert clock.wrong() == []
 
 
-@pytest.mark.parametrize("frame_id", ["", "camera_link"])
+@pytest.mark.parametrize("frame_id", ["", "camera_link", "/camera_optical_frame"])
 def test_a_frame_that_is_not_optical_is_named_until_it_is(frame_id: str) -> None:
     clock = Clock()
     monitor = clock.monitor()
