@@ -66,7 +66,12 @@ class AdaptiveSubscription:
         """
         self._node = node
         self._message_type = message_type
+        package, _, _ = message_type.__module__.partition(".")
+        self._type_name = f"{package}/msg/{message_type.__name__}"
         self._callback = callback
+        # rclpy applies the remapping rules itself wherever it is given a name: a resolved one
+        # would be remapped twice.
+        self._name = topic
         self.topic = node.resolve_topic_name(topic)
         with explained_overrides(self.topic):
             self._forced = {policy: self._read_override(policy) for policy in _POLICIES}
@@ -78,13 +83,19 @@ class AdaptiveSubscription:
 
     def publishers(self) -> list[Any]:
         """Publishers of the topic now, as TopicEndpointInfo (whose module moved in Lyrical)."""
-        return list(self._node.get_publishers_info_by_topic(self.topic))
+        return list(self._node.get_publishers_info_by_topic(self._name))
 
     def describe_publishers(self) -> str:
         """Publishers of the topic and the reliability they offer, for a log line."""
         publishers = self.publishers()
         if not publishers:
             return "nobody publishes it"
+        types = {publisher.topic_type for publisher in publishers}
+        if self._type_name not in types:
+            return (
+                f"what is published there is {', '.join(sorted(types))}, and this node needs "
+                f"{self._type_name}; set transport, or name another topic"
+            )
         mine = self._quality["reliability"].name.lower()
         names = ", ".join(
             f"{p.node_namespace.rstrip('/')}/{p.node_name} ({p.topic_type}, "
@@ -137,7 +148,7 @@ class AdaptiveSubscription:
         profile = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, **self._quality)
         return self._node.create_subscription(
             self._message_type,
-            self.topic,
+            self._name,
             self._callback,
             profile,
             qos_overriding_options=_OTHER_OVERRIDES,

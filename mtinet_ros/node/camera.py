@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home until Iron
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -13,12 +15,13 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.adaptive_subscription import AdaptiveSubscription
 from mtinet_ros.node.camera_outputs import CameraOutputs
 from mtinet_ros.node.camera_stream import CameraStream
+from mtinet_ros.node.camera_topics import camera_topics
 from mtinet_ros.node.diagnostics import CameraReport
 from mtinet_ros.node.frame_processor import Frame
 from mtinet_ros.node.image_decoder import ImageDecoder
 from mtinet_ros.node.inference_pipeline import InferencePipeline
 from mtinet_ros.node.problem_log import ProblemLog
-from mtinet_ros.node.settings import CameraSettings, NodeSettings, image_and_info_topics
+from mtinet_ros.node.settings import CameraSettings, NodeSettings
 from mtinet_ros.node.stamp_monitor import StampMonitor
 from mtinet_ros.node.statistics import DropReason
 
@@ -34,7 +37,6 @@ class Camera:
 
     Attributes:
         name: Name of the camera.
-        image_topic: Topic of its images, as configured.
         outputs: Its topics.
     """
 
@@ -58,9 +60,13 @@ class Camera:
             pipeline: Pipeline that takes the frames.
         """
         self.name = settings.name
-        self.image_topic, self._info_topic = image_and_info_topics(settings)
+        self._topics = camera_topics(node, settings)
         self.outputs = CameraOutputs(node, settings, card, node_settings.depth_encoding)
-        decoder = ImageDecoder(self.name, self._info_topic, problems)
+        image_topic, info_topic = (
+            str(node.resolve_topic_name(name))
+            for name in (self._topics.image, self._topics.camera_info)
+        )
+        decoder = ImageDecoder(self.name, image_topic, info_topic, problems)
         self._stream = CameraStream(self.name, decoder, self.outputs, problems)
         self._stamps = StampMonitor(
             self.name,
@@ -73,6 +79,10 @@ class Camera:
         self._pipeline = pipeline
         self._message_type = CompressedImage if settings.transport == "compressed" else Image
         self._subscriptions: list[AdaptiveSubscription] = []
+        # The steady clock: simulated time may stand still.
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._waiting: Frame | None = None
+        self._patience_timer: Any = None
         self.apply(settings, node_settings)
         self._reset()
 
@@ -85,13 +95,9 @@ class Camera:
         self.outputs.points_stride = settings.points_stride
 
     def _reset(self) -> None:
-        """Forget the stream, before it begins.
-
-        Time that jumps backwards does not ask for it: the lens stays what it was, and a latched
-        calibration would not be sent again.
-        """
-        self._stream.decoder.reset()
+        """Forget the stream, before it begins; but not the lens, which may be told only once."""
         self._stamps.reset()
+        self._drop_waiting()
         self._last_accepted = -math.inf
         self._first_received = math.inf
 
@@ -101,8 +107,8 @@ class Camera:
         self._stream.statistics.subscribed(time.monotonic())
         # One by one, so that the first is given back if the second is refused.
         for message_type, topic, callback in (
-            (CameraInfo, self._info_topic, self._on_camera_info),
-            (self._message_type, self.image_topic, self._on_image),
+            (CameraInfo, self._topics.camera_info, self._on_camera_info),
+            (self._message_type, self._topics.image, self._on_image),
         ):
             self._subscriptions.append(
                 AdaptiveSubscription(self._node, message_type, topic, callback)
@@ -110,6 +116,7 @@ class Camera:
 
     def unsubscribe(self) -> None:
         """Receive nothing any more."""
+        self._drop_waiting()
         for subscription in self._subscriptions:
             subscription.destroy()
         self._subscriptions = []
@@ -121,7 +128,7 @@ class Camera:
         is_silent = summary.age_of_last_frame > silence_timeout
         return CameraReport(
             name=self.name,
-            topic=images.topic if images else self.image_topic,
+            topic=images.topic if images else self._topics.image,
             active=is_active,
             has_subscribers=self.outputs.wanted_outputs() is not None,
             summary=summary,
@@ -152,7 +159,8 @@ class Camera:
         self.outputs.destroy()
 
     def _on_camera_info(self, info: CameraInfo) -> None:
-        self._stream.decoder.camera_info = info
+        self._stream.decoder.add_calibration(info)
+        self._submit_waiting()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
@@ -164,9 +172,37 @@ class Camera:
             frame.drop(DropReason.MAX_RATE)
             return
         self._first_received = min(self._first_received, now)
-        has_info = self._stream.decoder.camera_info is not None
-        if not has_info and now - self._first_received < _CAMERA_INFO_PATIENCE:
-            frame.drop(DropReason.WAITING_FOR_CAMERA_INFO)
+        patience = self._first_received + _CAMERA_INFO_PATIENCE - now
+        if patience > 0.0 and not self._stream.decoder.has_calibration:
+            self._wait(frame, patience)
             return
+        self._drop_waiting()
         self._last_accepted = now
         self._pipeline.submit(frame)
+
+    def _wait(self, frame: Frame, patience: float) -> None:
+        """Keep the newest of the first images until a CameraInfo comes, or patience [s] ends."""
+        if self._waiting is not None:
+            self._waiting.drop(DropReason.WAITING_FOR_CAMERA_INFO)
+        else:
+            self._patience_timer = self._node.create_timer(
+                patience, self._submit_waiting, clock=self._steady_clock
+            )
+        self._waiting = frame
+
+    def _submit_waiting(self) -> None:
+        if (frame := self._take_waiting()) is not None:
+            self._last_accepted = time.monotonic()
+            self._pipeline.submit(frame)
+
+    def _drop_waiting(self) -> None:
+        if (frame := self._take_waiting()) is not None:
+            frame.drop(DropReason.WAITING_FOR_CAMERA_INFO)
+
+    def _take_waiting(self) -> Frame | None:
+        """The frame that waits for a CameraInfo, if any, which waits no longer."""
+        frame, self._waiting = self._waiting, None
+        if self._patience_timer is not None:
+            self._node.destroy_timer(self._patience_timer)
+            self._patience_timer = None
+        return frame

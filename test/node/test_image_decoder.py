@@ -38,7 +38,7 @@ def problems() -> ProblemLog:
 
 @pytest.fixture
 def decoder(problems: ProblemLog) -> ImageDecoder:
-    return ImageDecoder("front", "/front/camera_info", problems)
+    return ImageDecoder("front", "/front/image_raw", "/front/camera_info", problems)
 
 
 def message() -> Image:
@@ -68,7 +68,7 @@ def test_a_calibration_gives_the_lens_and_ends_the_problem(
     decoder: ImageDecoder, problems: ProblemLog
 ) -> None:
     decoder.decode(message())
-    decoder.camera_info = calibration()
+    decoder.add_calibration(calibration())
     decoded = decoder.decode(message())
     assert np.array_equal(decoded.image, IMAGE)
     assert decoded.camera is not None
@@ -79,8 +79,9 @@ def test_a_calibration_gives_the_lens_and_ends_the_problem(
 def test_a_calibration_of_another_size_costs_the_lens_only(
     decoder: ImageDecoder, problems: ProblemLog
 ) -> None:
-    decoder.camera_info = calibration()
-    decoder.camera_info.width = 2 * WIDTH
+    info = calibration()
+    info.width = 2 * WIDTH
+    decoder.add_calibration(info)
     decoded = decoder.decode(message())
     assert np.array_equal(decoded.image, IMAGE)
     assert decoded.camera is None
@@ -89,7 +90,8 @@ def test_a_calibration_of_another_size_costs_the_lens_only(
 
 def test_a_distorted_image_is_rectified_as_opencv_does_it(decoder: ImageDecoder) -> None:
     distortion = (-0.3, 0.1, 0.0, 0.0, 0.0)
-    decoder.camera_info = info = calibration(distortion)
+    info = calibration(distortion)
+    decoder.add_calibration(info)
     decoded = decoder.decode(message())
     K = np.array(info.k).reshape(3, 3)
     maps = cv2.initUndistortRectifyMap(
@@ -106,7 +108,7 @@ def test_with_rectify_off_the_image_is_as_it_came_and_its_lens_has_no_distortion
     decoder: ImageDecoder,
 ) -> None:
     decoder.rectify = False
-    decoder.camera_info = calibration((-0.3, 0.1, 0.0, 0.0, 0.0))
+    decoder.add_calibration(calibration((-0.3, 0.1, 0.0, 0.0, 0.0)))
     decoded = decoder.decode(message())
     assert np.array_equal(decoded.image, IMAGE)
     assert decoded.camera is not None
@@ -114,17 +116,85 @@ def test_with_rectify_off_the_image_is_as_it_came_and_its_lens_has_no_distortion
     assert decoded.valid_mask is None
 
 
+@pytest.mark.parametrize(
+    ("model", "distortion"), [("fov", (0.9,)), ("plumb_bob", (0.1, 0.1, 0.1)), ("", (0.1,))]
+)
+def test_an_unknown_lens_costs_metric_depth_and_never_the_picture(
+    decoder: ImageDecoder, problems: ProblemLog, model: str, distortion: tuple[float, ...]
+) -> None:
+    info = calibration(distortion)
+    info.distortion_model = model
+    decoder.add_calibration(info)
+    decoded = decoder.decode(message())
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is None
+    (problem,) = problems.current("front: ")
+    assert "cannot be rectified" in problem
+
+
+def test_two_modes_of_a_camera_on_one_topic_keep_apart(decoder: ImageDecoder) -> None:
+    """Else depth would alternate between two scales."""
+    half = calibration()
+    half.width, half.height, half.k[0], half.k[4], half.p[0], half.p[5] = 32, 24, 25, 25, 25, 25
+    for _ in range(3):
+        for info in (calibration(), half):
+            decoder.add_calibration(info)
+            camera = decoder.decode(message()).camera
+            assert camera is not None
+            assert camera.K[0, 0] == 60.0
+
+
+def test_a_calibration_of_half_the_size_is_scaled_with_a_word(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    half = calibration()
+    half.width, half.height = WIDTH // 2, HEIGHT // 2
+    half.k = [30.0, 0, 15.5, 0, 30.0, 11.5, 0, 0, 1]
+    half.p = [30.0, 0, 15.5, 0, 0, 30.0, 11.5, 0, 0, 0, 1, 0]
+    decoder.add_calibration(half)
+    camera = decoder.decode(message()).camera
+    assert camera is not None
+    # Twice the pixels: the middle of 32 columns, 15.5, is the middle of 64, 31.5.
+    assert (camera.K[0, 0], camera.K[0, 2], camera.K[1, 2]) == (60.0, 31.5, 23.5)
+    (problem,) = problems.current("front: ")
+    assert "is for 32x24 pixels" in problem
+
+
+def test_without_distortion_depth_and_points_have_one_lens_whatever_k_says(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    info = calibration()
+    info.p = [50.0, 0, 30.0, -5.0, 0, 50.0, 20.0, 0, 0, 0, 1, 0]
+    decoder.add_calibration(info)
+    camera = decoder.decode(message()).camera
+    assert camera is not None
+    assert np.array_equal(camera.K, camera.P[:, :3])
+    assert camera.K[0, 0] == 50.0  # as image_geometry has it
+    assert len(problems.current("front: ")) == 1
+
+
+def test_a_squashed_picture_is_told(decoder: ImageDecoder, problems: ProblemLog) -> None:
+    info = calibration()
+    info.k[4] = info.p[5] = 45.0
+    decoder.add_calibration(info)
+    assert decoder.decode(message()).camera is not None
+    (problem,) = problems.current("front: ")
+    assert "fx is 60.0 and fy 45.0" in problem
+
+
+def test_a_rectified_topic_that_says_it_is_distorted_is_doubted(problems: ProblemLog) -> None:
+    decoder = ImageDecoder("front", "/front/image_rect_color", "/front/camera_info", problems)
+    decoder.add_calibration(calibration((-0.3, 0.1, 0.0, 0.0, 0.0)))
+    decoder.decode(message())
+    (problem,) = problems.current("front: ")
+    assert "rectify: off" in problem
+
+
 def test_a_new_calibration_is_taken_over(decoder: ImageDecoder) -> None:
-    decoder.camera_info = calibration((-0.3, 0.1, 0.0, 0.0, 0.0))
+    decoder.add_calibration(calibration((-0.3, 0.1, 0.0, 0.0, 0.0)))
     first = decoder.decode(message()).image
-    decoder.camera_info = calibration((-0.1, 0.0, 0.0, 0.0, 0.0))
+    decoder.add_calibration(calibration((-0.1, 0.0, 0.0, 0.0, 0.0)))
     assert not np.array_equal(decoder.decode(message()).image, first)
-
-
-def test_a_reset_forgets_the_calibration(decoder: ImageDecoder) -> None:
-    decoder.camera_info = calibration()
-    decoder.reset()
-    assert decoder.decode(message()).camera is None
 
 
 def test_a_compressed_image_is_decoded_too(decoder: ImageDecoder) -> None:
