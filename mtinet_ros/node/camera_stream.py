@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 import traceback
 
+import numpy as np
+
 from mtinet_ros.errors import InputError
 from mtinet_ros.node.camera_outputs import CameraOutputs
 from mtinet_ros.node.frame_processor import DecodedImage, Frame
@@ -53,8 +55,20 @@ class CameraStream:
             prediction = resize_prediction(prediction, decoded.image)
         if decoded.valid_mask is not None:
             prediction = prediction.masked(decoded.valid_mask)
+        self._check_depth(prediction)
         self.outputs.publish(prediction, frame.message.header)
         self.statistics.frame_answered(frame.received, time.monotonic())
+
+    def _check_depth(self, prediction: Prediction) -> None:
+        subject = f"{self.name}: depth"
+        if prediction.depth is None or np.isfinite(prediction.depth).any():
+            self._problems.resolve(subject, "has valid pixels again")
+            return
+        self._problems.report(
+            subject,
+            "is NaN everywhere: no pixel is within the range the model was trained for; is the "
+            "camera covered, or its calibration wrong?",
+        )
 
     def reject(self, error: InputError) -> None:
         """Report a frame that cannot be used."""

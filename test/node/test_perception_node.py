@@ -225,6 +225,75 @@ def test_a_calibration_latched_long_ago_is_heard(robot: Robot, tiny_model: Path)
         robot.show_until(OUT + "depth/camera_info", lambda: robot.show(picture()))
 
 
+def test_a_calibration_sent_once_survives_a_pause(robot: Robot, tiny_model: Path) -> None:
+    robot.subscribe(OUT + "depth/camera_info", CameraInfo)
+    with started(robot, tiny_model):
+        robot.show_until(OUT + "depth/camera_info", lambda: robot.show(picture(), CAMERA))
+        assert robot.change_state("deactivate")
+        assert robot.change_state("activate")
+        robot.messages[OUT + "depth/camera_info"].clear()
+        robot.show_until(OUT + "depth/camera_info", lambda: robot.show(picture()))
+
+
+def test_a_single_image_waits_for_the_camera_info_that_comes_a_moment_later(
+    robot: Robot, tiny_model: Path
+) -> None:
+    robot.subscribe(OUT + "depth/image", Image)
+    robot.subscribe(OUT + "depth/camera_info", CameraInfo)
+    images = robot.camera("/camera/image_raw")
+    infos = robot.camera("/camera/camera_info", CameraInfo)
+    with started(robot, tiny_model):
+        assert robot.reports("engine", "state", "ready")
+        everybody = (images, infos)
+        assert robot.spin_until(lambda: all(p.get_subscription_count() for p in everybody))
+        header = robot.show(picture())
+        robot.spin_for(0.3)
+        assert not robot.messages[OUT + "depth/image"]
+        infos.publish(camera_info_message(CAMERA, header))
+        assert robot.spin_until(lambda: bool(robot.messages[OUT + "depth/camera_info"]), 10.0)
+        (answer,) = robot.messages[OUT + "depth/image"]
+        assert answer.header == header
+        np.testing.assert_array_equal(pixels(answer), predict(tiny_model, picture(), CAMERA).depth)
+
+
+def test_a_single_image_without_any_camera_info_is_answered_all_the_same(
+    robot: Robot, tiny_model: Path
+) -> None:
+    robot.subscribe(OUT + "segmentation/image", Image)
+    images = robot.camera("/camera/image_raw")
+    with started(robot, tiny_model):
+        assert robot.reports("engine", "state", "ready")
+        assert robot.spin_until(lambda: images.get_subscription_count() > 0)
+        header = robot.show(picture())
+        assert robot.spin_until(lambda: bool(robot.messages[OUT + "segmentation/image"]), 10.0)
+        assert robot.messages[OUT + "segmentation/image"][0].header == header
+
+
+def test_another_type_on_the_topic_is_named_as_that(robot: Robot, tiny_model: Path) -> None:
+    """It was told as packets lost on the way, with advice about the middleware."""
+    jpeg = robot.create_publisher(CompressedImage, "/camera/image_raw", 1)
+    with started(robot, tiny_model, "silence_timeout:=1.0"):
+        assert robot.reports("camera", "message", "sensor_msgs/msg/CompressedImage")
+        status = robot.status("camera")
+        assert status is not None
+        assert "sensor_msgs/msg/Image" in status.message
+        assert "Fast DDS" not in status.message
+    robot.destroy_publisher(jpeg)
+
+
+def test_depth_that_is_nan_everywhere_is_a_diagnostic(robot: Robot, tiny_model: Path) -> None:
+    robot.subscribe(OUT + "depth/image", Image)
+    telescope = CameraModel.pinhole(100, 75, 1e6, 1e6, 48.0, 36.0)
+    with started(robot, tiny_model):
+        _, answer = robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), telescope))
+        assert np.isnan(pixels(answer)).all()
+        assert robot.reports("camera", "message", "depth: is NaN everywhere")
+        robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
+        assert robot.spin_until(
+            lambda: "NaN" not in getattr(robot.status("camera"), "message", "NaN"), 10.0
+        )
+
+
 def test_a_rectified_image_has_the_lens_of_its_projection(robot: Robot, tiny_model: Path) -> None:
     """`image_rect` shares the raw image's CameraInfo: its own lens is P."""
     P = np.array([[50.0, 0.0, 47.0, 0.0], [0.0, 50.0, 35.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
