@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -44,6 +45,25 @@ def make_folder(path: Path) -> None:
         raise ConfigurationError(
             f"the folder {path} cannot be written to; change its permissions or choose another"
         )
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, kind: type[MtinetError], message: str) -> Iterator[None]:
+    """Keep other runs out of a folder; the system gives it free when the process ends, however.
+
+    Args:
+        folder: It must exist; the lock is the file `.lock` in it.
+        kind: Class of the error to raise.
+        message: What to say if another process holds the lock.
+    """
+    with contextlib.ExitStack() as stack:
+        with file_errors(f"lock the folder {folder}", kind):
+            lock = stack.enter_context((folder / ".lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise kind(message) from error
+        yield
 
 
 def write_file(path: Path, content: bytes | str) -> None:

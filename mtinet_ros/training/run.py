@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -24,7 +26,7 @@ from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
 from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
-from mtinet_ros.output_files import make_folder
+from mtinet_ros.output_files import folder_lock, make_folder
 from mtinet_ros.training.callbacks import (
     AtomicCheckpointIO,
     AveragedWeights,
@@ -59,16 +61,40 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
         whole state. Called again with the same folder, the run continues from there.
 
     Raises:
-        ConfigurationError: The configuration does not fit together.
+        ConfigurationError: The configuration does not fit together, or another run is training
+            into the folder.
         DataError: Data are missing or damaged.
         ModelError: Initial weights cannot be read.
         SystemExit: The process got SIGTERM (status 143) or SIGINT (130); the state is saved.
     """
-    run = config.run
-    folder = Path(run.output)
+    folder = Path(config.run.output).expanduser()
     make_folder(folder)
-    for leftover in folder.glob(".*.part"):  # of a run that was killed while it saved
-        leftover.unlink(missing_ok=True)
+    with _exclusive(folder):
+        return _train(config, folder, max_minutes)
+
+
+def _exclusive(folder: Path) -> AbstractContextManager[None]:
+    """The folder's lock; processes of one run share it, so the first one holds it for all."""
+    if _rank():
+        return nullcontext()
+    return folder_lock(
+        folder,
+        ConfigurationError,
+        f"another run is training into {folder}; wait for it, stop it, or set run.output to "
+        "another folder",
+    )
+
+
+def _rank() -> int:
+    """Number of this process among those of the run."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
+def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
+    run = config.run
+    if not _rank():
+        for leftover in folder.glob(".*.part"):  # of a run that was killed while it saved
+            leftover.unlink(missing_ok=True)
     if run.threads:
         torch.set_num_threads(run.threads)
     seed_everything(run.seed, verbose=False)

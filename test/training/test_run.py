@@ -26,6 +26,7 @@ from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import load_checkpoint
 from mtinet_ros.network.weights_file import read_metadata
+from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
 from mtinet_ros.training.config import TrainConfig, load_config
 from mtinet_ros.training.loader import StepSampler
@@ -131,6 +132,19 @@ def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
     assert not same_state(whole, folder)
     train(paused)
     assert same_state(whole, folder)
+
+
+def test_two_runs_never_share_a_folder(rooms, tmp_path):
+    """Both ended with status 0, and the work of one was gone."""
+    run = configuration(rooms, tmp_path / "run", 1)
+    (tmp_path / "run").mkdir()
+    message = "another run is training into"
+    with folder_lock(tmp_path / "run", ConfigurationError, "held by this test"):
+        with pytest.raises(ConfigurationError, match=message):
+            train(run)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    train(run)
+    train(run)  # one after the other is how a run is continued
 
 
 def test_a_run_that_has_more_steps_already_is_left_as_it_is(rooms, tmp_path):

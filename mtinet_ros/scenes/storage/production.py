@@ -8,16 +8,15 @@ scene is written into a hidden folder and appears by one rename when it is compl
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ import numpy as np
 from mtinet_ros import __version__
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.model_contract import VOID_ID
-from mtinet_ros.output_files import make_folder, npy_bytes, replace_file
+from mtinet_ros.output_files import folder_lock, make_folder, npy_bytes, replace_file
 from mtinet_ros.scenes.assets.catalog import Catalog, credits_text
 from mtinet_ros.scenes.assets.stock import ModelCache
 from mtinet_ros.scenes.classes import NAMES, PALETTE
@@ -278,17 +277,10 @@ def prepare_folder(root: Path, frames: int, settings: RenderSettings) -> list[Sc
     return todo
 
 
-@contextmanager
-def _exclusive(root: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it when this process ends, however it does."""
-    with (root / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                f"another run is rendering into {root}; wait for it or stop it"
-            ) from error
-        yield
+def _exclusive(root: Path) -> AbstractContextManager[None]:
+    return folder_lock(
+        root, DataError, f"another run is rendering into {root}; wait for it or stop it"
+    )
 
 
 def _check_space(root: Path, needed: int) -> None:
