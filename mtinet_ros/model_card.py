@@ -8,14 +8,13 @@ is configured anywhere else.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from mtinet_ros.errors import ModelError
 from mtinet_ros.model_contract import (
@@ -28,10 +27,10 @@ from mtinet_ros.model_contract import (
     TASK_ORDER,
     VOID_ID,
 )
-from mtinet_ros.output_files import file_errors
+from mtinet_ros.onnx_file import read_onnx_file
 
 METADATA_KEY = "mtinet_ros.model_card"
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,12 @@ class ModelCard:
         untrained: True while the weights are random: results mean nothing.
         training: Record of the training (data, steps, metrics).
         accuracy: Report of the exported graph against the fp32 network.
+        fingerprint: sha256 of the graph with its weights as exported; empty until 0.1.
         license: SPDX expression for the weights.
         attribution: Credits for data and pre-trained parts.
         schema_version: `major.minor` of this card's layout.
+        modified: Whether the graph is another one than was exported, so that nothing measured of
+            it holds, its precision included. Found out when a file is read, never written.
     """
 
     name: str
@@ -78,7 +80,9 @@ class ModelCard:
     accuracy: Mapping[str, Any] = field(default_factory=dict)
     license: str = "Apache-2.0"
     attribution: tuple[str, ...] = ()
+    fingerprint: str = ""
     schema_version: str = SCHEMA_VERSION
+    modified: bool = False
 
     def __post_init__(self) -> None:
         """Check the card as a whole.
@@ -139,7 +143,9 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as one line of JSON, the form stored in the ONNX metadata."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, allow_nan=False)
+        record = asdict(self)
+        del record["modified"]
+        return json.dumps(record, ensure_ascii=False, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -164,7 +170,7 @@ class ModelCard:
                 f"{SCHEMA_VERSION}, so update mtinet_ros, or export the model again with this "
                 "version"
             )
-        known = {f.name for f in fields(cls)}
+        known = {f.name for f in fields(cls)} - {"modified"}
         values = {key: _as_tuples(value) for key, value in record.items() if key in known}
         try:
             return cls(**values)
@@ -183,73 +189,29 @@ def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
     Args:
         path: An ONNX file made by `mtinet export`.
 
+    Returns:
+        The card. If another tool has changed the graph since, it is `modified`, and what was
+        measured of the graph is taken out of it.
+
     Raises:
-        ModelError: No such file, not ONNX, cut short, or an ONNX file without a card.
+        ModelError: No such file, not ONNX, cut short, without a card, or with its weights in other
+            files.
     """
     path = Path(path)
-    advice = "give the path of an ONNX file made by `mtinet export`"
-    with file_errors(f"read model {path}", ModelError, advice), path.open("rb") as file:
-        metadata = _read_onnx_metadata(file, path)
-    if METADATA_KEY not in metadata:
+    content = read_onnx_file(path, "give the path of an ONNX file made by `mtinet export`")
+    if METADATA_KEY not in content.metadata:
         raise ModelError(
             f"{path} carries no model card (metadata {METADATA_KEY!r}), so its classes and units "
             "are unknown; export the checkpoint with `mtinet export`, which writes one"
         )
-    return ModelCard.from_json(metadata[METADATA_KEY])
-
-
-# ONNX is protobuf; https://github.com/onnx/onnx/blob/main/onnx/onnx.proto numbers the fields:
-# ModelProto.graph = 7, ModelProto.metadata_props = 14, StringStringEntryProto key = 1, value = 2.
-# Reading only these few bytes needs neither the onnx package on a robot nor the weights in memory.
-_GRAPH_FIELD = 7
-_METADATA_FIELD = 14
-
-
-def _read_onnx_metadata(file: BinaryIO, path: Path) -> dict[str, str]:
-    end = os.fstat(file.fileno()).st_size
-    metadata: dict[str, str] = {}
-    has_graph = False
-    try:
-        while file.tell() < end:
-            number, wire_type = divmod(_read_varint(file), 8)
-            if wire_type == 0:
-                _read_varint(file)
-                continue
-            length = {1: 8, 5: 4}.get(wire_type) or (_read_varint(file) if wire_type == 2 else -1)
-            if length < 0 or file.tell() + length > end:
-                raise EOFError
-            if number == _METADATA_FIELD and wire_type == 2:
-                key, value = _read_string_entry(file.read(length))
-                metadata[key] = value
-            else:
-                has_graph |= number == _GRAPH_FIELD
-                file.seek(length, os.SEEK_CUR)
-    except (EOFError, ValueError) as error:
+    if content.external_files:
+        # An engine, a fingerprint or a copy made of this file alone would be of other weights.
+        others = ", ".join(sorted(content.external_files)[:3])
         raise ModelError(
-            f"{path} is not an ONNX file, or was cut short ({end} bytes); "
-            "copy it again or export it again"
-        ) from error
-    if not has_graph:
-        raise ModelError(f"{path} is not an ONNX file (it holds no graph)")
-    return metadata
-
-
-def _read_varint(file: BinaryIO) -> int:
-    value = shift = 0
-    while True:
-        byte = file.read(1)
-        if not byte or shift > 63:
-            raise EOFError
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-        shift += 7
-
-
-def _read_string_entry(data: bytes) -> tuple[str, str]:
-    file = io.BytesIO(data)
-    strings = {1: "", 2: ""}
-    while file.tell() < len(data):
-        number, _ = divmod(_read_varint(file), 8)
-        strings[number] = file.read(_read_varint(file)).decode("utf-8")
-    return strings[1], strings[2]
+            f"{path} keeps its weights in other files ({others}), and a model is one file; make "
+            "one of them in Python: onnx.save(onnx.load(path), new_path)"
+        )
+    card = ModelCard.from_json(content.metadata[METADATA_KEY])
+    if card.fingerprint in ("", content.fingerprint):
+        return card
+    return replace(card, modified=True, accuracy={})

@@ -53,7 +53,9 @@ def _page(inspection: Inspection) -> list[str]:
         )
         lines.append(f"{part.name:<24} {total / 1e6:8.1f} {part.parameters / 1e3:9.1f}  {shares}")
     lines += ["", "accuracy of the graph"]
-    if not inspection.card.accuracy:
+    if inspection.card.modified:
+        lines.append("  is unknown: another tool has changed the graph since it was measured")
+    elif not inspection.card.accuracy:
         lines.append("  was not recorded")
     for name, value in inspection.card.accuracy.items():
         text = f"{value:.6g}" if isinstance(value, float) else _joined(value)
@@ -72,7 +74,7 @@ def _card_lines(card: ModelCard) -> list[str]:
         "name": card.name + ("  (UNTRAINED: its answers mean nothing)" if card.untrained else ""),
         "tasks": ", ".join(card.tasks),
         "input": f"{height}x{width} RGB, {card.fit}, batches of 1 to {card.max_batch}",
-        "precision": card.precision,
+        "precision": "unknown, see the parts" if card.modified else card.precision,
         "license": card.license,
         "attribution": "; ".join(card.attribution) or "none",
     }

@@ -105,7 +105,7 @@ def export_network(
         precision=options.precision,
         accuracy={**accuracy, "pictures": images_used},
     )
-    attach_card(model, card)
+    card = attach_card(model, card)
     write_model(model, path)
     return Export(path, card, differences)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import INPUT_NAME
+from mtinet_ros.onnx_file import parse_onnx
 from mtinet_ros.output_files import file_errors, replace_file
 
 OPSET = 17
@@ -96,10 +98,17 @@ def _evaluate(model: onnx.ModelProto, names: list[str], batch: int) -> list[NDAr
     return values
 
 
-def attach_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put the card into the graph's metadata, replacing one that is there."""
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+def attach_card(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
+    """Put the card into the graph's metadata, replacing one that is there.
+
+    Returns:
+        The card as written, with the fingerprint of the graph.
+    """
     model.producer_name = "mtinet_ros"
+    fingerprint = parse_onnx(model.SerializeToString(), card.name).fingerprint
+    card = replace(card, fingerprint=fingerprint)
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    return card
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:

@@ -42,11 +42,11 @@ class OpenVinoBackend:
         self.card = read_model_card(model)
         self.max_batch = min(max_batch, self.card.max_batch)
         core = openvino.Core()
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "fp32" if self.card.modified else self.card.precision
         config = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision_hint(
-                self.card.precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            ),
+            "INFERENCE_PRECISION_HINT": precision_hint(precision, capabilities),
         }
         try:
             compiled: Any = core.compile_model(str(model), "CPU", config)

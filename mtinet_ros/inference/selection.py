@@ -18,6 +18,7 @@ from mtinet_ros.inference.backend import Backend
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.onnx_file import read_onnx_file
 
 logger = logging.getLogger("mtinet_ros.inference")
 
@@ -32,6 +33,7 @@ class BackendSpec:
         requires: Importable modules without which it cannot run.
         install: The command that brings them.
         is_tensorrt: Whether it runs engines on an NVIDIA GPU.
+        foreign_domains: Domains of operators beside ONNX's own that it computes as they are meant.
     """
 
     module: str
@@ -39,6 +41,7 @@ class BackendSpec:
     requires: tuple[str, ...]
     install: str
     is_tensorrt: bool = False
+    foreign_domains: frozenset[str] = frozenset()
 
     def missing_module(self) -> str | None:
         """The first of the required modules that is not installed, or None."""
@@ -77,6 +80,8 @@ BACKENDS: dict[str, BackendSpec] = {
         "OnnxRuntimeBackend",
         ("onnxruntime",),
         "pip install onnxruntime",
+        # Its own fusions; others know some of them by name, and not all of what they do.
+        foreign_domains=frozenset({"com.microsoft", "com.microsoft.nchwc"}),
     ),
 }
 BACKEND_CHOICES = ("auto", *BACKENDS)
@@ -111,7 +116,13 @@ def load_backend(
     """
     path = Path(model)
     card = read_model_card(path)  # a bad model is the model's fault, not each backend's in turn
-    name = _choose(backend, device_id)
+    if card.modified:
+        logger.warning(
+            "%s was changed by another tool after `mtinet export` wrote it: what its card says of "
+            "accuracy and precision no longer holds",
+            path,
+        )
+    name = _choose(backend, device_id, path)
     spec = BACKENDS[name]
     constructor = getattr(importlib.import_module(spec.module), spec.class_name)
     if not spec.is_tensorrt:
@@ -171,6 +182,7 @@ def build_engine(
     rejected: list[str] = []
     for name in editions if backend == "auto" else [backend]:
         try:
+            check_operators(name, path)
             edition = load_edition(name)
             cache = engine_cache(path, card, edition, max_batch, device_id, settings)
         except BackendError as error:
@@ -180,12 +192,12 @@ def build_engine(
     raise BackendError(f"no engine can be built here: {'; '.join(rejected)}")
 
 
-def _choose(backend: str, device_id: int) -> str:
-    """A name of `BACKENDS` that can run here; logs the choice of `auto` and what ruled out others.
+def _choose(backend: str, device_id: int, model: Path) -> str:
+    """A name of `BACKENDS` that can run a model here; logs what `auto` chose and ruled out.
 
     Raises:
         ConfigurationError: There is no such backend.
-        BackendError: It, or for `auto` every one, is unavailable.
+        BackendError: It, or for `auto` every one, is unavailable, or does not know an operator.
     """
     if backend not in BACKEND_CHOICES:
         raise ConfigurationError(
@@ -193,6 +205,7 @@ def _choose(backend: str, device_id: int) -> str:
         )
     if backend != "auto":
         try:
+            check_operators(backend, model)
             check_available(backend, device_id)
         except BackendUnavailableError as error:
             raise BackendUnavailableError(
@@ -202,6 +215,7 @@ def _choose(backend: str, device_id: int) -> str:
     rejected: list[str] = []
     for name in BACKENDS:
         try:
+            check_operators(name, model)
             check_available(name, device_id)
         except BackendUnavailableError as error:
             rejected.append(f"{name}: {error}")
@@ -210,6 +224,26 @@ def _choose(backend: str, device_id: int) -> str:
         logger.info("backend auto chose %s%s", name, why)
         return name
     raise BackendError(f"no backend can run here: {'; '.join(rejected)}")
+
+
+def check_operators(name: str, model: Path) -> None:
+    """Refuse a graph with operators that a backend does not compute as they are meant.
+
+    Args:
+        name: A key of `BACKENDS`.
+        model: ONNX file.
+
+    Raises:
+        BackendUnavailableError: An operator is of a domain that is foreign to the backend.
+    """
+    for domain, operators in read_onnx_file(model).foreign_operators().items():
+        if domain not in BACKENDS[name].foreign_domains:
+            raise BackendUnavailableError(
+                f"{model} holds operators of {domain} ({', '.join(operators[:3])}), which another "
+                "tool put there and this backend does not know for sure",
+                "export the checkpoint again with `mtinet export`"
+                + (", or use backend onnxruntime" if domain.startswith("com.microsoft") else ""),
+            )
 
 
 def check_available(name: str, device_id: int) -> None:
