@@ -45,6 +45,7 @@ def test_one_backend_as_table_json_and_plot(
     assert cv2.imread(str(folder / "benchmark.png")).shape[1] == 960
 
 
+@pytest.mark.usefixtures("prompt_discovery")  # this makes the process' first participant
 def test_a_gpu_fills_every_row(model: Path, tmp_path: Path) -> None:
     """On the double of a GPU, in this process."""
     with gpu_double(tmp_path / "engines"):

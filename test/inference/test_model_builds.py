@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -61,20 +63,36 @@ def check(record: dict, batch: int, size: tuple[int, int], layers: int, least_mb
     assert record["strongly_typed"] is True
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """The model of a backbone in a precision; each exported once."""
+
+    @functools.cache
+    def exported(backbone: str, precision: str) -> Path:
+        return export(tmp_path_factory.mktemp("export") / "model.onnx", backbone, precision)
+
+    return exported
+
+
 @pytest.mark.parametrize(("backbone", "precision", "layers", "least_mb"), MODELS)
 def test_mtinet_compiles(
-    tmp_path: Path, backbone: str, precision: str, layers: int, least_mb: float
+    exported: Callable[[str, str], Path],
+    tmp_path: Path,
+    backbone: str,
+    precision: str,
+    layers: int,
+    least_mb: float,
 ) -> None:
-    model = export(tmp_path / "model.onnx", backbone, precision)
+    model = exported(backbone, precision)
     record = build(model, tmp_path / "cache")
     check(record, -1, (HEIGHT, WIDTH), layers, least_mb)
     assert record["model_card"]["precision"] == precision
     assert record["identity"]["batch_profile"] == [1, 1, 2]
 
 
-def test_a_fixed_batch_compiles(tmp_path: Path) -> None:
-    model = export(tmp_path / "model.onnx", "hrnet_w18", "fp32")
-    proto = onnx.load(model)
+def test_a_fixed_batch_compiles(exported: Callable[[str, str], Path], tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    proto = onnx.load(exported("hrnet_w18", "fp32"))
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 2
     onnx.save(proto, model)

@@ -29,7 +29,7 @@ def ros_domain() -> Iterator[int]:
 
 
 @pytest.fixture
-def robot(ros_domain: int) -> Iterator[Any]:
+def robot(ros_domain: int, prompt_discovery: None) -> Iterator[Any]:
     import rclpy
     from support.node_harness import Robot
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import itertools
 import json
 import re
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -250,24 +251,40 @@ STEPS = 12
 TRAIN = [sys.executable, "-m", "mtinet_ros.cli.main", "train"]
 
 
+def description(rooms: Path, output: Path, processes: int, save_minutes: float) -> Path:
+    """The configuration file of a run of STEPS steps."""
+    config = configuration(rooms, output, STEPS, [f"run.devices={processes}"])
+    entries = dataclasses.asdict(config)
+    entries["run"] |= {"save_minutes": save_minutes, "threads": 1}
+    path = output.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(entries))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole_runs(rooms, tmp_path_factory) -> Callable[[int], Path]:
+    """Folder of a run that was never killed, by the number of its processes; each made once."""
+
+    @functools.cache
+    def whole(processes: int) -> Path:
+        folder = tmp_path_factory.mktemp("whole") / "whole"
+        subprocess.run(
+            [*TRAIN, str(description(rooms, folder, processes, 60))], cwd=ROOT, check=True
+        )
+        return folder
+
+    return whole
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "processes"),
     [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)],
 )
-def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, tmp_path):
-    def description(name: str) -> Path:
-        config = configuration(rooms, tmp_path / name, STEPS, [f"run.devices={processes}"])
-        entries = dataclasses.asdict(config)
-        # Saved after every step if it is to be killed outright, else only for the signal.
-        entries["run"]["save_minutes"] = 1e-6 if how == signal.SIGKILL else 60
-        entries["run"]["threads"] = 1
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(json.loads(json.dumps(entries))))
-        return path
-
-    subprocess.run([*TRAIN, str(description("whole"))], cwd=ROOT, check=True)
-    folder, killed = tmp_path / "killed", description("killed")
+def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, whole_runs, tmp_path):
+    whole, folder = whole_runs(processes), tmp_path / "killed"
+    # Saved after every step if it is to be killed outright, else only for the signal.
+    killed = description(rooms, folder, processes, 1e-6 if how == signal.SIGKILL else 60)
     log = (tmp_path / "log").open("w")
     with subprocess.Popen([*TRAIN, str(killed)], stdout=log, stderr=log, cwd=ROOT) as process:
         # The first picture is drawn after the first step.
@@ -283,7 +300,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, tmp
     assert 1 <= torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < STEPS
     subprocess.run([*TRAIN, str(killed)], cwd=ROOT, check=True)
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == STEPS
-    assert same_state(tmp_path / "whole", folder)
+    assert same_state(whole, folder)
 
 
 def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
