@@ -133,6 +133,7 @@ def test_the_same_seed_gives_the_same_network(untrained):
     assert all(torch.equal(value, state[key]) for key, value in again.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_task_that_was_not_asked_for_has_no_output(untrained, tmp_path):
     network, card = untrained
     card = replace(card, tasks=("depth",), class_names=(), palette=(), max_batch=1)
@@ -155,6 +156,7 @@ def test_tasks_without_an_output_are_refused():
         DeployNetwork(MTINet("efficientnet_lite0", {"depth": 1}), confidence=True)
 
 
+@pytest.mark.slow
 def test_weights_with_nan_are_refused_and_nothing_is_written(untrained, tmp_path):
     network = MTINet("hrnet_w18", dict(untrained[0].tasks))
     network.load_state_dict(untrained[0].state_dict())
@@ -189,6 +191,7 @@ def test_a_full_disk_leaves_the_old_file_whole(graph, tmp_path, monkeypatch):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_checkpoint_and_says_how_exact_it_is(untrained, tmp_path, capsys):
     checkpoint = tmp_path / "mine.safetensors"
     save_checkpoint(checkpoint, untrained[0])

@@ -221,6 +221,7 @@ def test_measures_against_themselves_are_perfect(graph, pictures):
     )
 
 
+@pytest.mark.slow
 def test_a_precision_that_costs_too_much_is_refused_and_nothing_is_written(
     untrained, pictures, tmp_path, monkeypatch
 ):
@@ -241,6 +242,7 @@ def test_force_writes_what_is_beyond_the_limits():
         check_limits(conversion, "int8", force=False)
 
 
+@pytest.mark.slow
 def test_the_command_writes_int8_and_inspect_shows_it(tmp_path, capsys, no_limits):
     import cv2
 

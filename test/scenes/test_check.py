@@ -101,6 +101,7 @@ def test_the_report_shows_what_is_in_the_folder(copy: Path) -> None:
     assert "field of view" in text
 
 
+@pytest.mark.slow
 def test_the_command_renders_checks_and_converts(
     furniture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def test_models_have_the_size_their_catalog_says(catalog: Catalog) -> None:
         np.testing.assert_allclose([low[2], (low + high)[0]], [0, 0], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_room_is_furnished(catalog: Catalog, cache: ModelCache, kind: str) -> None:
     models = catalog.split("val", 0)

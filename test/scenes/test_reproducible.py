@@ -35,6 +35,7 @@ def fingerprint(root: Path, names: list[str]) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes_as_one(
     tiny_rooms: Path, tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
@@ -46,6 +47,7 @@ def test_two_workers_write_the_same_bytes_as_one(
     assert fingerprint(other, names) == fingerprint(tiny_rooms, names)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_rooms(
     tiny_rooms: Path, tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_no_model_is_in_two_splits(furniture: Path) -> None:
     assert {"train", "val", "test"} == set.union(*owners.values())
 
 
+@pytest.mark.slow
 def test_a_continued_run_renders_only_what_is_missing_and_cleans_up(
     tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:
@@ -105,6 +108,7 @@ def test_a_scene_that_another_worker_finished_is_left_alone(tmp_path: Path) -> N
     assert not list(tmp_path.glob("*/.*"))
 
 
+@pytest.mark.slow
 def test_frames_can_be_read_while_others_are_rendered(
     tiny_settings: RenderSettings, tmp_path: Path
 ) -> None:

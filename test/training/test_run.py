@@ -125,6 +125,7 @@ def same_state(one: Path, two: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
     whole = train(configuration(rooms, tmp_path / "whole", 2))
     paused = configuration(rooms, tmp_path / "paused", 2)
@@ -135,6 +136,7 @@ def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
     assert same_state(whole, folder)
 
 
+@pytest.mark.slow
 def test_two_runs_never_share_a_folder(rooms, tmp_path):
     """Both ended with status 0, and the work of one was gone."""
     run = configuration(rooms, tmp_path / "run", 1)
@@ -148,6 +150,7 @@ def test_two_runs_never_share_a_folder(rooms, tmp_path):
     train(run)  # one after the other is how a run is continued
 
 
+@pytest.mark.slow
 def test_a_run_that_has_more_steps_already_is_left_as_it_is(rooms, tmp_path):
     """`make model` trains in two parts; run again, the first has nothing to do."""
     whole = train(configuration(rooms, tmp_path / "whole", 2))
@@ -156,6 +159,7 @@ def test_a_run_that_has_more_steps_already_is_left_as_it_is(rooms, tmp_path):
     assert same_state(whole, again)
 
 
+@pytest.mark.slow
 def test_a_continued_run_takes_its_rates_from_the_configuration(rooms, tmp_path):
     def weights_of(folder: Path) -> dict[str, torch.Tensor]:
         return torch.load(folder / "last.ckpt", weights_only=True)["current_model_state"]
@@ -173,6 +177,7 @@ def test_a_continued_run_takes_its_rates_from_the_configuration(rooms, tmp_path)
     assert (group["initial_lr"], group["weight_decay"]) == (0, 0.5)
 
 
+@pytest.mark.slow
 def test_a_state_that_cannot_be_continued_is_left_and_named(rooms, tmp_path):
     folder = train(configuration(rooms, tmp_path / "run", 1))
     state = (folder / "last.ckpt").read_bytes()
@@ -187,6 +192,7 @@ def test_a_state_that_cannot_be_continued_is_left_and_named(rooms, tmp_path):
         train(configuration(rooms, folder, 2))
 
 
+@pytest.mark.slow
 def test_the_state_is_never_half_written(rooms, tmp_path, monkeypatch):
     """Not even where the temporary folder is on another file system, as Lightning's way would."""
     replaced = []
@@ -199,6 +205,7 @@ def test_the_state_is_never_half_written(rooms, tmp_path, monkeypatch):
     assert not (folder / "last.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_signals_are_as_they_were_after_a_run(rooms, tmp_path):
     watched = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in watched]
@@ -303,6 +310,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, who
     assert same_state(whole, folder)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     folder = train(configuration(rooms, tmp_path / "run", 2, ["card.depth_range=[1e-6, 1e6]"]))
     network = load_checkpoint(folder / "latest.safetensors")
