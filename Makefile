@@ -56,13 +56,15 @@ bare:
 # What runs on a robot, with the NumPy of Ubuntu 24.04 instead of the newest.
 test-numpy1: $(VENV)-numpy1/.done
 	$(VENV)-numpy1/bin/python -m pytest -q -m 'not slow' test/perception test/node test/inference \
-	    test/cli test/test_model_card.py test/test_output_files.py test/test_doctests.py
+	    test/visualization test/demo test/cli test/test_model_card.py test/test_image_files.py \
+	    test/test_output_files.py test/test_doctests.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/fawltydeps
 	$(BIN)/python -m pytest -q test/test_package.py
 
 # As a ROS workspace builds it, in a Python of its own, because colcon needs an older setuptools.

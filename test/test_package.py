@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 import mtinet_ros
 
@@ -33,6 +37,71 @@ def test_setup_py_has_the_same_version() -> None:
         [sys.executable, "setup.py", "--version"], cwd=ROOT, capture_output=True, text=True
     )
     assert answer.stdout.split()[-1] == mtinet_ros.__version__, answer.stderr
+
+
+# Of the packages of pip that have a rosdep key everywhere.
+ROSDEP_KEYS = {"numpy": "python3-numpy", "cv2": "python3-opencv", "yaml": "python3-yaml"}
+
+
+def imported_modules(*folders: str) -> set[str]:
+    """Top-level modules that the sources in the folders import, or ask pytest for."""
+    names = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+        names |= set(re.findall(r'importorskip\("(\w+)', path.read_text("utf-8")))
+    return names
+
+
+def modules_of_ros() -> set[str]:
+    """What fawltydeps leaves to package.xml, or counts to a package of ROS."""
+    tomllib = pytest.importorskip("tomllib")
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["fawltydeps"]
+    modules = {*tool["ignore_undeclared"], *ROSDEP_KEYS} - {"mtinet_ros"}
+    for distribution, provided in tool["custom_mapping"].items():
+        modules |= set(provided) if distribution.startswith("ros-") else set()
+    return modules
+
+
+def test_rosdep_installs_what_is_imported_and_no_more() -> None:
+    """A package missing here is missing on every robot that takes the package from apt."""
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    needs = {tag: {e.text for e in root.iter(tag)} for tag in ("exec_depend", "test_depend")}
+    at_run_time, by_tests = (
+        {ROSDEP_KEYS.get(name, name) for name in imported_modules(*folders) & modules_of_ros()}
+        for folders in (("mtinet_ros", "launch"), ("test",))
+    )
+    assert needs["exec_depend"] == at_run_time | {"ros2launch"}  # the command `ros2 launch`
+    assert needs["test_depend"] == (by_tests - at_run_time) | {"python3-pytest"}
+
+
+def test_every_path_in_the_makefile_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    paths = re.findall(r"(?<!build/)\b(?:test|config)/[\w/.]+\b", makefile)
+    assert len(paths) > 5
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_hooks_of_pre_commit_run_what_make_check_runs() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0]
+    checks = [line.strip().replace("$(BIN)/", "") for line in recipe.splitlines()[1:]]
+    configuration = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in configuration["repos"] for hook in repository["hooks"]]
+    assert [hook["entry"].replace(".venv/bin/", "") for hook in hooks] == checks
+    assert all(hook["language"] == "system" for hook in hooks)
+    assert not any(hook["pass_filenames"] for hook in hooks)
+
+
+def test_the_change_log_can_be_released_and_has_this_version() -> None:
+    """`bloom` reads it, and refuses a version that has no section."""
+    changelog = pytest.importorskip("catkin_pkg.changelog")
+    entries = changelog.get_changelog_from_path(str(ROOT), "mtinet_ros")
+    versions = [version for version, *_ in entries.foreach_version()]
+    assert versions[0] == mtinet_ros.__version__
+    assert all(content for _, _, content in entries.foreach_version())
 
 
 @pytest.fixture(scope="module")
