@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "mtinet_ros" / "inference" / name
     for name in (
-        "compiled_kernels.py",
+        "runtime_cache.py",
         "engine_builder.py",
         "tensorrt_backend.py",
         "tensorrt_edition.py",
