@@ -117,7 +117,7 @@ PYTHON = {
     for thing in (list, dict, str, deque, Path, ModuleType, io.TextIOWrapper, logging)
     for name in dir(thing)
 }
-OURS = {"engine", "free", "release", "start", "uint8"}
+OURS = {"engine", "free", "release", "start", "uint8", "UNKNOWN", "value"}
 
 
 def attributes(source: Path) -> set[str]:
