@@ -49,7 +49,7 @@ def builder_of(node: NodeProcess) -> int:
     while time.monotonic() < deadline:
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                command = (path / "cmdline").read_text()
+                command = (path / "cmdline").read_text(errors="replace")  # anybody's
                 parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
