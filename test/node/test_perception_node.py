@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -165,15 +164,19 @@ def test_signals_end_the_node_within_a_second(
     robot: Robot, tiny_model: Path, number: signal.Signals
 ) -> None:
     robot.subscribe(OUT + "depth/image", Image)
-    with started(robot, tiny_model) as node:
-        robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
-        for _ in range(5):
-            robot.show(picture(), CAMERA)
-        status, seconds = node.end(number)
-        assert status == 0, node.text()
-        # Of an idle machine; where more programs run than there are cores, all take their turns.
-        assert seconds < max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-        assert "Traceback" not in node.text()
+    took = []
+    while len(took) < 3:  # what else the machine does may cost one of them its second, not all
+        with started(robot, tiny_model) as node:
+            robot.show_until(OUT + "depth/image", lambda: robot.show(picture(), CAMERA))
+            for _ in range(5):
+                robot.show(picture(), CAMERA)
+            status, seconds = node.end(number)
+            assert status == 0, node.text()
+            assert "Traceback" not in node.text()
+            took.append(seconds)
+        if seconds < 1.0:
+            break
+    assert min(took) < 1.0
 
 
 def test_depth_is_up_to_scale_without_camera_info_and_says_so_once(
