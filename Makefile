@@ -34,7 +34,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-fast test-numpy1 bare check colcon model model-smoke verify-gpu clean
+.PHONY: demo test test-fast test-numpy1 bare check parameters colcon model model-smoke verify-gpu clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
@@ -66,6 +66,14 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/fawltydeps
 	$(BIN)/python -m pytest -q test/test_package.py
+
+# The page and the file that follow from mtinet_ros/node/settings.py.
+parameters: $(VENV)/.demo
+	@mkdir -p build
+	$(BIN)/python -m mtinet_ros.node.parameter_docs markdown > build/parameters.md
+	$(BIN)/python -m mtinet_ros.node.parameter_docs yaml > build/perception.yaml
+	mv build/parameters.md docs/parameters.md
+	mv build/perception.yaml config/perception.yaml
 
 # As a ROS workspace builds it, in a Python of its own, because colcon needs an older setuptools.
 colcon: $(VENV)-colcon/.done
@@ -114,8 +122,7 @@ model-smoke: $(VENV)/.dev
 
 # All of docs/verification.md that needs a GPU; writes build/gpu/report.md.
 verify-gpu: $(VENV)/.dev $(MODEL)
-	$(BIN)/python -m pip install --quiet $(PINNED) '.[tensorrt]' || \
-	    echo 'no tensorrt here: only TensorRT for RTX is verified'
+	-$(call install,$(VENV),$(PINNED) '.[tensorrt]')  # not everywhere: then only RTX is verified
 	$(call install,$(VENV),$(PINNED) '.[tensorrt-rtx]')
 	$(BIN)/python test/gpu/verify.py $(MODEL) build/gpu
 
