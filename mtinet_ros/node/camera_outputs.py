@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import json
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,8 @@ class CameraOutputs:
         self.points_stride = camera.points_stride
         self._colors = LabelColors(card.palette)
         self._publishers: list[tuple[OutputTopic, Any]] = []
+        # The worker may still publish a frame when the executor's thread takes the topics away.
+        self._publishing = threading.Lock()
         self._legends: list[tuple[Any, Any]] = []
         try:
             self._advertise(f"~/{camera.name}/", camera)
@@ -131,18 +134,21 @@ class CameraOutputs:
 
         Who subscribes after the network was asked gets the first message from the next frame.
         """
-        for topic, publisher in self._publishers:
-            is_there = all(getattr(prediction, name) is not None for name in topic.needs)
-            if is_there and _has_subscribers(publisher):
-                message = topic.encode(prediction, header)
-                if message is not None:
-                    publisher.publish(message)
+        with self._publishing:
+            for topic, publisher in self._publishers:
+                is_there = all(getattr(prediction, name) is not None for name in topic.needs)
+                if is_there and _has_subscribers(publisher):
+                    message = topic.encode(prediction, header)
+                    if message is not None:
+                        publisher.publish(message)
 
     def destroy(self) -> None:
-        """Stop advertising."""
-        for _, publisher in (*self._publishers, *self._legends):
+        """Stop advertising; a frame that is being published is first."""
+        with self._publishing:
+            publishers = [publisher for _, publisher in (*self._publishers, *self._legends)]
+            self._publishers, self._legends = [], []
+        for publisher in publishers:
             self._node.destroy_lifecycle_publisher(publisher)
-        self._publishers, self._legends = [], []
 
     def _topics(self, camera: CameraSettings) -> list[OutputTopic]:
         labels, depth, normals = (frozenset({name}) for name in ("labels", "depth", "normals"))

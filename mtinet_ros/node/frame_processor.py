@@ -130,6 +130,13 @@ class FrameProcessor:
                 raise
             self._problems.report("engine", str(error))
             return
+        except Exception as error:  # of this package, or of a library
+            if not self._middleware_is_up():
+                raise
+            for item in pending:
+                item.frame.drop(DropReason.DEFECT)
+                item.frame.stream.report_defect(error)
+            return
         self._problems.resolve("engine", "works again")
         for item, prediction in zip(pending, predictions, strict=True):
             self._publish(item, prediction)

@@ -87,6 +87,8 @@ class InferencePipeline:
             self._run.cancel()
             if self.is_alive:
                 self.report = replace(self.report, state="unloaded", detail="")
+        for frame in self._run.frames.close():
+            frame.drop(DropReason.STOPPED)
         return self._run.worker.stop(timeout)
 
     def submit(self, frame: Frame) -> None:
@@ -95,9 +97,9 @@ class InferencePipeline:
             frame.drop(DropReason.NOT_READY)
             self.problems.report_once("engine", "not ready yet; images are dropped until it is")
             return
-        replaced = self._run.frames.put(frame.stream.name, frame)
-        if replaced is not None:
-            replaced.drop(DropReason.REPLACED)
+        rejected = self._run.frames.put(frame.stream.name, frame)
+        if rejected is not None:
+            rejected.drop(DropReason.STOPPED if rejected is frame else DropReason.REPLACED)
 
 
 class _Run:
@@ -159,6 +161,8 @@ class _Run:
         """See `WorkerEvents.on_frames`."""
         processor = self._processor
         if processor is None:  # stopped meanwhile
+            for frame in frames.values():
+                frame.drop(DropReason.STOPPED)
             return
         try:
             processor.process(list(frames.values()))

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend
 
-logger = logging.getLogger("mtinet_ros.perception")
+logger = logging.getLogger("mtinet_ros.node")
 
 FrameT = TypeVar("FrameT")
 
@@ -32,13 +32,15 @@ class NewestFrames(Generic[FrameT]):
         self._closed = False
 
     def put(self, camera: str, frame: FrameT) -> FrameT | None:
-        """Leave a frame; returns the older one that it replaces, if that was never taken.
+        """Leave a frame.
 
-        Once the slots are closed, frames are ignored.
+        Returns:
+            The frame that nobody will take: the older one that this one replaces, or this one
+            itself once the slots are closed.
         """
         with self._changed:
             if self._closed:
-                return None
+                return frame
             if camera not in self._turns:
                 self._turns.append(camera)
             replaced = self._frames.get(camera)
@@ -63,16 +65,18 @@ class NewestFrames(Generic[FrameT]):
             self._turns = [c for c in self._turns if c not in cameras] + cameras
             return {camera: self._frames.pop(camera) for camera in cameras}
 
-    def close(self) -> None:
-        """Wake the taker with an empty answer, for good."""
+    def close(self) -> list[FrameT]:
+        """Wake the taker with an empty answer, for good; returns the frames not taken."""
         with self._changed:
             self._closed = True
+            frames = list(self._frames.values())
             self._frames.clear()
             self._changed.notify_all()
+        return frames
 
 
 class WorkerEvents(Protocol[FrameT]):
-    """What the worker tells its owner. Called in the worker's thread."""
+    """Listener of the worker; its methods are called in the worker's thread."""
 
     def on_ready(self, backend: Backend) -> None:
         """The backend is loaded; frames are taken from now on."""

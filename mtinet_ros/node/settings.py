@@ -16,6 +16,7 @@ from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
+from mtinet_ros.model_contract import FIT_MODES
 
 OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points")
 MAX_CAMERAS = 8
@@ -43,7 +44,7 @@ class ParameterSpec:
     Attributes:
         default: The value if the user sets none; its type is the parameter's type.
         summary: Meaning in few words: the comment in the config file.
-        details: What is to be said beyond that.
+        details: Further sentences of the description.
         changeable: When the parameter may be set.
         choices: Allowed values (of each element, for a list); empty: any.
         minimum: Smallest allowed number.
@@ -203,7 +204,7 @@ class NodeSettings:
         "How an image is brought to the network's size: letterbox or stretch",
         "letterbox keeps its aspect ratio and adds borders, stretch fills the input and makes "
         "metric depth approximate",
-        choices=("letterbox", "stretch"),
+        choices=FIT_MODES,
     )
     output_size: str = parameter(
         "network",
@@ -274,6 +275,10 @@ def check_camera_names(names: Sequence[str]) -> None:
             raise ConfigurationError(
                 f"cameras: {name!r} cannot be part of a topic name; use letters, digits and "
                 "single underscores, a letter first"
+            )
+        if name == "engine":
+            raise ConfigurationError(
+                f"cameras: {name!r} is what /diagnostics calls the network; choose another"
             )
         if name in NODE_PARAMETERS or name == "qos_overrides":
             raise ConfigurationError(

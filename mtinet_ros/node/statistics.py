@@ -22,6 +22,7 @@ class DropReason(str, Enum):
     WAITING_FOR_CAMERA_INFO = "waiting for camera_info"
     NOT_READY = "engine not ready"
     REPLACED = "newer frame came"
+    STOPPED = "stopped"
     NO_SUBSCRIBERS = "nobody listens"
     UNUSABLE = "unusable image"
     INFERENCE_FAILED = "inference failed"

@@ -200,6 +200,65 @@ def test_frames_that_come_too_early_or_cannot_be_read_are_counted(tiny_model: Pa
     pipeline.stop(10.0)
 
 
+def test_every_frame_is_answered_or_counted_when_the_pipeline_stops(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    cameras = [StandInStream(f"camera{number}", {"labels"}) for number in range(3)]
+    pipeline = bench.pipeline(loads(tiny_model))
+    pipeline.start()
+    assert bench.loaded.wait(10.0)
+    entered, go_on = threading.Event(), threading.Event()
+    infer = Predictor.infer
+
+    def slow(*arguments: Any) -> Any:
+        entered.set()
+        go_on.wait(10.0)
+        return infer(*arguments)
+
+    monkeypatch.setattr(Predictor, "infer", slow)
+    submitted = 0
+    for stream in cameras:
+        pipeline.submit(stream.frame())
+        submitted += 1
+    assert entered.wait(10.0)
+    for stream in cameras * 2:  # wait in their slots, or push each other out
+        pipeline.submit(stream.frame())
+        submitted += 1
+    assert not pipeline.stop(0.05)
+    pipeline.submit(cameras[0].frame())
+    submitted += 1
+    go_on.set()
+    assert pipeline.stop(10.0)
+    answered = sum(len(stream.published) for stream in cameras)
+    dropped = sum(sum(stream.dropped.values()) for stream in cameras)
+    assert answered + dropped == submitted
+    assert answered >= 1
+
+
+def test_a_defect_in_the_network_costs_one_frame_each_and_is_told_where_it_is_rare(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    streams = [StandInStream(name, {"labels"}) for name in ("front", "rear")]
+    pipeline = bench.pipeline(loads(tiny_model))
+    pipeline.start()
+    assert bench.loaded.wait(10.0)
+
+    def broken(*_: object) -> Any:
+        raise KeyError("labels")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "postprocess", broken)
+        for stream in streams:
+            pipeline.submit(stream.frame())
+        assert eventually(lambda: all(stream.defects for stream in streams))
+    assert [stream.dropped for stream in streams] == [{DropReason.DEFECT: 1}] * 2
+    pipeline.submit(streams[0].frame())
+    assert eventually(lambda: len(streams[0].published) == 1)
+    pipeline.stop(10.0)
+
+
 def test_a_failed_run_is_a_present_trouble_until_one_succeeds(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

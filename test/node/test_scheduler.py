@@ -44,7 +44,7 @@ def test_a_fast_camera_does_not_push_a_slow_one_back() -> None:
     assert list(frames.take(1)) == ["slow"]
 
 
-def test_close_wakes_whoever_waits_and_later_frames_are_ignored() -> None:
+def test_close_wakes_whoever_waits_and_later_frames_are_handed_back() -> None:
     frames: NewestFrames[int] = NewestFrames()
     taken: list[dict[str, int]] = []
     thread = threading.Thread(target=lambda: taken.append(frames.take(1)))
@@ -52,8 +52,16 @@ def test_close_wakes_whoever_waits_and_later_frames_are_ignored() -> None:
     frames.close()
     thread.join(PATIENCE)
     assert taken == [{}]
-    assert frames.put("front", 1) is None
+    assert frames.put("front", 1) == 1
     assert frames.take(1) == {}
+
+
+def test_frames_that_wait_when_the_slots_close_are_handed_back() -> None:
+    frames: NewestFrames[int] = NewestFrames()
+    frames.put("front", 1)
+    frames.put("rear", 2)
+    assert frames.close() == [1, 2]
+    assert frames.close() == []
 
 
 class Recorder:

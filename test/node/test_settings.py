@@ -125,6 +125,7 @@ def test_every_choice_and_limit_is_itself_allowed() -> None:
         (["kamera_ü"], "letter first"),
         (["model"], "name of a parameter"),
         (["qos_overrides"], "name of a parameter"),
+        (["engine"], "/diagnostics"),
     ],
 )
 def test_bad_camera_names_are_refused(names: list[str], allowed: str) -> None:
