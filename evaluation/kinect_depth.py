@@ -27,7 +27,7 @@ DEPTH_FOCAL_LENGTH = 575.8  # pixels, nominal
 BASELINE = 0.025  # metres from the depth to the colour camera, to the left in the picture
 
 
-def seen_by_the_depth_camera(
+def depth_in_the_depth_camera(
     depth: NDArray[np.float32], measured: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The colour camera's depth [H, W] at the places that the depth camera's pixels see."""
@@ -57,7 +57,7 @@ def main() -> None:
     backend.close()
     if predicted is None:
         raise SystemExit(f"{arguments.model} has no depth")
-    depth = seen_by_the_depth_camera(cv2.resize(predicted, (width, height)), measured)
+    depth = depth_in_the_depth_camera(cv2.resize(predicted, (width, height)), measured)
     known = (measured > 0) & (depth > 0)
     d, z = depth[known], measured[known]
     print(f"{known.mean():.0%} of the pixels compared, {z.min():.2f} to {z.max():.2f} m")

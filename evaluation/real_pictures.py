@@ -30,9 +30,13 @@ def main() -> None:
     card = backend.card
     panels: list[Panel] = []
     for image, camera in [*hotel_room_shots(45.0), kinect_shot()]:
-        seen = predictor.predict([image], [camera])[0]
+        prediction = predictor.predict([image], [camera])[0]
         views = frame_panels(
-            seen.image, card.palette, labels=seen.labels, depth=seen.depth, normals=seen.normals
+            prediction.image,
+            card.palette,
+            labels=prediction.labels,
+            depth=prediction.depth,
+            normals=prediction.normals,
         )
         panels += [(title, view.copy()) for title, view in views]  # buffers are used again
     backend.close()

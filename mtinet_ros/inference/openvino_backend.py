@@ -21,7 +21,7 @@ _PRECISION_HINT = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
 def precision_hint(precision: str, capabilities: Collection[str]) -> str:
-    """What OpenVINO shall compute a model of a precision in, on a CPU with these capabilities.
+    """Precision to ask of OpenVINO for a model, on a CPU with these capabilities.
 
     Asked for f16 on a CPU that has bf16 only, OpenVINO takes bf16, an eighth as exact.
     """

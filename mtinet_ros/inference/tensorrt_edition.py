@@ -57,7 +57,7 @@ class LoggedErrors:
 
     Attributes:
         text: The messages, joined.
-        cause: What they point to.
+        cause: Fault that the lines are about.
     """
 
     text: str

@@ -134,7 +134,7 @@ class AdaptiveSubscription:
         return _POLICIES[policy][str(value)]
 
     def _fitting(self) -> dict[str, Any]:
-        """What to ask for, by policy."""
+        """The quality of service that fits the present publishers, by policy."""
         publishers = self.publishers()
         fitting = {}
         for policy, values in _POLICIES.items():

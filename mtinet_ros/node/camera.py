@@ -37,7 +37,7 @@ class Camera:
 
     Attributes:
         name: Name of the camera.
-        outputs: Its topics.
+        outputs: Topics of the camera.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
 
 
 def size_ratio(info: CameraInfo, image_size: tuple[int, int]) -> int:
-    """How often the size that a calibration is for goes into an image's; 0: it does not fit.
+    """Whole factor from the size that a calibration is for to an image's; 0: there is none.
 
     Args:
         info: As received; its region of interest and binning count.

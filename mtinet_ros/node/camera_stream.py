@@ -24,8 +24,8 @@ class CameraStream:
     Attributes:
         name: Name of the camera.
         decoder: Decoder of its messages.
-        outputs: Its topics.
-        statistics: Its counters.
+        outputs: Topics of the camera.
+        statistics: Counters of the camera.
         at_camera_size: Whether outputs are brought to the size of the camera's image.
     """
 

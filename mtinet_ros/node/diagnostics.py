@@ -20,8 +20,8 @@ class PipelineReport:
         state: `unloaded`, `loading`, `building`, `ready` or `failed`.
         detail: Progress while loading, the reason if failed.
         model: Name of the model.
-        backend: What runs it.
-        device: What it runs on.
+        backend: Name of the backend.
+        device: Name of the device.
         precision: The model's precision.
     """
 
@@ -74,7 +74,7 @@ class CameraReport:
         has_subscribers: Whether an output has a subscriber.
         summary: Its counters.
         silence_timeout: Seconds after which a camera counts as silent.
-        why_silent: What the graph knows, while silent.
+        why_silent: Publishers of the topic and what they offer; empty unless silent.
         stamp_age: Now minus the last frame's stamp, in seconds of ROS time; NaN if unknown.
         problems: Sentences about what is wrong at present.
     """

@@ -30,7 +30,7 @@ Array = NDArray[Any]
 _SHOWN = 60  # characters of a name from outside that go into a sentence
 
 # OpenCV's names of samples that are no colors: 16UC1, 32FC1 and so on (REP 118).
-_NO_PICTURE = re.compile(r"(8S|16[SU]|32[SF]|64F)C\d+")
+_NO_IMAGE = re.compile(r"(8S|16[SU]|32[SF]|64F)C\d+")
 
 # 16-bit to 8-bit as cv_bridge scales it, x·255/65535 rounded: 257 is odd, so there are no ties.
 _TO_8_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
@@ -182,7 +182,7 @@ def decode_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
     # compressed_image_transport writes "<encoding>; <jpeg or png> compressed <encoding inside>".
     source, separator, _ = message.format.partition(";")
     source = source.strip() if separator else ""
-    if _NO_PICTURE.fullmatch(source):
+    if _NO_IMAGE.fullmatch(source):
         raise InputError(f"{name} is no picture: {source} holds measurements, such as depth")
     if not image_file_format(data):
         raise InputError(f"{name}, {data.size} bytes, is neither jpeg nor png")

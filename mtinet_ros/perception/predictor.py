@@ -89,7 +89,7 @@ class Predictor:
         """Bring an image to the network's size and put it into a batch that is not full.
 
         Args:
-            batch: What `new_batch` gave.
+            batch: Batch from `new_batch`.
             image: uint8 [h,w,3] RGB.
             camera: Model of the image's camera, or None where it is not known.
 
@@ -134,7 +134,7 @@ class Predictor:
 
         Args:
             batch: As given to `infer`.
-            outputs: As it answered.
+            outputs: Its answer.
 
         Returns:
             A prediction per image, at network size without padding. Its arrays may be views of

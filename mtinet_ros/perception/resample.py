@@ -83,7 +83,7 @@ def _nearest(array: NDArray[np.uint8] | None, size: tuple[int, int]) -> NDArray[
 
 
 def _sample(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """The nearest pixel of every new one."""
+    """Nearest-neighbor resampling to (width, height)."""
     # INTER_NEAREST_EXACT samples at pixel centres; plain INTER_NEAREST is off by up to a pixel.
     return np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_NEAREST_EXACT))
 

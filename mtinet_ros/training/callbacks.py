@@ -171,7 +171,7 @@ class PredictionImages(Callback):
         minutes: float,
         averaged: AveragedWeights,
         samples: FixedSamples,
-        photographs: Sequence[str],
+        watched: Sequence[str],
         depth_output: str,
     ) -> None:
         """Prepare for a run.
@@ -181,7 +181,7 @@ class PredictionImages(Callback):
             minutes: Between two sheets.
             averaged: The weights that predict.
             samples: Frames with their truth.
-            photographs: Image files without truth.
+            watched: Image files without truth.
             depth_output: What the network's depth output is, see `decode`.
 
         Raises:
@@ -192,8 +192,8 @@ class PredictionImages(Callback):
         self.averaged = averaged
         self.samples = samples
         self.depth_output = depth_output
-        self.photographs = [
-            read_photograph(path, samples.data.height, samples.data.width) for path in photographs
+        self.watched = [
+            read_image_at_size(path, samples.data.height, samples.data.width) for path in watched
         ]
         self.written = float("-inf")
 
@@ -220,7 +220,7 @@ class PredictionImages(Callback):
             frames += [_sheet_frame(sample.image, predicted), truth]
             if truth.depth is not None:
                 true_depths.append(truth.depth)
-        frames += [_sheet_frame(p, self._predict(network, normalize(p))) for p in self.photographs]
+        frames += [_sheet_frame(p, self._predict(network, normalize(p))) for p in self.watched]
         sheet = contact_sheet(
             frames,
             self.samples.source.palette,
@@ -249,7 +249,7 @@ class PredictionImages(Callback):
         return {task: t[0].cpu() for task, t in decode(raw, self.depth_output).items()}
 
 
-def read_photograph(path: str, height: int, width: int) -> NDArray[np.uint8]:
+def read_image_at_size(path: str, height: int, width: int) -> NDArray[np.uint8]:
     """The middle of an image file at the network's size, uint8 [height, width, 3] RGB.
 
     Raises:

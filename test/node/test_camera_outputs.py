@@ -31,11 +31,11 @@ class Publisher:
 
     def __init__(self, message_type: type[Any], qos: Any) -> None:
         self.message_type, self.qos = message_type, qos
-        self.listeners = 0
+        self.subscribers = 0
         self.messages: list[Any] = []
 
     def get_subscription_count(self) -> int:
-        return self.listeners
+        return self.subscribers
 
     def publish(self, message: Any) -> None:
         assert isinstance(message, self.message_type)
@@ -127,7 +127,7 @@ def test_an_output_nobody_hears_costs_nothing(topic: str) -> None:
     assert made.wanted_outputs() is None
     made.publish(prediction(), Header())
     assert not any(p.messages for p in publishers.values())
-    publishers[f"~/front/{topic}"].listeners = 1
+    publishers[f"~/front/{topic}"].subscribers = 1
     assert made.wanted_outputs() == ALL_TOPICS[topic][1]
     made.publish(prediction(), Header())
     assert {t for t, p in publishers.items() if p.messages} == {f"~/front/{topic}"}
@@ -136,7 +136,7 @@ def test_an_output_nobody_hears_costs_nothing(topic: str) -> None:
 def test_every_message_of_a_frame_has_the_header_of_its_image() -> None:
     made, publishers = outputs()
     for publisher in publishers.values():
-        publisher.listeners = 1
+        publisher.subscribers = 1
     header = Header(frame_id="front_optical_frame")
     header.stamp.sec = 7
     made.publish(prediction(), header)
@@ -163,7 +163,7 @@ def test_every_message_of_a_frame_has_the_header_of_its_image() -> None:
 def test_a_listener_who_comes_in_mid_frame_hurts_nobody() -> None:
     made, publishers = outputs()
     for publisher in publishers.values():
-        publisher.listeners = 1
+        publisher.subscribers = 1
     whole = prediction()
     made.publish(Prediction(whole.image, depth=whole.depth, camera=whole.camera), Header())
     sent = {t.removeprefix("~/front/") for t, p in publishers.items() if p.messages}
@@ -178,7 +178,7 @@ def test_a_listener_who_comes_in_mid_frame_hurts_nobody() -> None:
 def test_without_a_lens_there_is_no_camera_info_and_no_cloud() -> None:
     made, publishers = outputs()
     for publisher in publishers.values():
-        publisher.listeners = 1
+        publisher.subscribers = 1
     made.publish(prediction(camera=False), Header())
     silent = {t.removeprefix("~/front/") for t, p in publishers.items() if not p.messages}
     assert {n for n in silent if "label_info" not in n} == {
@@ -188,7 +188,7 @@ def test_without_a_lens_there_is_no_camera_info_and_no_cloud() -> None:
 
 def test_depth_in_millimeters_on_request_and_at_any_time() -> None:
     made, publishers = outputs("depth")
-    publishers["~/front/depth/image"].listeners = 1
+    publishers["~/front/depth/image"].subscribers = 1
     made.depth_encoding = "16UC1"
     made.publish(prediction(), Header())
     (message,) = publishers["~/front/depth/image"].messages
@@ -202,7 +202,7 @@ def test_depth_in_millimeters_on_request_and_at_any_time() -> None:
 
 def test_the_clouds_stride() -> None:
     made, publishers = outputs("points")
-    publishers["~/front/points"].listeners = 1
+    publishers["~/front/points"].subscribers = 1
     made.publish(prediction(), Header())
     made.points_stride = 3
     made.publish(prediction(), Header())

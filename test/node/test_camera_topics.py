@@ -101,25 +101,25 @@ def test_topics_follow_the_rules(
 def test_a_subscription_hears_the_remapped_topic_and_no_other(
     ros_domain: int, rules: list[str]
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
     with node(*rules) as robot, node() as world:
         publishers = {
             name: world.create_publisher(String, f"/{name}", 1) for name in ("left", "right")
         }
         subscription = AdaptiveSubscription(
-            robot, String, "/left", lambda message: heard.append(message.data)
+            robot, String, "/left", lambda message: received.append(message.data)
         )
         assert subscription.topic == "/right"
         executor = SingleThreadedExecutor(context=robot.context)
         executor.add_node(robot)
         deadline = time.monotonic() + 10.0
-        while not heard and time.monotonic() < deadline:
+        while not received and time.monotonic() < deadline:
             for name, publisher in publishers.items():
                 publisher.publish(String(data=name))
             executor.spin_once(timeout_sec=0.1)
         assert [p.node_name for p in subscription.publishers()] == ["robot"]
         executor.shutdown()
-    assert set(heard) == {"right"}
+    assert set(received) == {"right"}
 
 
 def test_names_stay_as_they_are_without_rules() -> None:

@@ -397,7 +397,7 @@ def test_another_format_is_refused() -> None:
 # Fuzz: whatever comes in, it is a picture or an InputError
 
 
-def picture_or_input_error(decode: Callable[[Any], NDArray[np.uint8]], message: Any) -> None:
+def image_or_input_error(decode: Callable[[Any], NDArray[np.uint8]], message: Any) -> None:
     try:
         picture = decode(message)
     except InputError:
@@ -431,7 +431,7 @@ def test_random_images(
         is_bigendian=big_endian,
         data=array.array("B", data),
     )
-    picture_or_input_error(decode_image, message)
+    image_or_input_error(decode_image, message)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -449,10 +449,10 @@ def test_nearly_right_images(
     step = width * bytes_per_pixel(encoding) + padding
     message = image(encoding, (height, width), step, memory_rows(encoding, height), big_endian)
     message.data = array.array("B", bytes(max(0, len(message.data) - missing)))
-    picture_or_input_error(decode_image, message)
+    image_or_input_error(decode_image, message)
 
 
-SMALL_PICTURES = {
+SMALL_IMAGES = {
     suffix: cv2.imencode(suffix, photo()[:24, :32])[1].tobytes() for suffix in (".jpg", ".png")
 }
 
@@ -466,11 +466,11 @@ SMALL_PICTURES = {
 def test_compressed_images_with_flipped_bytes(
     suffix: str, changes: list[tuple[int, int]], format_: str
 ) -> None:
-    data = array.array("B", SMALL_PICTURES[suffix])
+    data = array.array("B", SMALL_IMAGES[suffix])
     for place, value in changes:
         data[place % len(data)] = value
     message = types.SimpleNamespace(format=format_, data=data)
-    picture_or_input_error(decode_compressed_image, message)
+    image_or_input_error(decode_compressed_image, message)
 
 
 @settings(max_examples=100, deadline=None)
@@ -478,7 +478,7 @@ def test_compressed_images_with_flipped_bytes(
 def test_random_compressed_images(start: bytes, rest: bytes) -> None:
     for end in (b"", b"\xff\xd9", b"IEND\xaeB`\x82"):
         message = types.SimpleNamespace(format="x", data=array.array("B", start + rest + end))
-        picture_or_input_error(decode_compressed_image, message)
+        image_or_input_error(decode_compressed_image, message)
 
 
 # Encoding

@@ -87,7 +87,7 @@ def write_tiny_model(
     """Write the graph; the options after `outputs` break the contract in one way each.
 
     Args:
-        path: Where to.
+        path: File to write.
         card: Its card; its precision decides how the graph computes.
         outputs: Which outputs it has.
         labels_type: ONNX element type of `labels`.

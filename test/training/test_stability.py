@@ -11,13 +11,13 @@ from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.training.evaluation import DensePrediction, evaluate
 from mtinet_ros.training.stability import Stability, find_correspondence
 
-LENS = Intrinsics(40.0, 31.5, 23.5)
+INTRINSICS = Intrinsics(40.0, 31.5, 23.5)
 
 
 def wall_seen_from(x: float, z: float) -> Sample:
     """A wall at world z = 3, left half class 0, right half class 1; camera at (x, 0, z)."""
     columns = np.arange(64)
-    world_x = x + (columns - LENS.cx) / LENS.focal_length * (3 - z)
+    world_x = x + (columns - INTRINSICS.cx) / INTRINSICS.focal_length * (3 - z)
     labels = np.tile((world_x > 0).astype(np.uint8), (48, 1))
     depth = np.full((48, 64), 3 - z, np.float32)
     normals = np.zeros((48, 64, 3), np.float32)
@@ -25,7 +25,7 @@ def wall_seen_from(x: float, z: float) -> Sample:
     world_from_camera = np.eye(4)
     world_from_camera[:3, 3] = x, 0, z
     targets = {"semseg": labels, "depth": depth, "normals": normals}
-    return Sample(np.zeros((48, 64, 3), np.uint8), targets, LENS, world_from_camera)
+    return Sample(np.zeros((48, 64, 3), np.uint8), targets, INTRINSICS, world_from_camera)
 
 
 class Path:
@@ -69,14 +69,14 @@ def test_points_that_the_earlier_frame_did_not_see_are_left_out():
     a, b = Path().samples
     hidden = a.targets["depth"].copy()
     hidden[:, :32] = 1.0
-    blocked = Sample(a.image, a.targets | {"depth": hidden}, LENS, a.world_from_camera)
+    blocked = Sample(a.image, a.targets | {"depth": hidden}, INTRINSICS, a.world_from_camera)
     assert find_correspondence(blocked, b).a_columns.min() >= 32
 
 
 def test_a_perfect_model_gets_perfect_figures():
     path = Path()
 
-    def perfect(image: np.ndarray, _lens: Intrinsics | None) -> DensePrediction:
+    def perfect(image: np.ndarray, _intrinsics: Intrinsics | None) -> DensePrediction:
         sample = path[calls.pop(0)]
         targets = sample.targets
         return DensePrediction(targets["semseg"], targets["depth"], targets["normals"] * 2)

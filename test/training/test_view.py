@@ -15,7 +15,7 @@ from mtinet_ros.training.photometric import photometric
 from mtinet_ros.training.view import View, random_view, resize_sample, warp_to_view
 
 ROWS, COLUMNS = 48, 64
-LENS = Intrinsics(60.0, 30.0, 25.5)
+INTRINSICS = Intrinsics(60.0, 30.0, 25.5)
 
 
 def plane_depth(
@@ -30,13 +30,13 @@ def plane_depth(
 
 
 def plane_sample(normal: np.ndarray, distance: float) -> Sample:
-    depth = plane_depth(normal, distance, LENS, ROWS, COLUMNS).astype(np.float32)
+    depth = plane_depth(normal, distance, INTRINSICS, ROWS, COLUMNS).astype(np.float32)
     normals = np.broadcast_to(normal.astype(np.float32), (ROWS, COLUMNS, 3)).copy()
     labels = np.zeros((ROWS, COLUMNS), np.uint8)
     labels[:, COLUMNS // 2 :] = 1
     image = np.zeros((ROWS, COLUMNS, 3), np.uint8)
     image[:, COLUMNS // 2 :] = 200
-    return Sample(image, {"depth": depth, "normals": normals, "semseg": labels}, LENS)
+    return Sample(image, {"depth": depth, "normals": normals, "semseg": labels}, INTRINSICS)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

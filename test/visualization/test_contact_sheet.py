@@ -43,8 +43,8 @@ def test_all_frames_of_a_sheet_share_one_scale_of_depth() -> None:
 def test_columns_are_filled_with_black_and_what_a_frame_lacks_too() -> None:
     """A photograph has no truth; a network without depth leaves no empty column."""
     bare = SheetFrame(frame().image)
-    labelled = SheetFrame(frame().image, normals=frame().normals)
-    sheet = contact_sheet([bare, labelled, bare], PALETTE, width=20, columns=2)
+    labeled = SheetFrame(frame().image, normals=frame().normals)
+    sheet = contact_sheet([bare, labeled, bare], PALETTE, width=20, columns=2)
     assert sheet.shape == (30, 80, 3)
     assert (sheet[:15, 20:40] == 0).all()
     assert (sheet[:15, 60:] == (128, 128, 255)).all()
