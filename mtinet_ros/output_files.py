@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import io
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,132 @@ def write_file(path: Path, content: bytes | str) -> None:
         replace_file(path, content)
 
 
+def check_target(path: Path, is_own: Callable[[Path], bool]) -> None:
+    """Refuse a file to write that cannot be, or that would replace somebody else's.
+
+    To be called before the work whose result it is to hold. Makes the folder it is to lie in.
+
+    Args:
+        path: The file that a person named.
+        is_own: Whether the file that is there was written by mtinet and may be replaced; what it
+            raises counts as no.
+
+    Raises:
+        ConfigurationError: Its folder cannot be made or written to, it is a folder or a device, or
+            it holds something else; the message names it.
+    """
+    make_folder(path.parent)
+    with file_errors(f"write {path}", ConfigurationError):
+        if not os.path.lexists(path):
+            return
+        if not path.is_file():
+            raise ConfigurationError(
+                f"cannot write {path}: it is there and no regular file; choose another name"
+            )
+        if path.stat().st_size == 0:
+            return
+    try:
+        if is_own(path):
+            return
+    except (OSError, ValueError, MtinetError):
+        pass
+    raise ConfigurationError(
+        f"{path} is there and was not written by mtinet; remove it or choose another name"
+    )
+
+
+class ResultFolder:
+    """A folder that a command fills, beside files of other people which it never touches.
+
+    A hidden file, `RECORD`, keeps the names and SHA-256 of all that was written, so that a later
+    run knows its own files from others. A result that somebody changed since is theirs.
+
+    Attributes:
+        path: The folder.
+    """
+
+    RECORD = ".mtinet_results"
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder, or go on with it.
+
+        Raises:
+            ConfigurationError: It cannot be made or written to.
+        """
+        make_folder(path)
+        self.path = path
+        self._digests = _read_record(path)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse names of files that are there and are none of ours; before the work.
+
+        Raises:
+            ConfigurationError: Naming the first few.
+        """
+        foreign = [name for name in names if self._is_foreign(name)]
+        if foreign:
+            more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+            raise ConfigurationError(
+                f"{', '.join(foreign[:3])}{more} in {self.path} would be overwritten, though not "
+                "written by mtinet, or changed since; remove it or choose another folder"
+            )
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, in place of one of ours.
+
+        Raises:
+            ConfigurationError: There is one that is not ours.
+            InputError: It cannot be written.
+        """
+        self.check([name])
+        digest = hashlib.sha256(content).hexdigest()
+        path = self.path / name
+        with file_errors(f"write {path}", InputError):
+            if self._digests.get(name) != digest:
+                # Before the file: a run that is killed in between leaves none that nobody knows.
+                with (self.path / self.RECORD).open("a", encoding="ascii") as record:
+                    record.write(json.dumps([digest, name]) + "\n")
+            replace_file(path, content)
+        self._digests[name] = digest
+
+    def _is_foreign(self, name: str) -> bool:
+        path = self.path / name
+        return os.path.lexists(path) and not _is_recorded(path, self._digests)
+
+
+def is_result(path: Path, records: dict[Path, dict[str, str]]) -> bool:
+    """Whether a file is a result that a command left in its folder, as it was written.
+
+    Args:
+        path: The file.
+        records: What was read of folders so far; filled by this.
+    """
+    if path.parent not in records:
+        records[path.parent] = _read_record(path.parent)
+    return _is_recorded(path, records[path.parent])
+
+
+def _is_recorded(path: Path, digests: dict[str, str]) -> bool:
+    if path.name not in digests:
+        return False
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == digests[path.name]
+    except OSError:
+        return False
+
+
+def _read_record(folder: Path) -> dict[str, str]:
+    """SHA-256 by name; the last line of a name counts, and one that was cut off does not."""
+    digests: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        lines = (folder / ResultFolder.RECORD).read_text("ascii", "replace").splitlines()
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError):
+                digest, name = json.loads(line)
+                digests[str(name)] = str(digest)
+    return digests
+
+
 def npy_bytes(array: NDArray[Any]) -> bytes:
     """An array as the content of a .npy file."""
     content = io.BytesIO()
@@ -100,7 +228,7 @@ def replace_file(path: Path, content: bytes | memoryview | str, *, flush: bool =
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(_encoded(content) if isinstance(content, str) else content)
             if flush:
                 file.flush()
                 os.fsync(file.fileno())
@@ -109,3 +237,8 @@ def replace_file(path: Path, content: bytes | memoryview | str, *, flush: bool =
         with contextlib.suppress(OSError):  # it may never have been there
             aside.unlink()
         raise
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8; what a file name in another encoding brought along, as an escape."""
+    return text.encode("utf-8", "backslashreplace")

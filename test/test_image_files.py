@@ -82,7 +82,7 @@ def test_a_photograph_is_turned_upright_but_a_cameras_frame_is_not() -> None:
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
     png = bytearray(cv2.imencode(".png", RED_LEFT)[1].tobytes())
-    png[8:33] = chunk(b"IHDR" + struct.pack(">II", 60000, 60000) + bytes(png[24:29]))
+    png[16:24] = (60000).to_bytes(4, "big") + (60000).to_bytes(4, "big")
     jpeg = bytearray(cv2.imencode(".jpg", RED_LEFT)[1].tobytes())
     frame = jpeg.index(b"\xff\xc0")
     jpeg[frame + 5 : frame + 9] = (60000).to_bytes(2, "big") * 2

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from mtinet_ros.errors import ExportError, InputError
-from mtinet_ros.output_files import file_errors, replace_file, write_file
+from mtinet_ros.errors import ConfigurationError, ExportError, InputError
+from mtinet_ros.output_files import (
+    ResultFolder,
+    check_target,
+    file_errors,
+    replace_file,
+    write_file,
+)
 
 
 @pytest.mark.parametrize("flush", [False, True])
@@ -83,3 +89,71 @@ def test_a_file_that_cannot_be_written_is_one_sentence_with_what_to_do(tmp_path:
         file_errors("store it", ExportError, "make it"),
     ):
         replace_file(place, b"new")
+
+
+def test_a_second_run_knows_its_own_files_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "theirs.png").write_bytes(b"theirs")
+    first = ResultFolder(tmp_path)
+    first.write("ours.png", b"first")
+    second = ResultFolder(tmp_path)
+    second.check(["ours.png", "new.png"])
+    second.write("ours.png", b"second")
+    with pytest.raises(ConfigurationError, match=r"^theirs.png in .* would be overwritten"):
+        second.write("theirs.png", b"lost")
+    (tmp_path / "ours.png").write_bytes(b"corrected by hand")
+    with pytest.raises(ConfigurationError, match=r"^ours.png in .* changed since"):
+        ResultFolder(tmp_path).check(["ours.png", "new.png"])
+    assert (tmp_path / "theirs.png").read_bytes() == b"theirs"
+    assert (tmp_path / "ours.png").read_bytes() == b"corrected by hand"
+
+
+def test_a_run_that_was_killed_leaves_no_file_that_the_next_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = ResultFolder(tmp_path)
+    results.write("a", b"old")
+    record = tmp_path / ResultFolder.RECORD
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            results.write("a", b"new")  # recorded, not written
+    with record.open("a") as file:
+        file.write('["cut o')  # by a power cut
+    with pytest.raises(ConfigurationError):
+        ResultFolder(tmp_path).check(["b", "a"])
+    (tmp_path / "a").unlink()
+    ResultFolder(tmp_path).write("a", b"new")
+    ResultFolder(tmp_path).check(["a"])
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "line\nbreak", os.fsdecode(b"caf\xe9"), '"'])
+def test_a_result_of_any_name_is_known_again(tmp_path: Path, name: str) -> None:
+    ResultFolder(tmp_path).write(name, b"x")
+    ResultFolder(tmp_path).check([name])
+
+
+def test_a_named_output_replaces_its_own_kind_only(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "report.json"
+    check_target(target, lambda path: False)
+    assert target.parent.is_dir()
+    target.touch()  # as mktemp does
+    check_target(target, lambda path: False)
+    target.write_text("{}")
+    check_target(target, lambda path: path == target)
+    with pytest.raises(ConfigurationError, match=r"was not written by mtinet"):
+        check_target(target, lambda path: False)
+    with pytest.raises(ConfigurationError, match=r"was not written by mtinet"):
+        check_target(target, lambda path: bool(path.read_text().index("absent")))
+
+
+def test_a_named_output_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    for target in (tmp_path / "file" / "x", tmp_path / "folder", Path("/dev/null")):
+        with pytest.raises(ConfigurationError, match=r"cannot (write|make)"):
+            check_target(target, lambda path: True)
+
+
+def test_text_of_another_encoding_is_written_as_an_escape(tmp_path: Path) -> None:
+    replace_file(tmp_path / "x", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "x").read_bytes() == b"caf\\udce9"

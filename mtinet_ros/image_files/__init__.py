@@ -5,10 +5,12 @@ from mtinet_ros.image_files.decoding import MAX_PIXELS, decode_image_file, image
 from mtinet_ros.image_files.files import (
     IMAGE_SUFFIXES,
     list_images,
+    png_bytes,
     read_image,
     read_images,
     write_png,
 )
+from mtinet_ros.image_files.video import open_video
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -16,6 +18,8 @@ __all__ = [
     "decode_image_file",
     "image_file_format",
     "list_images",
+    "open_video",
+    "png_bytes",
     "read_image",
     "read_images",
     "write_png",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files.decoding import decode_image_file
-from mtinet_ros.output_files import file_errors, write_file
+from mtinet_ros.output_files import file_errors, is_result, write_file
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -57,7 +57,7 @@ def list_images(path: Path) -> list[Path]:
     """The file itself, or all images of a folder, sorted by name.
 
     Hidden files are left out (macOS puts a `._room.jpg` beside each room.jpg on foreign disks),
-    and folders, whatever they are called.
+    folders, whatever they are called, and results that a command wrote there.
 
     Raises:
         InputError: The folder holds none.
@@ -66,21 +66,27 @@ def list_images(path: Path) -> list[Path]:
         return [path]
     with file_errors(f"read the folder {path}", InputError):
         files = sorted(path.iterdir())
-    images = [file for file in files if _is_picture(file)]
+    records: dict[Path, dict[str, str]] = {}
+    images = [file for file in files if _is_picture(file) and not is_result(file, records)]
     if not images:
         raise InputError(f"the folder {path} holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
     return images
 
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:
-    """Write uint8 [h,w,3] RGB, uint8 [h,w] or uint16 [h,w] as PNG.
+    """Write pixels that `png_bytes` takes.
 
     Raises:
         InputError: The file cannot be written; nothing half-written is left.
     """
+    write_file(path, png_bytes(pixels))
+
+
+def png_bytes(pixels: NDArray[Any]) -> bytes:
+    """uint8 [h,w,3] RGB, uint8 [h,w] or uint16 [h,w] as the content of a PNG file."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    write_file(path, cv2.imencode(".png", pixels)[1].tobytes())
+    return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def _is_picture(path: Path) -> bool:
