@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from mtinet_ros import __version__
+from mtinet_ros.cli.streams import make_streams_robust
 from mtinet_ros.errors import MtinetError
 
 # name -> (module, one line of help)
@@ -64,13 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: what the command says, 1 for an `MtinetError` or a package that is not
         installed (printed as one sentence), 130 after Ctrl-C.
     """
+    make_streams_robust()
     argv = sys.argv[1:] if argv is None else list(argv)
     command = next((word for word in argv if not word.startswith("-")), None)
     try:
         arguments = build_parser(command).parse_args(argv)
         module = importlib.import_module(COMMANDS[arguments.command][0])
         status: int = module.run(arguments)
-        return status
+        return _flushed(command, status)
     except MtinetError as error:
         print(f"mtinet {command}: {error}", file=sys.stderr)
         return 1
@@ -83,6 +86,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"mtinet {command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _flushed(command: str | None, status: int) -> int:
+    """The status, once all is printed; 1 where it cannot be, on a full disk for one."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        print(f"mtinet {command}: cannot print: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would fail again at the end
+        return 1
+    return status
 
 
 def _about_import(command: str | None, package: str, error: ImportError) -> str:
