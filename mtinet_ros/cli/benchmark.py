@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from mtinet_ros.cli.options import model_path, path, path_text
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import read_model_card
-from mtinet_ros.output_files import make_folder, write_file
+from mtinet_ros.output_files import ResultFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "model", nargs="?", type=Path, help="ONNX model with a card (default: the bundled one)"
+        "model",
+        nargs="?",
+        type=model_path,
+        help="ONNX model with a card (default: the bundled one)",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -31,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera-size", default="480x640", metavar="HxW", help="of the images (default 480x640)"
     )
     parser.add_argument("--device-id", type=int, default=0, help="CUDA device")
-    parser.add_argument("--engine-cache-dir", default="", metavar="FOLDER")
+    parser.add_argument("--engine-cache-dir", type=path_text, default="", metavar="FOLDER")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="write benchmark.json and .png there"
+        "-o", "--output", type=path, metavar="FOLDER", help="write benchmark.json and .png there"
     )
 
 
@@ -41,13 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Time, print the table, and write JSON and plot if asked."""
     from mtinet_ros.benchmark.comparison import compare, draw_plot, format_table
     from mtinet_ros.benchmark.stages import Request
-    from mtinet_ros.image_files import write_png
+    from mtinet_ros.image_files import png_bytes
 
     for name in ("batch", "frames"):
         if getattr(arguments, name) < 1:
             raise ConfigurationError(f"--{name} is {getattr(arguments, name)}; at least 1")
+    results = None
     if arguments.output is not None:
-        make_folder(arguments.output)
+        results = ResultFolder(arguments.output)
+        results.check(("benchmark.json", "benchmark.png"))
     model = arguments.model or bundled_model()
     card = read_model_card(model)
     if arguments.batch > card.max_batch:
@@ -71,9 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         card,
     )
     print(format_table(comparison))
-    if arguments.output is not None:
-        write_file(arguments.output / "benchmark.json", comparison.to_json())
-        write_png(arguments.output / "benchmark.png", draw_plot(comparison))
+    if results is not None:
+        results.write("benchmark.json", comparison.to_json().encode())
+        results.write("benchmark.png", png_bytes(draw_plot(comparison)))
         print(f"\nwritten: {arguments.output}/benchmark.json and benchmark.png")
     return 0 if any("stages" in result for result in comparison.results) else 1
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 
+from mtinet_ros.cli.options import model_path, path_text
 from mtinet_ros.inference import EngineSettings, build_engine
 
 _BAR = 30
@@ -15,7 +15,7 @@ _BAR = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; defaults are the node's, so that it finds what is built here."""
-    parser.add_argument("model", type=Path, help="ONNX model with a card")
+    parser.add_argument("model", type=model_path, help="ONNX model with a card")
     parser.add_argument(
         "--backend",
         choices=("auto", "tensorrt", "tensorrt_rtx"),
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine-cache-dir",
+        type=path_text,
         default="",
         metavar="FOLDER",
         help="where engines are kept (default: $XDG_CACHE_HOME/mtinet_ros)",

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
+from mtinet_ros.cli.options import model_path, path, path_text
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
@@ -19,10 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
         "--source",
+        type=path_text,
         default="",
         help="picture, folder, video or /dev/video0 (default: bundled pictures)",
     )
-    parser.add_argument("-m", "--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument(
+        "-m", "--model", type=model_path, help="ONNX model (default: the bundled one)"
+    )
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
     parser.add_argument("--rate", type=float, default=5.0, help="pictures per second (default: 5)")
     parser.add_argument(
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_UNATTENDED_FRAMES if os.environ.get("CI") == "true" else 0,
         help="end after so many frames (default: never, or 20 if CI=true)",
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("build/demo"))
+    parser.add_argument("-o", "--output", type=path, default="build/demo")
 
 
 def run(arguments: argparse.Namespace) -> int:

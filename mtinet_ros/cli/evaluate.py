@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtinet_ros.cli.options import model_path, path, path_text
 from mtinet_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,14 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
         "model",
-        type=Path,
+        type=model_path,
         help="exported model (.onnx) or a checkpoint that `mtinet export` takes",
     )
-    parser.add_argument("--data", required=True, help="folder written by `mtinet scenes`")
+    parser.add_argument(
+        "--data", type=path_text, required=True, help="folder written by `mtinet scenes`"
+    )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--frames", type=int, default=0, help="the first so many (0: all)")
     parser.add_argument("--backend", default="auto", help="what runs an exported model")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures there")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,12 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.datasets.sources import open_samples
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
     from mtinet_ros.inference import Backend, load_backend
-    from mtinet_ros.output_files import write_file
+    from mtinet_ros.output_files import check_target, write_file
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import evaluate
 
     if arguments.frames < 0:
         raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
+    if arguments.json:
+        check_target(arguments.json, _is_report)
     source = open_samples("rooms", arguments.data, arguments.split)
     count = min(arguments.frames or len(source), len(source))
     backend: Backend
@@ -62,14 +67,22 @@ def run(arguments: argparse.Namespace) -> int:
             report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
     finally:
         backend.close()
+    if arguments.json:
+        write_file(arguments.json, json.dumps(asdict(report), indent=2) + "\n")
     print(f"{report.frames} frames of {arguments.data}, split {arguments.split}")
     for name, value in report.metrics.items():
         print(f"  {name:20} {value:8.4f}")
     for name, iou in zip(source.class_names, report.class_iou, strict=False):  # or no IoU at all
         print(f"  IoU {name:16} {iou:8.4f}")
-    if arguments.json:
-        write_file(arguments.json, json.dumps(asdict(report), indent=2) + "\n")
     return 0
+
+
+def _is_report(there: Path) -> bool:
+    """Whether a file is what --json wrote before."""
+    import json
+
+    report = json.loads(there.read_text(encoding="utf-8"))
+    return isinstance(report, dict) and {"frames", "metrics", "class_iou"} <= set(report)
 
 
 def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtinet_ros.cli.options import model_path, path, plain_text
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.model_card import ModelCard
+from mtinet_ros.model_card import ModelCard, read_model_card
 from mtinet_ros.model_contract import PRECISIONS
+from mtinet_ros.output_files import check_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "checkpoint",
         nargs="?",
-        type=Path,
+        type=model_path,
         help="weights of MTI-Net: .safetensors of `mtinet train`, .pth.tar of the paper's authors",
     )
     source.add_argument(
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random weights: tries the pipeline; what it answers means nothing",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True,
+        "-o", "--output", type=model_path, required=True,
         help="ONNX file to write; a name that ends in .safetensors copies the weights instead, in "
         "--precision fp32 or fp16, to train on from",
     )  # fmt: skip
@@ -49,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="network input in pixels, multiples of 32 (default: the checkpoint's, or 480x640)",
     )
     parser.add_argument("--max-batch", type=int, help="largest batch to check (default 8)")
-    parser.add_argument("--name", help="short name for the model card (default: the file's)")
+    parser.add_argument(
+        "--name", type=plain_text, help="short name for the model card (default: the file's)"
+    )
     parser.add_argument(
         "--confidence", action="store_true", help="add the segmentation's confidence as an output"
     )
@@ -58,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     said.add_argument(
         "--preset", choices=_PRESETS, help="the data set they were trained on says it all"
     )
-    said.add_argument("--class-names", type=Path, metavar="FILE", help="a name per line")
+    said.add_argument("--class-names", type=path, metavar="FILE", help="a name per line")
     said.add_argument(
         "--normals-axes",
         metavar="X,Y,Z",
@@ -70,13 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     said.add_argument(
         "--focal-length", type=float, metavar="PIXELS", help="of the training pictures (f0)"
     )
-    said.add_argument("--license", help="SPDX expression for the weights")
+    said.add_argument("--license", type=plain_text, help="SPDX expression for the weights")
 
     numbers = parser.add_argument_group("precision")
     numbers.add_argument("--precision", choices=PRECISIONS, default="fp32")
     numbers.add_argument(
         "--calibration",
-        type=Path,
+        type=path,
         metavar="SOURCE",
         help="folder of pictures, picture or video like what the robot sees: calibrates int8, and "
         "accuracy is measured on it (default for the others: bundled pictures)",
@@ -92,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
+    _check_output(arguments)
     if arguments.output.suffix == ".safetensors":
         return _copy(arguments)
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
@@ -133,10 +138,19 @@ def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8]
     from mtinet_ros.export.calibration_images import fit_images, read_calibration_images
 
     if arguments.calibration is not None:
-        return fit_images(read_calibration_images(arguments.calibration), card)
+        return fit_images(read_calibration_images(arguments.calibration, print), card)
     if arguments.precision in ("fp16", "bf16"):
         return fit_images(bundled_samples(), card)
     return None
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Refuse to replace what no export wrote, and weights in any case: they took days."""
+
+    def is_own(there: Path) -> bool:
+        return there.suffix != ".safetensors" and read_model_card(there) is not None
+
+    check_target(arguments.output, is_own)
 
 
 def _copy(arguments: argparse.Namespace) -> int:

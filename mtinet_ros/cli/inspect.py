@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mtinet_ros.cli.options import model_path
 
 if TYPE_CHECKING:
     from mtinet_ros.export.inspection import Inspection
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("model", type=Path, help="ONNX file made by `mtinet export`")
+    parser.add_argument("model", type=model_path, help="ONNX file made by `mtinet export`")
     parser.add_argument("--json", action="store_true", help="for programs: all of it as JSON")
 
 

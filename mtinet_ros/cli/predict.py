@@ -5,28 +5,35 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from mtinet_ros.cli.options import model_path, path
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.image_files import list_images, read_image, write_png
+from mtinet_ros.image_files import list_images, png_bytes, read_images
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
 from mtinet_ros.install_paths import bundled_model
-from mtinet_ros.model_card import ModelCard
-from mtinet_ros.output_files import make_folder, npy_bytes, write_file
+from mtinet_ros.model_card import ModelCard, read_model_card
+from mtinet_ros.output_files import ResultFolder, npy_bytes
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.visualization.montage import UNTRAINED_NOTE, frame_panels, montage
 
+# Ends of the results' names, by task.
+_SUFFIXES = {"semseg": "labels.png", "depth": "depth.npy", "normals": "normals.npy"}
+_MONTAGE = "montage.png"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="pictures", help="picture files or folders of them"
+        "images", nargs="+", type=path, metavar="pictures", help="picture files or folders of them"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument("-o", "--output", type=path, required=True, help="folder for the results")
     parser.add_argument(
-        "-m", "--model", type=Path, help="ONNX model with a card (default: the bundled one)"
+        "-m", "--model", type=model_path, help="ONNX model with a card (default: the bundled one)"
     )
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
     parser.add_argument(
@@ -43,8 +50,36 @@ def run(arguments: argparse.Namespace) -> int:
 
     For an image NAME.jpg: NAME_labels.png (class ids, 255 void), NAME_depth.npy (float32, metres
     if the focal length is known), NAME_normals.npy (float32 unit vectors) and NAME_montage.png.
+
+    Returns:
+        0; 1 if some pictures could not be read. They are named, and the others done.
     """
+    _check_focal_length(arguments.focal_length)
     images = [file for path in arguments.images for file in list_images(path)]
+    _check_names(images)
+    model = arguments.model or bundled_model()
+    suffixes = [_SUFFIXES[task] for task in read_model_card(model).tasks if task in _SUFFIXES]
+    results = ResultFolder(arguments.output)
+    results.check(f"{path.stem}_{end}" for path in images for end in (*suffixes, _MONTAGE))
+    backend = load_backend(model, arguments.backend, max_batch=1)
+    bad: list[InputError] = []
+    try:
+        predictor = Predictor(backend, arguments.fit)
+        for path, image in read_images(images, lambda error: _refuse(error, images, bad)):
+            camera = _camera(image.shape[1], image.shape[0], arguments.focal_length)
+            prediction = predictor.predict([image], [camera])[0]
+            _write(results, path.stem, prediction, backend.card)
+            print(f"{path}: {arguments.output / path.stem}_*{_about_depth(prediction)}")
+    finally:
+        backend.close()
+    if backend.card.untrained:
+        print(f"Note: the weights of {backend.card.name} are random; the results mean nothing.")
+    if bad:
+        raise InputError(f"{len(bad)} of {len(images)} pictures cannot be read, as said above")
+    return 0
+
+
+def _check_names(images: Sequence[Path]) -> None:
     stems = [path.stem for path in images]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
@@ -52,20 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
             f"several pictures are called {', '.join(twice[:5])}, and their results would "
             "overwrite each other; predict them into separate folders"
         )
-    backend = load_backend(arguments.model or bundled_model(), arguments.backend, max_batch=1)
-    try:
-        predictor = Predictor(backend, arguments.fit)
-        for path in images:
-            image = read_image(path)
-            camera = _camera(image.shape[1], image.shape[0], arguments.focal_length)
-            prediction = predictor.predict([image], [camera])[0]
-            _write(arguments.output, path.stem, prediction, backend.card)
-            print(f"{path}: {arguments.output / path.stem}_*{_about_depth(prediction)}")
-    finally:
-        backend.close()
-    if backend.card.untrained:
-        print(f"Note: the weights of {backend.card.name} are random; the results mean nothing.")
-    return 0
+
+
+def _refuse(error: InputError, images: Sequence[Path], bad: list[InputError]) -> None:
+    """Name a picture that cannot be read, and go on if there are others."""
+    if len(images) == 1:
+        raise error
+    bad.append(error)
+    print(f"mtinet predict: {error}", file=sys.stderr)
 
 
 def _about_depth(prediction: Prediction) -> str:
@@ -77,24 +106,26 @@ def _about_depth(prediction: Prediction) -> str:
     return f", depth up to scale ({why})"
 
 
-def _camera(width: int, height: int, focal_length: float | None) -> CameraModel | None:
-    if focal_length is None:
-        return None
-    if not 0.0 < focal_length < math.inf:
+def _check_focal_length(focal_length: float | None) -> None:
+    if focal_length is not None and not 0.0 < focal_length < math.inf:
         raise ConfigurationError(
             f"--focal-length {focal_length:g} is not allowed; give a positive number of pixels"
         )
+
+
+def _camera(width: int, height: int, focal_length: float | None) -> CameraModel | None:
+    if focal_length is None:
+        return None
     center = ((width - 1) / 2, (height - 1) / 2)
     return CameraModel.pinhole(width, height, focal_length, focal_length, *center)
 
 
-def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> None:
-    make_folder(folder)
+def _write(results: ResultFolder, stem: str, prediction: Prediction, card: ModelCard) -> None:
     if prediction.labels is not None:
-        write_png(folder / f"{stem}_labels.png", prediction.labels)
-    for name, array in (("depth", prediction.depth), ("normals", prediction.normals)):
+        results.write(f"{stem}_{_SUFFIXES['semseg']}", png_bytes(prediction.labels))
+    for task, array in (("depth", prediction.depth), ("normals", prediction.normals)):
         if array is not None:
-            write_file(folder / f"{stem}_{name}.npy", npy_bytes(array))
+            results.write(f"{stem}_{_SUFFIXES[task]}", npy_bytes(array))
     legend = list(zip(card.class_names, card.palette, strict=True))
     note = UNTRAINED_NOTE if card.untrained else ""
     panels = frame_panels(
@@ -104,4 +135,4 @@ def _write(folder: Path, stem: str, prediction: Prediction, card: ModelCard) -> 
         depth=prediction.depth,
         normals=prediction.normals,
     )
-    write_png(folder / f"{stem}_montage.png", montage(panels, legend, note))
+    results.write(f"{stem}_{_MONTAGE}", png_bytes(montage(panels, legend, note)))

@@ -6,14 +6,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from pathlib import Path
 
+from mtinet_ros.cli.options import path, path_text
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.output_files import make_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to render into")
+    parser.add_argument("-o", "--output", type=path, metavar="DIR", help="folder to render into")
     parser.add_argument(
         "-n", "--frames", type=int, default=6000, help="at least so many frames (6000)"
     )
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--furniture",
+        type=path_text,
         metavar="DIR",
         help="folder of the *.sh3f libraries (default $MTINET_FURNITURE, else Debian's "
         "/usr/share/sweethome3d/furniture)",
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use only models under these licenses (all)",
     )
     parser.add_argument(
-        "--check", type=Path, metavar="DIR", help="check a rendered folder, write its report there"
+        "--check", type=path, metavar="DIR", help="check a rendered folder, write its report there"
     )
     parser.add_argument(
         "--layout", choices=("nyud",), help="also write the frames as the authors' NYUD_MT folder"
@@ -92,6 +94,8 @@ def _render(arguments: argparse.Namespace) -> None:
         licenses=tuple(sorted(arguments.licenses or LICENSES)),
     )
     todo = prepare_folder(arguments.output, arguments.frames, settings)
+    if arguments.layout == "nyud":
+        make_folder(arguments.output / "NYUD_MT")  # before hours of rendering, not after
     with tqdm(total=sum(plan.stills + plan.path for plan in todo), unit="frame") as bar:
         render_scenes(
             arguments.output, todo, settings, workers=arguments.workers, progress=bar.update

@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+from mtinet_ros.cli.options import path, path_text
+
+if TYPE_CHECKING:
+    from mtinet_ros.training.config import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `mtinet train`."""
-    parser.add_argument("config", help="YAML file that describes the run (see config/train/)")
+    parser.add_argument(
+        "config", type=path, help="YAML file that describes the run (see config/train/)"
+    )
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -33,6 +41,24 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.training.run import train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    folder = train(load_config(arguments.config, arguments.overrides), arguments.max_minutes)
+    config = _at_home(load_config(arguments.config, arguments.overrides))
+    folder = train(config, arguments.max_minutes)
     print(f"Averaged weights: {folder / 'latest.safetensors'}")
     return 0
+
+
+def _at_home(config: TrainConfig) -> TrainConfig:
+    """The configuration with `~` replaced in every path: no shell looks into a YAML file."""
+    from dataclasses import replace
+
+    network, data, run = config.network, config.data, config.run
+    return replace(
+        config,
+        network=replace(network, initial=path_text(network.initial)),
+        data=replace(data, root=path_text(data.root)),
+        run=replace(
+            run,
+            output=path_text(run.output),
+            watch=tuple(path_text(picture) for picture in run.watch),
+        ),
+    )

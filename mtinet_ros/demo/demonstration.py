@@ -24,14 +24,15 @@ from mtinet_ros.demo.player import CameraPlayer
 from mtinet_ros.demo.sources import open_source
 from mtinet_ros.demo.watcher import Watcher
 from mtinet_ros.errors import BackendError, MtinetError
-from mtinet_ros.image_files import write_png
+from mtinet_ros.image_files import png_bytes
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.node.transport_profile import ensure_transport_profile
-from mtinet_ros.output_files import make_folder
+from mtinet_ros.output_files import ResultFolder
 
 _START_TIMEOUT = 60.0  # seconds for the node to appear and change its state
 _FRAME_TIMEOUT = 90.0  # seconds without a complete frame after which something is wrong
 _TABLE_PERIOD = 5.0  # seconds
+_KEPT = 200  # montages; later ones take the places of the first
 _WINDOW = "mtinet_ros demo"
 
 
@@ -52,9 +53,8 @@ def run_demonstration(
         MtinetError: Something did not start, or no pictures came out; the sentence says what.
     """
     card = read_model_card(model)
+    show = _Display(ResultFolder(output))
     shots = open_source(source)
-    make_folder(output)
-    show = _Display(output)
     ensure_transport_profile(os.environ)
     rclpy.init()
     process = _start_perception(model, backend)
@@ -79,12 +79,13 @@ def run_demonstration(
 class _Display:
     """Writes every montage, and shows it in a window where there is a screen."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, results: ResultFolder) -> None:
+        results.check(map(_montage_name, range(_KEPT)))
+        self._results = results
         self._has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
     def __call__(self, number: int, image: NDArray[np.uint8]) -> None:
-        write_png(self._folder / f"frame_{number % 200:03d}.png", image)
+        self._results.write(_montage_name(number), png_bytes(image))
         if self._has_screen:
             try:
                 cv2.imshow(_WINDOW, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -92,6 +93,10 @@ class _Display:
             except cv2.error as error:
                 print(f"No window can be opened ({error.err}); see the files instead.")
                 self._has_screen = False
+
+
+def _montage_name(number: int) -> str:
+    return f"frame_{number % _KEPT:03d}.png"
 
 
 def _start_perception(model: Path, backend: str) -> subprocess.Popen[bytes]:

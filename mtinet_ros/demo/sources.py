@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.demo.panorama import pinhole_for_view, pinhole_view_of_panorama
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, read_image
+from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, open_video, read_image, read_images
 from mtinet_ros.install_paths import share_directory
 from mtinet_ros.perception.camera_model import CameraModel
 
@@ -47,9 +48,19 @@ def open_source(spec: str) -> Iterator[Shot]:
             "a device such as /dev/video0"
         )
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
-        images = [(read_image(image), None) for image in list_images(path)]
-        return itertools.cycle(images)
+        return itertools.cycle(_pictures(list_images(path)))
     return _video(path)
+
+
+def _pictures(paths: list[Path]) -> list[Shot]:
+    """Every picture that can be read; the others are named, and an error if none is left."""
+    bad: list[InputError] = []
+    shots: list[Shot] = [(image, None) for _, image in read_images(paths, bad.append)]
+    if not shots:
+        raise bad[0]
+    for error in bad:
+        print(f"left out: {error}", file=sys.stderr)
+    return shots
 
 
 def _bundled() -> Iterator[Shot]:
@@ -90,7 +101,7 @@ def bundled_images() -> Path:
 
 
 def _video(path: Path) -> Iterator[Shot]:
-    capture = cv2.VideoCapture(str(path))
+    capture = open_video(path)
     if not capture.isOpened():
         raise InputError(
             f"OpenCV cannot open {path}; for a device, check that it is a camera and that you may "

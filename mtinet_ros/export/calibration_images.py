@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, read_image
+from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, open_video, read_images
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.fit import Fit
 
@@ -37,24 +37,34 @@ def fit_images(images: Sequence[NDArray[np.uint8]], card: ModelCard) -> NDArray[
     return fitted
 
 
-def read_calibration_images(source: Path) -> list[NDArray[np.uint8]]:
+def read_calibration_images(
+    source: Path, report: Callable[[str], None] = lambda line: None
+) -> list[NDArray[np.uint8]]:
     """Images of a folder, a file or a video.
 
     Args:
         source: A folder of images, one image or a video.
+        report: Called with a line for each picture that cannot be read; the others are taken.
 
     Returns:
         uint8 [h,w,3] RGB each, at most `MAX_IMAGES`, spread evenly over the source.
 
     Raises:
-        InputError: There are none, or one cannot be read.
+        InputError: There are none, or none can be read.
     """
     if not source.exists():
         raise InputError(
             f"calibration {source} does not exist; give a folder of pictures, a picture or a video"
         )
     if source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES:
-        return [read_image(path) for path in _spread(list_images(source))]
+        bad: list[InputError] = []
+        paths = _spread(list_images(source))
+        images = [image for _, image in read_images(paths, bad.append)]
+        for error in bad:
+            report(f"note: left out: {error}")
+        if not images:
+            raise bad[0]
+        return images
     frames = _video(source)
     if not frames:
         raise InputError(
@@ -64,7 +74,7 @@ def read_calibration_images(source: Path) -> list[NDArray[np.uint8]]:
 
 
 def _video(path: Path) -> list[NDArray[np.uint8]]:
-    capture = cv2.VideoCapture(str(path))
+    capture = open_video(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     step = max(1, count // MAX_IMAGES)
     frames: list[NDArray[np.uint8]] = []

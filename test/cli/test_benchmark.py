@@ -45,6 +45,18 @@ def test_one_backend_as_table_json_and_plot(
     assert cv2.imread(str(folder / "benchmark.png")).shape[1] == 960
 
 
+def test_a_picture_of_somebody_else_is_not_overwritten(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["benchmark", str(model), "--backend", "onnxruntime", "--frames", "1", "-o"]
+    (tmp_path / "benchmark.png").write_bytes(b"theirs")
+    assert main([*words, str(tmp_path)]) == 1
+    assert "benchmark.png" in capsys.readouterr().err
+    assert (tmp_path / "benchmark.png").read_bytes() == b"theirs"
+    (tmp_path / "benchmark.png").unlink()
+    assert [main([*words, str(tmp_path)]) for _ in range(2)] == [0, 0]
+
+
 @pytest.mark.usefixtures("prompt_discovery")  # this makes the process' first participant
 def test_a_gpu_fills_every_row(model: Path, tmp_path: Path) -> None:
     """On the double of a GPU, in this process."""

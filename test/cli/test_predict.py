@@ -33,12 +33,16 @@ def predict(model: Path, *arguments: object) -> int:
     return main([str(word) for word in command])
 
 
+def visible(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
 def test_from_picture_to_results(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a" / "b"
     assert predict(model, picture, "-o", out) == 0
-    assert {p.name for p in out.iterdir()} == {
+    assert visible(out) == {
         "room_labels.png",
         "room_depth.npy",
         "room_normals.npy",
@@ -83,8 +87,7 @@ def test_a_folder_of_any_sizes(model: Path, tmp_path: Path) -> None:
 def test_a_model_of_one_task_writes_just_that(tmp_path: Path, picture: Path) -> None:
     model = write_tiny_model(tmp_path / "labels.onnx", outputs=("labels",))
     assert predict(model, picture, "-o", tmp_path / "out") == 0
-    names = {p.name for p in (tmp_path / "out").iterdir()}
-    assert names == {"room_labels.png", "room_montage.png"}
+    assert visible(tmp_path / "out") == {"room_labels.png", "room_montage.png"}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,71 @@ def test_mistakes_end_with_one_sentence_and_status_1(
     assert sentence in said
     assert said.count("\n") == 1
     assert "Traceback" not in said
+
+
+def test_pictures_and_results_in_one_folder_stay_apart(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    write_png(folder / "room.png", random_images(1)[0])
+    assert predict(model, folder, "-o", folder) == 0
+    first = {name: (folder / name).read_bytes() for name in visible(folder)}
+    assert len(first) == 5
+    assert predict(model, folder, "-o", folder) == 0
+    assert {name: (folder / name).read_bytes() for name in visible(folder)} == first
+    assert predict(model, folder, "-o", tmp_path / "elsewhere") == 0
+    assert visible(tmp_path / "elsewhere") == set(first) - {"room.png"}
+
+
+def test_labels_that_somebody_drew_or_corrected_are_not_overwritten(
+    model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = tmp_path / "out" / "room_labels.png"
+    drawn.parent.mkdir()
+    drawn.write_bytes(b"hours of work")
+    assert predict(model, picture, "-o", drawn.parent) == 1
+    assert "room_labels.png" in capsys.readouterr().err
+    assert visible(drawn.parent) == {"room_labels.png"}
+    drawn.unlink()
+    assert predict(model, picture, "-o", drawn.parent) == 0
+    drawn.write_bytes(b"hours of work")  # on what the command gave
+    assert predict(model, picture, "-o", drawn.parent) == 1
+    assert drawn.read_bytes() == b"hours of work"
+
+
+def test_a_folder_is_done_but_for_what_cannot_be_read(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    (folder / "x.jpg").mkdir(parents=True)
+    (folder / "._a.png").write_bytes(b"\0\x05\x16\x07")
+    (folder / "b.jpg").write_bytes(b"no picture")
+    for name in ("a.png", "c.png"):
+        write_png(folder / name, random_images(1)[0])
+    assert predict(model, folder, "-o", tmp_path / "out") == 1
+    assert {name[0] for name in visible(tmp_path / "out")} == {"a", "c"}
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        f"mtinet predict: {folder}/b.jpg is no picture that OpenCV can read (jpeg, png) "
+        "(10 bytes)",
+        "mtinet predict: 1 of 3 pictures cannot be read, as said above",
+    ]
+    assert "a_*" in said.out
+    assert "c_*" in said.out
+
+
+def test_a_folder_that_cannot_be_is_said_before_the_model_is_loaded(
+    model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtinet_ros.cli.predict.load_backend", None)
+    assert predict(model, picture, "-o", picture / "out") == 1
+
+
+def test_a_home_folder_is_found_without_the_help_of_a_shell(
+    model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert predict(Path("~") / model.name, "~/room.png", "--output=~/out") == 0
+    assert "room_labels.png" in visible(tmp_path / "out")
 
 
 def test_it_runs_without_torch_and_without_ros(model: Path, picture: Path, tmp_path: Path) -> None:

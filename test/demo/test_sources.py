@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import cv2
@@ -65,3 +66,24 @@ def test_what_is_missing_empty_or_no_video_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=rf"{name}.*{reason}"):
             next(open_source(str(tmp_path / name)))
+
+
+def test_what_cannot_be_read_of_a_folder_is_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_png(tmp_path / "0.png", picture(0))
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "._0.png").write_bytes(b"\0\x05")
+    shots = itertools.islice(open_source(str(tmp_path)), 3)
+    assert [int(image[0, 0, 0]) for image, _ in shots] == [0, 0, 0]
+    assert "1.png" in capsys.readouterr().err
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(InputError, match=r"1\.png"):
+        open_source(str(tmp_path))
+
+
+def test_a_video_of_another_encoding_does_not_crash(tmp_path: Path) -> None:
+    video = tmp_path / os.fsdecode(b"caf\xe9.avi")
+    video.write_bytes(b"RIFF")
+    with pytest.raises(InputError, match="rename it"):
+        next(open_source(str(video)))

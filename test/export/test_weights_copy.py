@@ -59,4 +59,4 @@ def test_a_place_that_cannot_be_written_is_a_sentence(checkpoint, tmp_path, caps
     (tmp_path / "file").write_text("")
     copy = tmp_path / "file" / "copy.safetensors"
     assert main(["export", str(checkpoint), "-o", str(copy)]) == 1
-    assert "cannot write" in capsys.readouterr().err
+    assert "cannot make the folder" in capsys.readouterr().err

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of command-line options, for argparse."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def path(text: str) -> Path:
+    """A path, `~` and `~name` at its beginning replaced by the home folder.
+
+    A shell does that for a word of its own only, so not in `--output=~/results`. Where nobody is
+    called so, the path stays as it is: a file may be named `~x`.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def path_text(text: str) -> str:
+    """`path` for options whose empty text means a default."""
+    return str(path(text)) if text else ""
+
+
+def model_path(text: str) -> Path:
+    """`path` to a model or weights: the libraries that read those take no bytes for a name.
+
+    Raises:
+        ArgumentTypeError: The name is in another encoding.
+    """
+    return Path(plain_text(str(path(text))))
+
+
+def plain_text(text: str) -> str:
+    """Text for a model's card or a library.
+
+    Raises:
+        ArgumentTypeError: It came in another encoding than the system's.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!a} is not in the system's encoding, {sys.getfilesystemencoding()}; rename "
+            "it, or set LC_ALL=C.UTF-8"
+        ) from error
+    return text
