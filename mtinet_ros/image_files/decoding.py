@@ -83,6 +83,7 @@ def _checked_end(content: bytes, kind: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    """The first line that a library printed, without OpenCV's stamp of time and place."""
+    """The first line that a library printed, without OpenCV's stamps of time and place."""
     line = text.strip().partition("\n")[0]
-    return re.sub(r"^\[[A-Z ]+:\S*\] global \S+ \S+ ", "", line).rstrip(" .")
+    line = re.sub(r"^.* error: \([^)]*\) |^\[[A-Z ]+:\S*\] global \S+ \S+ ", "", line)
+    return re.sub(r" in function '\w+'$", "", line).rstrip(" .")
