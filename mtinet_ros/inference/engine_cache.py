@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -358,7 +358,7 @@ class EngineCache:
                     "strongly_typed": True,
                     "network": report,
                     "model": str(self._model),
-                    "model_card": asdict(self._card),
+                    "model_card": json.loads(self._card.to_json()),
                     "built_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "build_seconds": round(time.monotonic() - begun, 1),
                 }

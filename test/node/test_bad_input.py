@@ -94,7 +94,8 @@ def test_a_jpeg_cut_short_is_dropped_and_the_next_one_answered(
     ("damage", "sentence"),
     [
         (lambda i: setattr(i, "width", 640), "CameraInfo is for 640x75 pixels"),
-        (lambda i: i.k.__setitem__(slice(None), 0.0), "not calibrated"),
+        (lambda i: [m.__setitem__(slice(None), 0.0) for m in (i.k, i.p)], "not calibrated"),
+        (lambda i: i.k.__setitem__(4, 1.0), "not calibrated"),
         (lambda i: i.k.__setitem__(0, float("nan")), "holds NaN"),
     ],
 )
