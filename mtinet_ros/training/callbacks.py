@@ -125,7 +125,29 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         replace_file(Path(path), content.getbuffer(), flush=True)
 
 
-class DeployableCheckpoints(Callback):
+class _Periodic(Callback):
+    """Writes something every few minutes of training, and at its end."""
+
+    def __init__(self, minutes: float, begin_at_once: bool) -> None:
+        self._seconds = minutes * 60
+        self._written = float("-inf") if begin_at_once else time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Write if it is time."""
+        if time.monotonic() - self._written >= self._seconds:
+            self.on_train_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last state."""
+        self._written = time.monotonic()
+        if trainer.is_global_zero:
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, module: LightningModule) -> None:
+        raise NotImplementedError
+
+
+class DeployableCheckpoints(_Periodic):
     """The averaged network in `latest.safetensors`, written every few minutes and at the end."""
 
     def __init__(
@@ -136,29 +158,17 @@ class DeployableCheckpoints(Callback):
         describe: Callable[[int], dict[str, str]],
     ) -> None:
         """`describe` gives the entries of the file's header for a number of steps."""
+        super().__init__(minutes, begin_at_once=False)
         self.path = folder / "latest.safetensors"
-        self.seconds = minutes * 60
         self.averaged = averaged
         self.describe = describe
-        self.written = time.monotonic()
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Write if it is time."""
-        if time.monotonic() - self.written >= self.seconds:
-            self._write(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last state."""
-        self._write(trainer, pl_module)
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
-        self.written = time.monotonic()
-        if trainer.is_global_zero:
-            header = self.describe(trainer.global_step)
-            save_checkpoint(self.path, self.averaged.network(module), **header)
+        header = self.describe(trainer.global_step)
+        save_checkpoint(self.path, self.averaged.network(module), **header)
 
 
-class PredictionImages(Callback):
+class PredictionImages(_Periodic):
     """Contact sheets of the averaged network's predictions, every few minutes.
 
     They are written as PNG files and to TensorBoard. A strip of the truth follows each strip of
@@ -177,39 +187,26 @@ class PredictionImages(Callback):
         """Prepare for a run.
 
         Args:
-            folder: Of the PNG files; made when the first is written.
-            minutes: Between two sheets.
-            averaged: The weights that predict.
+            folder: Folder of the PNG files; made when the first is written.
+            minutes: Minutes between two sheets.
+            averaged: Weights that predict.
             samples: Frames with their truth.
             watched: Image files without truth.
-            depth_output: What the network's depth output is, see `decode`.
+            depth_output: Kind of the network's depth output, see `decode`.
 
         Raises:
             DataError: A photograph cannot be read.
         """
+        super().__init__(minutes, begin_at_once=True)
         self.folder = folder
-        self.seconds = minutes * 60
         self.averaged = averaged
         self.samples = samples
         self.depth_output = depth_output
         self.watched = [
             read_image_at_size(path, samples.data.height, samples.data.width) for path in watched
         ]
-        self.written = float("-inf")
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Write a sheet if it is time."""
-        if time.monotonic() - self.written >= self.seconds:
-            self._write(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a sheet of the last state."""
-        self._write(trainer, pl_module)
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
-        self.written = time.monotonic()
-        if not trainer.is_global_zero:
-            return
         network = self.averaged.network(module)
         frames, true_depths = [], []
         for position in range(len(self.samples)):

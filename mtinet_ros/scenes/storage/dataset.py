@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import DataError
 
+FORMAT = "mtinet_ros.scenes"
+"""Name of the layout, in `index.json`."""
 SPLITS = ("train", "val", "test")
 MAPS = ("rgb", "classes", "instance", "depth", "normals")
 """Per-pixel arrays of a scene folder, one .npy each, first axis the frame."""
@@ -158,6 +160,6 @@ def read_index(root: Path) -> dict[str, object]:
             f"{root} holds no rendered rooms, for index.json cannot be read ({error}); "
             f"make some with `mtinet scenes -n 600 -o {root}`"
         ) from error
-    if not isinstance(index, dict) or index.get("format") != "mtinet_ros.scenes":
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise DataError(f"{root / 'index.json'} is not of rendered rooms; name their folder")
     return index

@@ -36,9 +36,8 @@ from mtinet_ros.scenes.rendering.render import Render, render
 from mtinet_ros.scenes.rendering.sensor import automatic_exposure, draw_sensor, expose
 from mtinet_ros.scenes.rendering.surfaces import Surfaces
 from mtinet_ros.scenes.room.rooms import build_room
-from mtinet_ros.scenes.storage.dataset import SPLITS, read_index
+from mtinet_ros.scenes.storage.dataset import FORMAT, SPLITS, read_index
 
-FORMAT = "mtinet_ros.scenes"
 FORMAT_VERSION = 1
 STILLS, PATH = 12, 15
 """Stills per scene, and frames of its video if it has one."""
