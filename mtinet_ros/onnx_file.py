@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtinet_ros.errors import ModelError
+from mtinet_ros.file_kinds import mistaken_kind
 from mtinet_ros.output_files import file_errors
 
 # ONNX is protobuf; https://github.com/onnx/onnx/blob/main/onnx/onnx.proto numbers the fields.
@@ -73,7 +74,13 @@ def read_onnx_file(path: Path, advice: str = "") -> OnnxFile:
 def _read(path: Path, inode: int, size: int, modified_ns: int) -> OnnxFile:
     with file_errors(f"read model {path}", ModelError):
         content = path.read_bytes()
-    return parse_onnx(content, str(path))
+    try:
+        return parse_onnx(content, str(path))
+    except ModelError as error:
+        kind = mistaken_kind(path)
+        if kind:
+            raise ModelError(f"{path} {kind}") from error
+        raise
 
 
 def parse_onnx(content: bytes | memoryview, name: str) -> OnnxFile:
