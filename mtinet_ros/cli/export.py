@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         nargs="?",
         type=model_path,
-        help="weights of MTI-Net: .safetensors of `mtinet train`, .pth.tar of the paper's authors",
+        help="weights of MTI-Net: .safetensors or last.ckpt of `mtinet train`, .pth.tar of the "
+        "paper's authors, or any state dict of it",
     )
     source.add_argument(
         "--untrained",
@@ -45,10 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision fp32 or fp16, to train on from",
     )  # fmt: skip
     parser.add_argument(
+        "--weights",
+        choices=("ema", "model"),
+        help="where a checkpoint holds both: the averaged weights (default), or those in training",
+    )
+    parser.add_argument(
         "--input-size",
         type=_size,
         metavar="HxW",
-        help="network input in pixels, multiples of 32 (default: the checkpoint's, or 480x640)",
+        help="network input in pixels, multiples of 32 (default: the preset's, the checkpoint's, "
+        "or 480x640)",
     )
     parser.add_argument("--max-batch", type=int, help="largest batch to check (default 8)")
     parser.add_argument(
@@ -97,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, and print how far the graph is from the network."""
     _check_output(arguments)
-    if arguments.output.suffix == ".safetensors":
+    if arguments.output.suffix.lower() == ".safetensors":
         return _copy(arguments)
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
@@ -108,8 +116,9 @@ def run(arguments: argparse.Namespace) -> int:
         card = replace(card, max_batch=arguments.max_batch)
     if arguments.name is not None:
         card = replace(card, name=arguments.name)
-    for gap in _gaps(described, arguments):
-        print(f"note: {gap}")
+    for note in (described.note, *_gaps(described, arguments)):
+        if note:
+            print(f"note: {note}")
     options = ExportOptions(
         confidence=arguments.confidence,
         precision=arguments.precision,
@@ -162,7 +171,7 @@ def _copy(arguments: argparse.Namespace) -> int:
     plain = argparse.ArgumentParser()
     add_arguments(plain)
     defaults = vars(plain.parse_args([f"--output={arguments.output}", "--", "weights"]))
-    kept = ("checkpoint", "output", "precision")
+    kept = ("checkpoint", "output", "precision", "weights")
     given = [
         name
         for name, default in defaults.items()
@@ -173,7 +182,11 @@ def _copy(arguments: argparse.Namespace) -> int:
             f"--{given[0].replace('_', '-')} goes with an .onnx output only: "
             f"{arguments.output} keeps the description of {arguments.checkpoint}"
         )
-    copy_weights(arguments.checkpoint, arguments.output, arguments.precision)
+    note = copy_weights(
+        arguments.checkpoint, arguments.output, arguments.precision, arguments.weights
+    )
+    if note:
+        print(f"note: {note}")
     size_mb = arguments.output.stat().st_size / 1e6
     print(f"{arguments.output}: {size_mb:.1f} MB, weights in {arguments.precision}")
     return 0
@@ -184,6 +197,10 @@ def _untrained(arguments: argparse.Namespace) -> DescribedNetwork:
     from mtinet_ros.export.deploy_network import OutputConvention
     from mtinet_ros.export.untrained import untrained_network
 
+    if arguments.weights:
+        raise ConfigurationError(
+            f"--weights {arguments.weights} goes with a checkpoint; --untrained has none"
+        )
     if arguments.seed < 0:
         raise ConfigurationError(f"--seed is {arguments.seed}; 0 or more")
     network, card = untrained_network(
@@ -202,7 +219,9 @@ def _checkpoint(arguments: argparse.Namespace) -> DescribedNetwork:
             f"--backbone {arguments.backbone} goes with --untrained only: "
             f"{arguments.checkpoint} decides its own"
         )
-    return load_described(arguments.checkpoint, _preset(arguments), arguments.input_size)
+    return load_described(
+        arguments.checkpoint, _preset(arguments), arguments.input_size, arguments.weights
+    )
 
 
 def _preset(arguments: argparse.Namespace) -> Preset:
@@ -229,8 +248,11 @@ def _preset(arguments: argparse.Namespace) -> Preset:
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
+    """One name per line of a text file in UTF-8 or, with a byte order mark, UTF-16."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        lines = content.decode("utf-16" if is_utf16 else "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read class names from {path}: {error}") from error
     return tuple(line.strip() for line in lines if line.strip())

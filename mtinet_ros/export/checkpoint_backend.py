@@ -14,25 +14,32 @@ from mtinet_ros.errors import BackendError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.inference.backend import Outputs, check_images
+from mtinet_ros.network.state_dicts import Choice
 
 
 class CheckpointBackend:
-    """`Backend` over PyTorch on the CPU, in float32."""
+    """`Backend` over PyTorch on the CPU, in float32.
+
+    Attributes:
+        note: Which of several weights in the file are measured; empty if there is nothing to say.
+    """
 
     name = "pytorch"
     device = "CPU"
 
-    def __init__(self, checkpoint: Path, max_batch: int) -> None:
+    def __init__(self, checkpoint: Path, max_batch: int, choice: Choice | None = None) -> None:
         """Load a checkpoint.
 
         Args:
             checkpoint: File of `mtinet train`, or any that `mtinet export` takes.
             max_batch: Largest batch to accept.
+            choice: Averaged weights or those in training; None: averaged ones if there are any.
 
         Raises:
             ModelError: It cannot be read.
         """
-        described = load_described(checkpoint)
+        described = load_described(checkpoint, choice=choice)
+        self.note = described.note
         self.card = described.card
         self.max_batch = max_batch
         network = DeployNetwork(described.network, convention=described.convention)

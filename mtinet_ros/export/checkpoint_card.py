@@ -11,8 +11,9 @@ from mtinet_ros.export.deploy_network import OutputConvention
 from mtinet_ros.export.presets import Preset, voc_palette
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, TASK_OUTPUTS
-from mtinet_ros.network import MTINet, load_checkpoint
-from mtinet_ros.network.checkpoint import read_metadata
+from mtinet_ros.network import MTINet
+from mtinet_ros.network.checkpoint import read_checkpoint
+from mtinet_ros.network.state_dicts import Choice
 
 DEFAULT_INPUT_SIZE = (480, 640)
 
@@ -25,22 +26,29 @@ class DescribedNetwork:
         network: The network with its weights, in evaluation mode.
         card: Its model card.
         convention: Units and axes of its raw outputs.
+        note: Which of several weights in its file these are; empty if there is nothing to say.
     """
 
     network: MTINet
     card: ModelCard
     convention: OutputConvention
+    note: str = ""
 
 
 def load_described(
-    path: Path, preset: Preset | None = None, input_size: tuple[int, int] | None = None
+    path: Path,
+    preset: Preset | None = None,
+    input_size: tuple[int, int] | None = None,
+    choice: Choice | None = None,
 ) -> DescribedNetwork:
     """Load a checkpoint with its model card.
 
     Args:
         path: A checkpoint of `mtinet train`, of the paper's authors, or of other tools.
         preset: Properties to state in the card; they win over those in the checkpoint's header.
-        input_size: (height, width) to export for; None: the checkpoint's own, or 480x640.
+        input_size: (height, width) to export for; None: the preset's, else the checkpoint's own,
+            else 480x640.
+        choice: Averaged weights or those in training; None: averaged ones if there are any.
 
     Returns:
         The network with a card. What neither header nor preset states stays open: classes are
@@ -51,10 +59,10 @@ def load_described(
         ConfigurationError: The preset does not fit the network.
     """
     preset = preset or Preset()
-    network = load_checkpoint(path)
-    header = read_metadata(path)
-    base, convention = _read_header(path, network, header)
-    changes: dict[str, object] = {"input_size": input_size or base.input_size}
+    checkpoint = read_checkpoint(path, choice)
+    network = checkpoint.network
+    base, convention = _read_header(path, network, checkpoint.description())
+    changes: dict[str, object] = {"input_size": input_size or preset.input_size or base.input_size}
     if "semseg" in network.tasks and (preset.class_names is not None or not base.class_names):
         changes |= _classes(path, network.tasks["semseg"], preset)
     if preset.normals_axes is not None and "normals" in network.tasks:
@@ -63,11 +71,12 @@ def load_described(
     if preset.meters_per_unit is not None and "depth" in network.tasks:
         changes["depth_kind"] = "metric"
         convention = replace(convention, meters_per_unit=preset.meters_per_unit)
-    for field in ("depth_range", "focal_length", "license"):
+    for field in ("depth_range", "focal_length", "fit", "license"):
         if getattr(preset, field) is not None:
             changes[field] = getattr(preset, field)
     changes["attribution"] = (*base.attribution, *preset.attribution)
-    return DescribedNetwork(network, replace(base, **changes), convention)  # type: ignore[arg-type]
+    card = replace(base, **changes)  # type: ignore[arg-type]
+    return DescribedNetwork(network, card, convention, checkpoint.note)
 
 
 def _read_header(

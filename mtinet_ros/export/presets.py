@@ -25,6 +25,8 @@ class Preset:
         meters_per_unit: Metres in one unit of the network's depth.
         depth_range: [min, max] of depth in the training data, in metres.
         focal_length: f0 in pixels at the input size of training.
+        input_size: (height, width) of the pictures in training.
+        fit: How pictures were brought to that size, one of `model_contract.FIT_MODES`.
         license: SPDX expression for the weights.
         attribution: Credits for the data.
     """
@@ -35,6 +37,8 @@ class Preset:
     meters_per_unit: float | None = None
     depth_range: tuple[float, float] | None = None
     focal_length: float | None = None
+    input_size: tuple[int, int] | None = None
+    fit: str | None = None
     license: str | None = None
     attribution: tuple[str, ...] = ()
 
@@ -117,11 +121,13 @@ PRESETS: dict[str, Preset] = {
         focal_length=589.8,
         attribution=("NYU Depth Dataset V2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012)",),
     ),
-    # Pictures from the web: no depth, no known lens.
+    # Pictures from the web: no depth, no known lens. The authors stretch them to a square.
     "pascal": Preset(
         class_names=PASCAL_CLASSES,
         palette=((0, 0, 0), *voc_palette(len(PASCAL_CLASSES) - 1)),
         normals_axes=_NYU_AXES,
+        input_size=(512, 512),
+        fit="stretch",
         attribution=("PASCAL VOC and PASCAL-Context (Everingham et al.; Mottaghi et al.)",),
     ),
 }

@@ -16,6 +16,9 @@ from mtinet_ros.network.mtinet import MTINet
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+LANDMARK = re.compile(r"heads\.\w+\.last_layer\.3\.weight")
+"""Matches a parameter's name that every MTI-Net has and no other network."""
+
 _HEAD = re.compile(r"heads\.(\w+)\.last_layer\.3\.(?:weight|bias)")
 _DECODER = re.compile(r"scale_[0-3]\.decoders\.(\w+)\.(?:weight|bias)")
 

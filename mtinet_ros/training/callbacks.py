@@ -26,6 +26,7 @@ from torch import Tensor
 from mtinet_ros.errors import DataError, InputError, MtinetError
 from mtinet_ros.image_files import read_image, write_png
 from mtinet_ros.network import MTINet, save_checkpoint
+from mtinet_ros.network.weights_file import HEADER_KEY
 from mtinet_ros.output_files import make_folder, replace_file
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import FixedSamples, normalize, to_tensors
@@ -148,7 +149,10 @@ class _Periodic(Callback):
 
 
 class DeployableCheckpoints(_Periodic):
-    """The averaged network in `latest.safetensors`, written every few minutes and at the end."""
+    """The averaged network in `latest.safetensors`, written every few minutes and at the end.
+
+    The state of the run is described as that file is, so that it can be exported too.
+    """
 
     def __init__(
         self,
@@ -162,6 +166,12 @@ class DeployableCheckpoints(_Periodic):
         self.path = folder / "latest.safetensors"
         self.averaged = averaged
         self.describe = describe
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Describe the network in the state of the run."""
+        checkpoint[HEADER_KEY] = self.describe(trainer.global_step)
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         header = self.describe(trainer.global_step)

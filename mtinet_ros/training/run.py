@@ -24,8 +24,9 @@ from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
 from mtinet_ros.datasets.sources import open_samples
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
-from mtinet_ros.network import MTINet, load_checkpoint
+from mtinet_ros.network import MTINet
 from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
+from mtinet_ros.network.checkpoint import read_checkpoint
 from mtinet_ros.output_files import folder_lock, make_folder
 from mtinet_ros.training.callbacks import (
     AtomicCheckpointIO,
@@ -242,7 +243,10 @@ def build_network(config: NetworkConfig) -> MTINet:
             )
         network.backbone.load_imagenet_weights(imagenet_weights())
     elif config.initial != "random":
-        weights = load_checkpoint(config.initial)
+        checkpoint = read_checkpoint(config.initial)
+        if checkpoint.note:
+            _log.info("%s: %s", config.initial, checkpoint.note)
+        weights = checkpoint.network
         if (weights.backbone_name, weights.auxiliary_tasks, weights.tasks) != (
             network.backbone_name, network.auxiliary_tasks, network.tasks,
         ):  # fmt: skip

