@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mtinet_ros.datasets.intrinsics import Intrinsics
+    from mtinet_ros.model_card import ModelCard
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import DensePrediction
 
@@ -31,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--frames", type=int, default=0, help="the first so many (0: all)")
+    parser.add_argument(
+        "--weights",
+        choices=("ema", "model"),
+        help="where a checkpoint holds both: the averaged weights (default), or those in training",
+    )
     parser.add_argument("--backend", default="auto", help="what runs an exported model")
     parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures there")
 
@@ -56,24 +62,34 @@ def run(arguments: argparse.Namespace) -> int:
     source = open_samples("rooms", arguments.data, arguments.split)
     count = min(arguments.frames or len(source), len(source))
     backend: Backend
-    if arguments.model.suffix == ".onnx":
+    notes = []
+    if arguments.model.suffix.lower() == ".onnx":
+        if arguments.weights:
+            raise ConfigurationError(
+                f"--weights {arguments.weights} goes with a checkpoint; {arguments.model} is an "
+                "exported model, whose weights were chosen at its export"
+            )
         backend = load_backend(arguments.model, arguments.backend, max_batch=1)
     else:
-        backend = CheckpointBackend(arguments.model, max_batch=1)
+        backend = CheckpointBackend(arguments.model, max_batch=1, choice=arguments.weights)
+        notes.append(backend.note)
     try:
         _check_classes(backend.card.class_names, source.class_names)
         predict = _CameraSizePredictor(Predictor(backend))
         with tqdm(total=count, unit="frame") as bar:
             report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
+        notes += _caveats(backend.card)
     finally:
         backend.close()
     if arguments.json:
         write_file(arguments.json, json.dumps(asdict(report), indent=2) + "\n")
     print(f"{report.frames} frames of {arguments.data}, split {arguments.split}")
+    for note in filter(None, notes):
+        print(f"note: {note}")
     for name, value in report.metrics.items():
-        print(f"  {name:20} {value:8.4f}")
+        print(f"  {name:22} {value:8.4f}")
     for name, iou in zip(source.class_names, report.class_iou, strict=False):  # or no IoU at all
-        print(f"  IoU {name:16} {iou:8.4f}")
+        print(f"  IoU {name:18} {iou:8.4f}")
     return 0
 
 
@@ -83,6 +99,32 @@ def _is_report(there: Path) -> bool:
 
     report = json.loads(there.read_text(encoding="utf-8"))
     return isinstance(report, dict) and {"frames", "metrics", "class_iou"} <= set(report)
+
+
+def _caveats(card: ModelCard) -> list[str]:
+    """What the figures do not say of a model whose depth or normals are not the contract's."""
+    caveats = []
+    if "depth" in card.tasks and not _is_metric(card):
+        why = (
+            f"the model's depth is {card.depth_kind}, not metric"
+            if card.depth_kind != "metric"
+            else "the focal length for which its depth is in metres is not known"
+        )
+        caveats.append(
+            f"depth is measured up to scale: {why}; each frame is scaled to the median of the "
+            "truth first, and no figure is in metres"
+        )
+    if "normals" in card.tasks and card.normals_axes != "camera_optical":
+        caveats.append(
+            f"normals are not measured: their axes are {card.normals_axes}; `mtinet export` with "
+            "--preset or --normals-axes says how they point"
+        )
+    return caveats
+
+
+def _is_metric(card: ModelCard) -> bool:
+    """Whether depth is in metres once the lens is known, as it is for rendered rooms."""
+    return card.depth_kind == "metric" and card.focal_length is not None
 
 
 def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
@@ -112,7 +154,12 @@ class _CameraSizePredictor:
             f = intrinsics.focal_length
             camera = CameraModel.pinhole(width, height, f, f, intrinsics.cx, intrinsics.cy)
         found = resize_prediction(self._predictor.predict([image], [camera])[0], image)
+        # Normals with unknown axes cannot be compared with any.
+        card = self._predictor.card
+        normals = found.normals if card.normals_axes == "camera_optical" else None
         # The predictor may reuse its buffers for the next frame.
-        return DensePrediction(
-            *(None if a is None else a.copy() for a in (found.labels, found.depth, found.normals))
+        labels, depth, normals = (
+            None if array is None else array.copy()
+            for array in (found.labels, found.depth, normals)
         )
+        return DensePrediction(labels, depth, normals, depth_is_metric=_is_metric(card))

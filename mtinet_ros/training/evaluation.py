@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
-from mtinet_ros.datasets.sample import Sample, SampleSource
+from mtinet_ros.datasets.sample import Sample, SampleSource, Target
 from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
 from mtinet_ros.training.stability import Stability, find_correspondence
 
@@ -24,13 +24,15 @@ class DensePrediction:
 
     Attributes:
         labels: uint8 [H, W] class ids.
-        depth: float32 [H, W], metres along the optical axis of the image's own camera; NaN: none.
+        depth: float32 [H, W] along the optical axis of the image's own camera; NaN: none.
         normals: float32 [H, W, 3] unit vectors in the camera optical frame.
+        depth_is_metric: Whether depth is in metres, or up to an unknown scale.
     """
 
     labels: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
     normals: NDArray[np.float32] | None = None
+    depth_is_metric: bool = True
 
 
 class DensePredictor(Protocol):
@@ -53,7 +55,9 @@ class Report:
     Attributes:
         frames: Number of frames.
         metrics: Value by "task_name", e.g. "semseg_miou"; "flicker" and "depth_jitter" where the
-            data hold camera paths.
+            data hold camera paths. Depth up to scale gives "depth_aligned_abs_rel" and so on,
+            after scaling each frame to the median of its truth; nothing in metres, and no jitter,
+            which needs the true motion.
         class_iou: IoU by class id; empty without segmentation.
     """
 
@@ -80,6 +84,7 @@ def evaluate(
     """
     indices = sorted(set(indices))
     segmentation, depth, normals = SegmentationMetric(classes), DepthMetric(), NormalMetric()
+    aligned_depth = DepthMetric()
     stability = Stability()
     predecessors = {
         index: before for video in source.videos() for before, index in pairwise(video)
@@ -91,7 +96,11 @@ def evaluate(
         if prediction.labels is not None and "semseg" in sample.targets:
             segmentation.update(_tensor(prediction.labels), _tensor(sample.targets["semseg"]))
         if prediction.depth is not None and "depth" in sample.targets:
-            depth.update(_tensor(prediction.depth), _tensor(sample.targets["depth"]))
+            truth = sample.targets["depth"]
+            if prediction.depth_is_metric:
+                depth.update(_tensor(prediction.depth), _tensor(truth))
+            else:
+                aligned_depth.update(_tensor(_aligned(prediction.depth, truth)), _tensor(truth))
         if prediction.normals is not None and "normals" in sample.targets:
             normals.update(_tensor(prediction.normals), _tensor(sample.targets["normals"]))
         if previous is not None and predecessors.get(index) == previous[0]:
@@ -99,7 +108,8 @@ def evaluate(
             before = previous[2]
             if prediction.labels is not None and before.labels is not None:
                 stability.update_labels(match, before.labels, prediction.labels)
-            if prediction.depth is not None and before.depth is not None:
+            metric = prediction.depth_is_metric and before.depth_is_metric
+            if metric and prediction.depth is not None and before.depth is not None:
                 stability.update_depth(match, before.depth, prediction.depth)
         previous = (index, sample, prediction)
         progress()
@@ -108,15 +118,25 @@ def evaluate(
         for task, metric, count in (
             ("semseg", segmentation, segmentation.confusion.sum()),
             ("depth", depth, depth.sums[0]),
+            ("depth_aligned", aligned_depth, aligned_depth.sums[0]),
             ("normals", normals, normals.sums[0]),
         )
         if count > 0
         for name, value in metric.compute().items()
+        if (task, name) != ("depth_aligned", "rmse")  # in metres
     }
     has_labels = segmentation.confusion.sum() > 0
     return Report(
         len(indices), metrics | stability.compute(), segmentation.iou() if has_labels else []
     )
+
+
+def _aligned(depth: NDArray[np.float32], truth: Target) -> NDArray[np.float32]:
+    """Depth times the factor that brings its median to the truth's, over pixels that have both."""
+    known = np.isfinite(depth) & (depth > 0) & (truth > 0)
+    if not known.any():
+        return np.full_like(depth, np.nan)
+    return np.asarray(depth * (np.median(truth[known]) / np.median(depth[known])), np.float32)
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:
