@@ -247,8 +247,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
             out of its limits.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # Bytes: YAML tells UTF-8 from UTF-16 by a mark, whatever the locale.
+        document = yaml.safe_load(Path(path).read_bytes()) or {}
+    except (OSError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read as YAML: {_one_line(error)}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path} must map section names to settings")
