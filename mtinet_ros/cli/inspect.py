@@ -37,7 +37,8 @@ def _page(inspection: Inspection) -> list[str]:
     lines = [
         f"{inspection.path}: {inspection.size_bytes / 1e6:.1f} MB, "
         f"{inspection.parameters / 1e6:.2f} M parameters, "
-        f"{inspection.macs / 1e9:.2f} GMAC per picture",
+        f"{inspection.macs / 1e9:.2f} GMAC per picture"
+        + (f" and {inspection.uncounted} operators uncounted" if inspection.uncounted else ""),
         "",
         *_card_lines(inspection.card),
         "",
@@ -58,7 +59,7 @@ def _page(inspection: Inspection) -> list[str]:
         lines.append("  is unknown: another tool has changed the graph since it was measured")
     elif not inspection.card.accuracy:
         lines.append("  was not recorded")
-    for name, value in inspection.card.accuracy.items():
+    for name, value in dict(inspection.card.accuracy).items():
         text = f"{value:.6g}" if isinstance(value, float) else _joined(value)
         lines.append(f"  {name:<20} {text}")
     return lines

@@ -37,14 +37,19 @@ def part_of(node_name: str) -> str:
 
 
 def parts(graph: onnx.GraphProto) -> dict[str, str]:
-    """Part by node name; nodes without a convolution before them are `INPUT_PART`."""
+    """Part by node name, see `parts_in_order`; all nodes have names of their own in our graphs."""
+    return dict(zip((node.name for node in graph.node), parts_in_order(graph), strict=True))
+
+
+def parts_in_order(graph: onnx.GraphProto) -> list[str]:
+    """Part of each node; those without a convolution before them are `INPUT_PART`."""
     seen_convolution: set[str] = set()
-    result = {}
+    result = []
     for node in graph.node:
-        follows = node.op_type == "Conv" or any(name in seen_convolution for name in node.input)
+        follows = "Conv" in node.op_type or any(name in seen_convolution for name in node.input)
         if follows:
             seen_convolution.update(node.output)
-        result[node.name] = part_of(node.name) if follows else INPUT_PART
+        result.append(part_of(node.name) if follows else INPUT_PART)
     return result
 
 
