@@ -29,8 +29,8 @@ def mistaken_kind(path: Path) -> str | None:
         path: A file that can be read.
 
     Returns:
-        E.g. "is a web page ('Sign in'), …"; None where the bytes are of no such kind, so that
-        it is the reader's turn.
+        What can follow "it", e.g. "is a web page ('Sign in'), …"; None where the bytes are of no
+        such kind, so that it is the reader's turn.
 
     Raises:
         OSError: The file cannot be read.
@@ -60,9 +60,9 @@ def _kind_of_text(path: Path, head: bytes, size: int) -> str | None:
         return None
     if head.startswith(_LFS_POINTER):
         stands_for = re.search(r"^size (\d+)$", text, re.MULTILINE)
-        much = f" and stands for {int(stands_for[1]) / 1e6:.1f} MB" if stands_for else ""
+        much = f" in place of {int(stands_for[1]) / 1e6:.1f} MB" if stands_for else ""
         return (
-            f"is a git-LFS pointer: it has {size} bytes{much}; fetch the file itself with "
+            f"is a git-LFS pointer of {size} bytes{much}; fetch the file itself with "
             "`git lfs pull`, or download it from the repository's page"
         )
     start = text.lstrip().lower()
@@ -77,10 +77,7 @@ def _kind_of_text(path: Path, head: bytes, size: int) -> str | None:
         return f"is an XML text ({_quoted(text)}); download the file itself again"
     if start.startswith(("{", "[")):
         return _kind_of_json(path, text)
-    return (
-        f"cannot be read: it is a text file ({_quoted(text)}), no weights and no model; download "
-        "it again"
-    )
+    return f"is a text file ({_quoted(text)}); download the file itself again"
 
 
 def _kind_of_json(path: Path, text: str) -> str:
@@ -95,9 +92,7 @@ def _kind_of_json(path: Path, text: str) -> str:
             f"is the index of weights in {len(shards)} files ({some}), and holds none itself; "
             "load them where they came from and save the whole state dict to one file"
         )
-    return (
-        f"is a JSON text ({_quoted(text)}), no weights and no model; give the file of the weights"
-    )
+    return f"is a JSON text ({_quoted(text)}); give the file of the weights themselves"
 
 
 def _kind_of_zip(path: Path, size: int) -> str | None:
@@ -105,7 +100,7 @@ def _kind_of_zip(path: Path, size: int) -> str | None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
-        return f"cannot be read: it is an archive cut short ({size} bytes); copy it again"
+        return f"is an archive cut short ({size} bytes); copy it again"
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
         return (

@@ -79,7 +79,7 @@ def _read(path: Path, inode: int, size: int, modified_ns: int) -> OnnxFile:
     except ModelError as error:
         kind = mistaken_kind(path)
         if kind:
-            raise ModelError(f"{path} {kind}") from error
+            raise ModelError(f"{path} is not an ONNX file: it {kind}") from error
         raise
 
 

@@ -202,7 +202,7 @@ def _is_safetensors(path: Path) -> bool:
             return True
         kind = mistaken_kind(path)
     if kind is not None:
-        raise ModelError(f"{path} {kind}")
+        raise ModelError(f"{path} cannot be read as weights: it {kind}")
     if path.suffix.lower() == ".onnx":
         raise ModelError(
             f"{path} is an exported model, no checkpoint; give the one that it was made from"
