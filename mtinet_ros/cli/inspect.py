@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -55,11 +56,14 @@ def _page(inspection: Inspection) -> list[str]:
         )
         lines.append(f"{part.name:<24} {total / 1e6:8.1f} {part.parameters / 1e3:9.1f}  {shares}")
     lines += ["", "accuracy of the graph"]
+    accuracy = inspection.card.accuracy
     if inspection.card.modified:
         lines.append("  is unknown: another tool has changed the graph since it was measured")
-    elif not inspection.card.accuracy:
+    elif not accuracy:
         lines.append("  was not recorded")
-    for name, value in dict(inspection.card.accuracy).items():
+    # The card is JSON that anybody may have written: what is no report is shown as it is.
+    report = accuracy if isinstance(accuracy, Mapping) else {"report": accuracy}
+    for name, value in report.items():
         text = f"{value:.6g}" if isinstance(value, float) else _joined(value)
         lines.append(f"  {name:<20} {text}")
     return lines
@@ -73,15 +77,16 @@ def _card_lines(card: ModelCard) -> list[str]:
     if card.focal_length is not None:
         depth += f", at a focal length of {card.focal_length:g} pixels"
     entries = {
-        "name": card.name + ("  (UNTRAINED: its answers mean nothing)" if card.untrained else ""),
+        "name": f"{card.name}"
+        + ("  (UNTRAINED: its answers mean nothing)" if card.untrained else ""),
         "tasks": ", ".join(card.tasks),
         "input": f"{height}x{width} RGB, {card.fit}, batches of 1 to {card.max_batch}",
         "precision": "unknown, see the parts" if card.modified else card.precision,
         "license": card.license,
-        "attribution": "; ".join(card.attribution) or "none",
+        "attribution": "; ".join(map(str, card.attribution)) or "none",
     }
     if "semseg" in card.tasks:
-        entries["classes"] = f"{len(card.class_names)}: {', '.join(card.class_names)}"
+        entries["classes"] = f"{len(card.class_names)}: {_joined(card.class_names)}"
     if "depth" in card.tasks:
         entries["depth"] = depth
     if "normals" in card.tasks:

@@ -11,6 +11,8 @@ from mtinet_ros.model_contract import TASK_OUTPUTS
 
 # Names of what lies before the first and after the last module of the network.
 INPUT_PART, OUTPUT_PART = "input", "outputs"
+# Of a node without a name, or with one that no tracer of ours gave.
+UNKNOWN_PART = "unknown"
 
 
 def part_of(node_name: str) -> str:
@@ -23,8 +25,13 @@ def part_of(node_name: str) -> str:
         'head semseg'
         >>> part_of("/network/backbone/stage4/stage4.1/relu/Relu")
         'backbone stage4'
+        >>> part_of("Conv_17")  # another tool's
+        'unknown'
     """
-    _, network, *path = node_name.split("/")
+    before, slash, traced = node_name.partition("/")
+    if before or not slash:
+        return UNKNOWN_PART
+    network, *path = traced.split("/")
     if network != "network" or len(path) < 2:
         return OUTPUT_PART
     if path[0] in TASK_OUTPUTS:
