@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtinet_ros.cli.export import _preset, add_arguments
+from mtinet_ros.cli.export import _preset, _read_names, add_arguments
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
@@ -53,6 +53,40 @@ def test_a_preset_says_what_the_weights_do_not(checkpoint):
     assert card.focal_length == pytest.approx((fx * fy) ** 0.5, abs=0.05)
     assert described.convention.normals_axes == ("x", "y", "-z")
     assert "NYU" in card.attribution[0]
+
+
+def test_pascal_is_exported_as_the_authors_show_it_pictures(tmp_path):
+    """512x512 and stretched (their experiments' configurations), where nothing else is asked."""
+    torch.manual_seed(0)
+    network = MTINet(BACKBONE, {"semseg": 21, "normals": 3})
+    path = tmp_path / "pascal.pth.tar"
+    torch.save({"model": network.state_dict()}, path)
+    card = load_described(path, PRESETS["pascal"]).card
+    assert (card.input_size, card.fit) == ((512, 512), "stretch")
+    assert load_described(path, PRESETS["pascal"], (256, 320)).card.input_size == (256, 320)
+    assert load_described(path).card.fit == "letterbox"
+
+
+def test_nyud_is_exported_at_the_size_of_its_pictures(checkpoint):
+    card = load_described(checkpoint, PRESETS["nyud"]).card
+    assert (card.input_size, card.fit) == ((480, 640), "letterbox")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-bom"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_class_names_of_any_editor_are_read(encoding, end, tmp_path):
+    text = end.join(["wall", "Küche", " floor mat ", ""])
+    marked = ("\ufeff" + text).encode("utf-16-be")
+    (tmp_path / "names.txt").write_bytes(
+        marked if encoding == "utf-16-be-bom" else text.encode(encoding)
+    )
+    assert _read_names(tmp_path / "names.txt") == ("wall", "Küche", "floor mat")
+
+
+def test_class_names_in_no_known_encoding_are_refused(tmp_path):
+    (tmp_path / "names.txt").write_bytes("Küche".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match="cannot read class names"):
+        _read_names(tmp_path / "names.txt")
 
 
 def test_a_preset_for_other_classes_is_refused(checkpoint):
