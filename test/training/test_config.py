@@ -68,6 +68,15 @@ def test_mistakes_are_named(text, overrides, fragment, tmp_path):
         load_config(path, overrides)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_a_windows_editor_is_read(encoding, tmp_path):
+    path = tmp_path / "train.yaml"
+    text = "optimizer:\r\n  max_steps: 7\r\ncard:\r\n  name: büro\r\n"
+    path.write_bytes(text.encode(encoding))
+    config = load_config(path)
+    assert (config.optimizer.max_steps, config.card.name) == (7, "büro")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")

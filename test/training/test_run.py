@@ -24,8 +24,9 @@ from support.tiny_model import write_tiny_model
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
+from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
-from mtinet_ros.network import load_checkpoint
+from mtinet_ros.network import MTINet, load_checkpoint
 from mtinet_ros.network.weights_file import read_metadata
 from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
@@ -339,11 +340,75 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     assert {"train/total", "val/semseg_miou", "val/depth_rmse", "val/normals_mean"} <= columns
 
 
+def test_the_state_of_a_run_is_exported_as_its_deployable_file_would_be(rooms, tmp_path, capsys):
+    folder = train(configuration(rooms, tmp_path / "run", 2))
+    ours, state = (load_described(folder / name) for name in ("latest.safetensors", "last.ckpt"))
+    assert (state.card, state.convention) == (ours.card, ours.convention)
+    assert state.convention.depth_output == "log_metres"
+    averaged = ours.network.state_dict()
+    assert all(torch.equal(v, averaged[k]) for k, v in state.network.state_dict().items())
+
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    in_training = content["current_model_state"]
+    copy = tmp_path / "copy.SAFETENSORS"
+    command = ["export", str(folder / "last.ckpt"), "-o", str(copy), "--weights", "model"]
+    assert main(command) == 0
+    assert "weights in training are taken (current_model_state: network.)" in (
+        capsys.readouterr().out
+    )
+    copied = load_described(copy)
+    assert (copied.card, copied.convention) == (ours.card, ours.convention)
+    assert all(
+        torch.equal(value, in_training[f"network.{name}"])
+        for name, value in copied.network.state_dict().items()
+    )
+    command = ["evaluate", str(folder / "last.ckpt"), f"--data={rooms}", "--split=val"]
+    assert main([*command, "--frames=1"]) == 0
+    assert "averaged weights over 2 steps are taken" in capsys.readouterr().out
+    assert build_network(
+        configuration(rooms, tmp_path, 1, [f"network.initial={folder / 'last.ckpt'}"]).network
+    ).tasks == {"semseg": 13, "normals": 3, "depth": 1}
+
+
+def test_depth_that_is_not_metric_is_not_measured_in_metres(rooms, tmp_path, capsys):
+    """Nobody said in which unit a foreign network's depth is, nor how its normals point."""
+    network = MTINet("efficientnet_lite0", {"semseg": 13, "normals": 3, "depth": 1})
+    # All depth is 7 of some unit; the rooms' is around 2.8 metres.
+    with torch.no_grad():
+        network.heads["depth"].last_layer[3].weight.zero_()
+        network.heads["depth"].last_layer[3].bias.fill_(7)
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "foreign.pth")
+    figures = tmp_path / "figures.json"
+    command = ["evaluate", str(tmp_path / "foreign.pth"), f"--data={rooms}", "--split=val"]
+    assert main([*command, f"--json={figures}"]) == 0
+    page = capsys.readouterr().out
+    assert "depth is measured up to scale: the model's depth is as_trained" in page
+    assert "normals are not measured: their axes are as_trained" in page
+    metrics = json.loads(figures.read_text())["metrics"]
+    depth = {name for name in metrics if name.startswith(("depth", "normals"))}
+    assert depth == {
+        f"depth_aligned_{name}" for name in ("abs_rel", "delta1", "delta2", "delta3", "coverage")
+    }
+    assert metrics["depth_aligned_coverage"] == 1
+    # A constant brought to the median of each frame's four equal patches of known depth.
+    patches = np.load(rooms / "val" / "scene_00000" / "depth.npy")[0, ::24, ::32].astype(float)
+    expected = np.mean(np.abs(np.median(patches) - patches) / patches)
+    assert metrics["depth_aligned_abs_rel"] == pytest.approx(expected, rel=1e-5)
+    assert main([*command, "--weights=ema"]) == 1
+    assert "names no averaged weights" in capsys.readouterr().err
+
+
 def test_a_model_of_other_classes_is_not_measured(rooms, tmp_path, capsys):
     model = write_tiny_model(tmp_path / "tiny.onnx")
     assert main(["evaluate", str(model), f"--data={rooms}", "--split=val"]) == 1
     assert "and the data have 13 (wall, floor, ceiling, ...)" in capsys.readouterr().err
-    assert main(["evaluate", str(model), f"--data={rooms}", "--frames=-1"]) == 1
+    upper_case = model.rename(tmp_path / "TINY.ONNX")
+    command = ["evaluate", str(upper_case), f"--data={rooms}", "--split=val"]
+    assert main([*command, "--weights=ema"]) == 1
+    assert "--weights ema goes with a checkpoint" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "and the data have 13" in capsys.readouterr().err
+    assert main(["evaluate", str(upper_case), f"--data={rooms}", "--frames=-1"]) == 1
     assert "--frames is -1; 0 (all) or more" in capsys.readouterr().err
 
 

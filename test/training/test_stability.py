@@ -73,6 +73,24 @@ def test_points_that_the_earlier_frame_did_not_see_are_left_out():
     assert find_correspondence(blocked, b).a_columns.min() >= 32
 
 
+def test_depth_up_to_scale_is_aligned_frame_by_frame_and_has_no_figure_in_metres():
+    path = Path()
+
+    def scaled(image: np.ndarray, _lens: Intrinsics | None) -> DensePrediction:
+        step = calls.pop(0)
+        depth = path[step].targets["depth"] * np.float32((0.01, 30.0)[step])
+        depth[0, :3] = np.nan
+        return DensePrediction(depth=depth, depth_is_metric=False)
+
+    calls = [0, 1]
+    metrics = evaluate(scaled, path, range(2), 2).metrics
+    assert set(metrics) == {
+        f"depth_aligned_{name}" for name in ("abs_rel", "delta1", "delta2", "delta3", "coverage")
+    }
+    assert metrics["depth_aligned_abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert metrics["depth_aligned_coverage"] == pytest.approx(1 - 3 / (48 * 64))
+
+
 def test_a_perfect_model_gets_perfect_figures():
     path = Path()
 
