@@ -206,10 +206,10 @@ def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
         )
     if content.external_files:
         # An engine, a fingerprint or a copy made of this file alone would be of other weights.
-        others = ", ".join(sorted(content.external_files)[:3])
+        other = min(content.external_files)
         raise ModelError(
-            f"{path} keeps its weights in other files ({others}), and a model is one file; make "
-            "one of them in Python: onnx.save(onnx.load(path), new_path)"
+            f"{path} keeps its weights in another file ({other!r}), which is not read: a model is "
+            "one file; export it again, or in Python onnx.save(onnx.load(path), new_path)"
         )
     card = ModelCard.from_json(content.metadata[METADATA_KEY])
     if card.fingerprint in ("", content.fingerprint):

@@ -90,7 +90,7 @@ def inspect_model(path: Path) -> Inspection:
         ModelError: No model with a card, damaged, or with weights outside its file.
     """
     card = read_model_card(path)
-    model = load_self_contained(path)
+    model = _load_graph(path)
     shapes = _shapes(model)
     stored = _stored_tensors(model.graph)
     producers = {output: node for node in model.graph.node for output in node.output}
@@ -131,24 +131,16 @@ def inspect_model(path: Path) -> Inspection:
     )
 
 
-def load_self_contained(path: Path) -> onnx.ModelProto:
-    """Load a model whose weights are all inside its file, as an exported model's are.
+def _load_graph(path: Path) -> onnx.ModelProto:
+    """The content of an ONNX file; the card's reader has refused weights in other files.
 
     Raises:
-        ModelError: The file is damaged, or names other files that hold its weights.
+        ModelError: The file is damaged.
     """
     try:
-        model = onnx.load(path, load_external_data=False)
+        return onnx.load(path, load_external_data=False)
     except Exception as error:  # of protobuf, which comes without types
         raise ModelError(f"{path} cannot be read as an ONNX file: {error}") from error
-    for tensor in (*model.graph.initializer, *_constants(model.graph).values()):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            where = {entry.key: entry.value for entry in tensor.external_data}.get("location")
-            raise ModelError(
-                f"{path} keeps its weights in another file ({where!r}), which is not read: "
-                "a model is one file; export the checkpoint again with `mtinet export`"
-            )
-    return model
 
 
 def _operator(node: onnx.NodeProto) -> str:
