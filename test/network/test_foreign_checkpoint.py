@@ -149,15 +149,17 @@ def test_files_without_weights_are_refused(content, tmp_path):
         load_checkpoint(tmp_path / "x.pth")
 
 
-def test_a_public_imagenet_file_initializes_the_backbone(tmp_path):
+@pytest.mark.parametrize(
+    ("container", "prefix"),
+    [("state_dict", "module."), ("state_dict_ema", "model._orig_mod."), ("model", "")],
+)
+def test_a_public_imagenet_file_initializes_the_backbone(container, prefix, tmp_path):
     classifier = MTINet("hrnet_w18", {"depth": 1}).backbone.state_dict()
     classifier |= {
         "classifier.weight": torch.zeros(1000, 2048),
         "final_layer.0.bias": torch.ones(8),
     }
-    torch.save(
-        {"state_dict": {f"module.{k}": v for k, v in classifier.items()}}, tmp_path / "h.pth"
-    )
+    torch.save({container: {f"{prefix}{k}": v for k, v in classifier.items()}}, tmp_path / "h.pth")
     network = MTINet("hrnet_w18", {"depth": 1})
     load_imagenet_backbone(network, tmp_path / "h.pth")
     own = network.backbone.state_dict()
