@@ -27,7 +27,7 @@ from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.network import MTINet, load_checkpoint
-from mtinet_ros.network.weights_file import read_metadata
+from mtinet_ros.network.weights_file import HEADER_KEY, read_metadata
 from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
 from mtinet_ros.training.config import TrainConfig, load_config
@@ -350,6 +350,10 @@ def test_the_state_of_a_run_is_exported_as_its_deployable_file_would_be(rooms, t
 
     content = torch.load(folder / "last.ckpt", weights_only=True)
     in_training = content["current_model_state"]
+    # Without its description, as in versions before, nobody knows that depth is a logarithm.
+    torch.save({k: v for k, v in content.items() if k != HEADER_KEY}, tmp_path / "old.ckpt")
+    with pytest.raises(ModelError, match=r"give the latest\.safetensors beside it"):
+        load_described(tmp_path / "old.ckpt")
     copy = tmp_path / "copy.SAFETENSORS"
     command = ["export", str(folder / "last.ckpt"), "-o", str(copy), "--weights", "model"]
     assert main(command) == 0
