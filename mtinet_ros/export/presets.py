@@ -109,16 +109,14 @@ def _voc_color(number: int) -> RGB:
 _NYU_AXES: Axes = ("x", "y", "-z")
 
 PRESETS: dict[str, Preset] = {
-    # The multi-task edition of NYU Depth v2 that the authors trained on: 560x425 pixels cropped
-    # from the Kinect's 640x480, stretched to 640x480 in training. The toolbox gives fx 518.858
-    # and fy 519.470 for the colour camera; f0 is the geometric mean of 518.858*640/560 and
-    # 519.470*480/425. The Kinect measures 0.5 to 10 m.
+    # The multi-task edition of NYU Depth v2 that the authors trained on, at its native 640x480: the
+    # toolbox gives fx 518.858 and fy 519.470 for the colour camera. The Kinect measures 0.5 to 10 m.
     "nyud": Preset(
         class_names=NYUD_CLASSES,
         normals_axes=_NYU_AXES,
         meters_per_unit=1.0,
         depth_range=(0.5, 10.0),
-        focal_length=589.8,
+        focal_length=519.0,
         attribution=("NYU Depth Dataset V2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012)",),
     ),
     # Pictures from the web: no depth, no known lens. The authors stretch them to a square.
