@@ -109,8 +109,9 @@ def _voc_color(number: int) -> RGB:
 _NYU_AXES: Axes = ("x", "y", "-z")
 
 PRESETS: dict[str, Preset] = {
-    # The multi-task edition of NYU Depth v2 that the authors trained on, at its native 640x480: the
-    # toolbox gives fx 518.858 and fy 519.470 for the colour camera. The Kinect measures 0.5 to 10 m.
+    # The multi-task edition of NYU Depth v2 that the authors trained on, at its native 640x480.
+    # The toolbox gives fx 518.858 and fy 519.470 for the colour camera. The Kinect measures 0.5
+    # to 10 m.
     "nyud": Preset(
         class_names=NYUD_CLASSES,
         normals_axes=_NYU_AXES,
