@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
+from support.recording_logger import RecordingLogger
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.node.camera_info_message import camera_info_message
@@ -24,16 +25,9 @@ WIDTH, HEIGHT = 64, 48
 IMAGE = np.random.default_rng(2).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 
 
-class Log:
-    def warning(self, text: str) -> None:
-        pass
-
-    info = warning
-
-
 @pytest.fixture
 def problems() -> ProblemLog:
-    return ProblemLog(Log())  # type: ignore[arg-type]
+    return ProblemLog(RecordingLogger())  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from support.recording_logger import RecordingLogger
 from support.tiny_model import tiny_card
 
 from mtinet_ros.errors import BackendError, BackendLostError, InputError, MtinetError
@@ -25,18 +26,6 @@ from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
 
 pytestmark = pytest.mark.ros
-
-
-class Log:
-    """What a node's logger is asked to write."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def warning(self, text: str) -> None:
-        self.lines.append(text)
-
-    info = warning
 
 
 class StandInStream:
@@ -82,7 +71,7 @@ class Bench:
     """Makes pipelines, and remembers what they tell."""
 
     def __init__(self) -> None:
-        self.problems = ProblemLog(Log())  # type: ignore[arg-type]
+        self.problems = ProblemLog(RecordingLogger())  # type: ignore[arg-type]
         self.told: list[MtinetError | None] = []
         self.loaded = threading.Event()
 

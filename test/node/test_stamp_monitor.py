@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
+from support.recording_logger import RecordingLogger
 
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.stamp_monitor import StampMonitor
@@ -19,23 +20,13 @@ pytestmark = pytest.mark.ros
 OPTICAL = "camera_optical_frame"
 
 
-class Log:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def warning(self, text: str) -> None:
-        self.lines.append(text)
-
-    info = warning
-
-
 class Clock:
     """ROS time, in seconds."""
 
     def __init__(self, seconds: float = 100.0, simulated: bool = False) -> None:
         self.seconds = seconds
         self.simulated = simulated
-        self.problems = ProblemLog(Log())  # type: ignore[arg-type]
+        self.problems = ProblemLog(RecordingLogger())  # type: ignore[arg-type]
 
     def monitor(self) -> StampMonitor:
         return StampMonitor(
