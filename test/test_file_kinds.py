@@ -73,6 +73,8 @@ def zip_of(*names: str) -> bytes:
         (zip_of("w/archive_format", "w/models/model.json"), ("torch.export",)),
         (zip_of("w/data.pkl", "w/version")[:40], ("archive cut short (40 bytes)",)),
     ],
+    # Archives hold the time they were made at, and names of tests must not.
+    ids=lambda value: value[0] if isinstance(value, tuple) else "file",
 )
 def test_what_came_instead_is_named(content, fragments, tmp_path):
     path = tmp_path / "weights.pth"
@@ -92,6 +94,7 @@ def test_what_came_instead_is_named(content, fragments, tmp_path):
         b"\x08\x07\x12\x07pytorch",  # the head of an ONNX file
         b"\x10\0\0\0\0\0\0\0{}",
     ],
+    ids=["torch.save", "torch.save until 1.5", "ONNX", "safetensors"],
 )
 def test_what_a_reader_knows_is_left_to_it(content, tmp_path):
     path = tmp_path / "weights"
@@ -99,7 +102,9 @@ def test_what_a_reader_knows_is_left_to_it(content, tmp_path):
     assert mistaken_kind(path) is None
 
 
-@pytest.mark.parametrize("content", [LFS_POINTER, DRIVE_PAGE, SHARD_INDEX])
+@pytest.mark.parametrize(
+    "content", [LFS_POINTER, DRIVE_PAGE, SHARD_INDEX], ids=["pointer", "page", "index"]
+)
 def test_a_model_that_is_none_is_refused_by_its_name(content, tmp_path: Path):
     path = tmp_path / "model.ONNX"
     path.write_bytes(content)
