@@ -35,21 +35,29 @@ def camera_topics(node: Node, settings: CameraSettings) -> CameraTopics:
         settings: Parameters of the camera.
     """
     image, camera_info = image_and_info_topics(settings)
-    base = settings.image_topic
+    followed = _resolved(node, image)
     if settings.transport != "raw":
         suffix = f"/{settings.transport}"
         base = image.removesuffix(suffix)
         image = _following(node, image, f"{_resolved(node, base)}{suffix}")
+        followed = _resolved(node, image).removesuffix(suffix)
     if not settings.camera_info_topic:
-        parent, slash, _ = _resolved(node, base).rpartition("/")
+        parent, slash, _ = followed.rpartition("/")
         camera_info = _following(node, camera_info, f"{parent}{slash}camera_info")
     return CameraTopics(image, camera_info)
 
 
 def _following(node: Node, name: str, of_remapped_image: str) -> str:
     """`name` if a remapping rule is about it, else its counterpart of the remapped image topic."""
-    has_rule = _resolved(node, name) != node.resolve_topic_name(name, only_expand=True)
-    return name if has_rule else of_remapped_image
+    if _resolved(node, name) != node.resolve_topic_name(name, only_expand=True):
+        return name
+    led_on = _resolved(node, of_remapped_image)
+    if led_on != of_remapped_image:  # rclpy applies rules to whatever it is given
+        node.get_logger().warning(
+            f"{of_remapped_image} belongs to the remapped image, and a rule leads it on to "
+            f"{led_on}: add a rule for {name}"
+        )
+    return of_remapped_image
 
 
 def _resolved(node: Node, name: str) -> str:

@@ -57,7 +57,13 @@ def camera(**changes: Any) -> Any:
             {"transport": "compressed"},
             ["camera/image_raw/compressed:=/net/jpeg"],
             "/net/jpeg",
-            "/camera/camera_info",
+            "/net/camera_info",
+        ),
+        (
+            {"transport": "compressed"},
+            ["camera/image_raw/compressed:=/usb/image_raw/compressed"],
+            "/usb/image_raw/compressed",
+            "/usb/camera_info",
         ),
         (
             {},
@@ -120,6 +126,20 @@ def test_a_subscription_hears_the_remapped_topic_and_no_other(
         assert [p.node_name for p in subscription.publishers()] == ["robot"]
         executor.shutdown()
     assert set(received) == {"right"}
+
+
+def test_a_rule_that_leads_a_followed_name_on_is_told() -> None:
+    """rclpy applies rules to every name: the calibration would be another camera's, unsaid."""
+    rules = ["/left/image_raw:=/right/image_raw", "/right/camera_info:=/left/camera_info"]
+    with node(*rules) as robot:
+        warnings: list[str] = []
+        logger = robot.get_logger()
+        robot.get_logger = lambda: type(  # type: ignore[method-assign]
+            "Logger", (), {"warning": lambda _, text: warnings.append(text), "info": logger.info}
+        )()
+        camera_topics(robot, camera(image_topic="/left/image_raw"))
+        assert len(warnings) == 1
+        assert "add a rule for /left/camera_info" in warnings[0]
 
 
 def test_names_stay_as_they_are_without_rules() -> None:
