@@ -180,17 +180,19 @@ def decode_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
     data = np.frombuffer(message.data, np.uint8)
     name = f"the compressed image (format {message.format[:_SHOWN]!r})"
     # compressed_image_transport writes "<encoding>; <jpeg or png> compressed <encoding inside>".
-    source, separator, _ = message.format.partition(";")
-    source = source.strip() if separator else ""
-    if _NO_IMAGE.fullmatch(source):
-        raise InputError(f"{name} is no picture: {source} holds measurements, such as depth")
+    source, _, inside = (part.strip().lower() for part in message.format.partition(";"))
+    if _NO_IMAGE.fullmatch(source.upper()):
+        raise InputError(
+            f"{name} is no picture: {source.upper()} holds measurements, such as depth"
+        )
     if not image_file_format(data):
         raise InputError(f"{name}, {data.size} bytes, is neither jpeg nor png")
     try:
         image = decode_image_file(data, upright=False)
     except InputError as error:
         raise InputError(f"{name} {error}") from error
-    return _without_mosaic(image, source)
+    is_color = "bgr" in inside or "rgb" in inside  # the mosaic was taken out before compressing
+    return image if is_color else _without_mosaic(image, source)
 
 
 def _without_mosaic(image: NDArray[np.uint8], source: str) -> NDArray[np.uint8]:
@@ -199,7 +201,9 @@ def _without_mosaic(image: NDArray[np.uint8], source: str) -> NDArray[np.uint8]:
     image_transport compresses a mosaic as a gray picture, or in color if asked to: only the former
     is a mosaic still.
     """
-    mosaic = ENCODINGS.get(re.sub(r"16$", "8", source)) if source.startswith("bayer_") else None
+    mosaic = (
+        ENCODINGS.get(re.sub(r"1[0246]$", "8", source)) if source.startswith("bayer_") else None
+    )
     if mosaic is None or not (image == image[..., :1]).all():
         return image
     return np.asarray(mosaic.to_rgb(np.ascontiguousarray(image[..., 0])), np.uint8)

@@ -500,8 +500,11 @@ def test_a_compressed_mosaic_has_its_colors_again(pattern: str, codec: str) -> N
     assert np.abs(answer - decode_image(raw)[2:-2, 2:-2]).max() <= (0 if codec == "png" else 4)
 
 
-def test_a_mosaic_that_was_compressed_in_color_is_left_alone() -> None:
+@pytest.mark.parametrize("is_gray", [False, True])
+def test_a_mosaic_that_was_compressed_in_color_is_left_alone(is_gray: bool) -> None:
     color = np.random.default_rng(3).integers(0, 256, (32, 48, 3), np.uint8)
+    if is_gray:
+        color[...] = color[..., :1]
     data = cv2.imencode(".png", color[..., ::-1])[1].tobytes()
     message = CompressedImage(format="bayer_rggb8; png compressed bgr8", data=data)
     assert np.array_equal(decode_compressed_image(message), color)
