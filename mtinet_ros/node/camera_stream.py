@@ -60,8 +60,10 @@ class CameraStream:
         self.statistics.frame_answered(frame.received, time.monotonic())
 
     def _check_depth(self, prediction: Prediction) -> None:
+        if prediction.depth is None:
+            return
         subject = f"{self.name}: depth"
-        if prediction.depth is None or np.isfinite(prediction.depth).any():
+        if np.isfinite(prediction.depth).any():
             self._problems.resolve(subject, "has valid pixels again")
             return
         self._problems.report(

@@ -98,11 +98,6 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
     elif summary.age_of_last_frame > report.silence_timeout:
         level, state = DiagnosticStatus.ERROR, "silent"
         message = f"no image on {report.topic}: {report.why_silent}"
-    elif report.stamp_age < -_SKEW_TOLERANCE:
-        level, state = DiagnosticStatus.WARN, "clock skew"
-        message = (
-            f"images are stamped {-report.stamp_age:.3f} s in the future; synchronise the clocks"
-        )
     elif not report.has_subscribers:
         level, state, message = (
             DiagnosticStatus.OK,
@@ -120,10 +115,17 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
     else:
         level, state = DiagnosticStatus.OK, "running"
         message = f"{summary.output_rate:.1f} Hz, {summary.latency_p50 * 1e3:.0f} ms"
-    if report.active and report.problems:
+    problems = list(report.problems) if report.active else []
+    if report.active and report.stamp_age < -_SKEW_TOLERANCE and state != "silent":
+        problems.insert(
+            0,
+            f"images are stamped {-report.stamp_age:.3f} s in the future; synchronise the clocks",
+        )
+        state = "clock skew" if state == "running" else state
+    if problems:
         level = max(level, DiagnosticStatus.WARN)
-        problems = "; ".join(report.problems)
-        message = problems if state == "running" else f"{message}; {problems}"
+        told = "; ".join(problems)
+        message = told if state in ("running", "clock skew") else f"{message}; {told}"
     values = {
         "state": state,
         "topic": report.topic,

@@ -66,6 +66,13 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
             "running",
             "waiting for the first image",
         ),
+        # Nor does a clock that goes wrong.
+        (
+            replace(RUNNING, has_subscribers=False, stamp_age=-1.0),
+            WARN,
+            "idle",
+            "so nothing is computed; images are stamped 1.000 s in the future",
+        ),
         # A lasting problem hides neither that nobody listens, nor that nothing is answered.
         (
             replace(RUNNING, has_subscribers=False, problems=["frame_id: is ''"]),
