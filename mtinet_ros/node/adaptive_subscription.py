@@ -90,12 +90,9 @@ class AdaptiveSubscription:
         publishers = self.publishers()
         if not publishers:
             return "nobody publishes it"
-        types = {publisher.topic_type for publisher in publishers}
-        if self._type_name not in types:
-            return (
-                f"what is published there is {', '.join(sorted(types))}, and this node needs "
-                f"{self._type_name}; set transport, or name another topic"
-            )
+        mismatch = self.type_mismatch()
+        if mismatch:
+            return mismatch
         mine = self._quality["reliability"].name.lower()
         names = ", ".join(
             f"{p.node_namespace.rstrip('/')}/{p.node_name} ({p.topic_type}, "
@@ -106,6 +103,16 @@ class AdaptiveSubscription:
             f"published by {names}; this node asks for {mine}. If they do send, images above "
             "0.5 MB get lost on the way: give the driver the Fast DDS profile too "
             "(docs/installation.md)"
+        )
+
+    def type_mismatch(self) -> str:
+        """What is published on the topic in place of messages of its type; empty if nothing."""
+        types = {publisher.topic_type for publisher in self.publishers()}
+        if not types or self._type_name in types:
+            return ""
+        return (
+            f"what is published there is {', '.join(sorted(types))}, and this node needs "
+            f"{self._type_name}; set transport, or name another topic"
         )
 
     def destroy(self) -> None:

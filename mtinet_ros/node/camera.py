@@ -123,7 +123,12 @@ class Camera:
 
     def report(self, is_active: bool, silence_timeout: float) -> CameraReport:
         """State of the camera, for diagnostics."""
-        images = self._subscriptions[-1] if self._subscriptions else None
+        calibrations, images = self._subscriptions or (None, None)
+        subject = f"{self.name}: camera_info topic"
+        if calibrations and (mismatch := calibrations.type_mismatch()):
+            self._problems.report_once(subject, mismatch)
+        else:
+            self._problems.resolve(subject)
         summary = self._stream.statistics.summary()
         is_silent = summary.age_of_last_frame > silence_timeout
         return CameraReport(
@@ -160,7 +165,8 @@ class Camera:
 
     def _on_camera_info(self, info: CameraInfo) -> None:
         self._stream.decoder.add_calibration(info)
-        self._submit_waiting()
+        if self._waiting is not None and self._has_calibration(self._waiting.message):
+            self._submit_waiting()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
@@ -173,12 +179,16 @@ class Camera:
             return
         self._first_received = min(self._first_received, now)
         patience = self._first_received + _CAMERA_INFO_PATIENCE - now
-        if patience > 0.0 and not self._stream.decoder.has_calibration:
+        if patience > 0.0 and not self._has_calibration(message):
             self._wait(frame, patience)
             return
         self._drop_waiting()
         self._last_accepted = now
         self._pipeline.submit(frame)
+
+    def _has_calibration(self, message: Image | CompressedImage) -> bool:
+        size = None if isinstance(message, CompressedImage) else (message.height, message.width)
+        return self._stream.decoder.has_calibration(size)
 
     def _wait(self, frame: Frame, patience: float) -> None:
         """Keep the newest of the first images until a CameraInfo comes, or patience [s] ends."""

@@ -21,14 +21,19 @@ _LARGEST = 1e12
 _LARGEST_ASPECT = 3.0
 _WIDEST_PINHOLE = math.radians(170.0)
 _WIDEST_FISHEYE = math.radians(360.0)
+_LARGEST_SKEW = 0.1  # of fx
+
+# More pixels per calibrated one than this are no enlargement that a driver makes.
+_LARGEST_ENLARGEMENT = 4
 
 
 def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     """The model of the image that came with this calibration.
 
-    CameraInfo describes the full sensor; the image is its region of interest, then binned. If the
-    image is a whole multiple of that size, the same in both directions, the calibration is scaled.
-    (A smaller image may be a cut one, of which nobody knows the principal point.)
+    CameraInfo describes the full sensor; the image is its region of interest, then binned. If
+    neither is set and the image is 2 to 4 times that size, the same in both directions, the
+    calibration is scaled. (A smaller image may be a cut one, of which nobody knows the principal
+    point.)
 
     Args:
         info: As received.
@@ -43,11 +48,9 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     """
     roi = info.roi
     binning = (max(info.binning_x, 1), max(info.binning_y, 1))
-    # An all-zero ROI means the full sensor (sensor_msgs/CameraInfo).
-    width = (roi.width or info.width) // binning[0]
-    height = (roi.height or info.height) // binning[1]
     enlargement = size_ratio(info, image_size)
     if enlargement == 0:
+        height, width = calibrated_size(info)
         raise InputError(
             f"its CameraInfo is for {width}x{height} pixels, the image has "
             f"{image_size[1]}x{image_size[0]}"
@@ -58,19 +61,31 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     return full.resampled(scale, offset, (image_size[1], image_size[0]))
 
 
+def calibrated_size(info: CameraInfo) -> tuple[int, int]:
+    """(height, width) of the image that a calibration is for: its region of interest, binned."""
+    # An all-zero ROI means the full sensor (sensor_msgs/CameraInfo).
+    return (
+        (info.roi.height or info.height) // max(info.binning_y, 1),
+        (info.roi.width or info.width) // max(info.binning_x, 1),
+    )
+
+
 def size_ratio(info: CameraInfo, image_size: tuple[int, int]) -> int:
     """Whole factor from the size that a calibration is for to an image's; 0: there is none.
 
     Args:
-        info: As received; its region of interest and binning count.
+        info: As received; with a region of interest or binning the factor is 1 or 0.
         image_size: (height, width) of the image.
     """
-    width = (info.roi.width or info.width) // max(info.binning_x, 1)
-    height = (info.roi.height or info.height) // max(info.binning_y, 1)
-    if width < 1 or height < 1 or image_size[0] % height or image_size[1] % width:
-        return 0
-    ratio = image_size[0] // height
-    return ratio if ratio == image_size[1] // width else 0
+    height, width = calibrated_size(info)
+    if (height, width) == image_size:
+        return 1 if height and width else 0
+    is_whole = (height, width) == (info.height, info.width)
+    has_offset = bool(info.roi.x_offset or info.roi.y_offset)
+    for factor in range(2, _LARGEST_ENLARGEMENT + 1):
+        if is_whole and not has_offset and image_size == (factor * height, factor * width):
+            return factor
+    return 0
 
 
 def _full_model(info: CameraInfo) -> CameraModel:
@@ -84,20 +99,23 @@ def _full_model(info: CameraInfo) -> CameraModel:
     K = np.array(info.k, np.float64).reshape(3, 3)
     P = np.array(info.p, np.float64).reshape(3, 4)
     model, D = canonical_distortion(info.distortion_model, np.array(info.d, np.float64))
-    if not np.any(K) and P[0, 0] > 0:
+    if not K[0, 0] and not K[1, 1] and P[0, 0] > 0:
         if np.any(D) or model == FISHEYE:
             raise InputError("the camera is not calibrated: K is zero, and the image is distorted")
         K = P[:, :3].copy()
+    R = np.array(info.r if np.any(info.r) else np.eye(3), np.float64).reshape(3, 3)
     full = CameraModel(
         width=info.width,
         height=info.height,
         K=K,
         D=D,
         distortion_model=model,
-        R=np.array(info.r if np.any(info.r) else np.eye(3), np.float64).reshape(3, 3),
+        R=R,
         P=P,
     )
     _check_matrix("K", K, full, _WIDEST_FISHEYE if model == FISHEYE else _WIDEST_PINHOLE)
+    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0.0:
+        raise InputError("the camera is not calibrated: R is no rotation")
     if full.has_projection:
         _check_matrix("P", P[:, :3], full, _WIDEST_PINHOLE)
     elif not full.is_distorted:
@@ -128,6 +146,18 @@ def _check_matrix(name: str, K: Matrix, camera: CameraModel, widest: float) -> N
                 f"the camera is not calibrated: {name}'s focal length of {focal_length:g} pixels "
                 f"gives an image of {size} pixels a field of view that no lens has"
             )
+    cx, cy = float(K[0, 2]), float(K[1, 2])
+    is_near = abs(cx - camera.width / 2) <= 1.5 * camera.width
+    is_near = is_near and abs(cy - camera.height / 2) <= 1.5 * camera.height
+    if not is_near or cx == cy == 0.0:
+        raise InputError(
+            f"the camera is not calibrated: {name}'s principal point is ({cx:g}, {cy:g}) in an "
+            f"image of {size} pixels"
+        )
+    if abs(K[0, 1]) > _LARGEST_SKEW * fx:
+        raise InputError(
+            f"the camera is not calibrated: {name}'s skew is {K[0, 1]:g} pixels, which no lens has"
+        )
 
 
 def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:

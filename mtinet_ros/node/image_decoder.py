@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.node.camera_info_message import camera_model, size_ratio
+from mtinet_ros.node.camera_info_message import calibrated_size, camera_model, size_ratio
 from mtinet_ros.node.frame_processor import DecodedImage
 from mtinet_ros.node.image_message import decode_compressed_image, decode_image
 from mtinet_ros.node.problem_log import ProblemLog
@@ -15,6 +17,9 @@ from mtinet_ros.perception.rectify import Rectifier
 
 # Calibrations of different sizes on one topic that are kept: one for each mode of a camera.
 _MAX_CALIBRATIONS = 8
+
+# Share of a rectified image that shows something, below which the calibration is nonsense.
+_SMALLEST_VIEW = 0.1
 
 _CONSEQUENCE = "so depth is up to scale and no camera_info or points are published"
 
@@ -54,10 +59,12 @@ class ImageDecoder:
         self._calibrations: dict[tuple[int, ...], CameraInfo] = {}
         self._rectifier: Rectifier | None = None
 
-    @property
-    def has_calibration(self) -> bool:
-        """Whether a CameraInfo has been received."""
-        return bool(self._calibrations)
+    def has_calibration(self, image_size: tuple[int, int] | None = None) -> bool:
+        """Whether a CameraInfo has been received (for images of (height, width), if given)."""
+        return any(
+            image_size is None or size_ratio(info, image_size) == 1
+            for info in self._calibrations.values()
+        )
 
     def add_calibration(self, info: CameraInfo) -> None:
         """Take a CameraInfo in place of the last one for images of that size; from any thread."""
@@ -79,40 +86,91 @@ class ImageDecoder:
             image = decode_compressed_image(message)
         else:
             image = decode_image(message)
-        camera = self._camera_model((image.shape[0], image.shape[1]))
-        if camera is None:
-            return DecodedImage(image, None)
-        self._check_aspect(camera)
-        if not camera.is_distorted or not self.rectify:
-            # As image_geometry has it: an image without distortion, or one that is rectified
-            # already and shares its CameraInfo with the raw one, is described by P.
-            return DecodedImage(image, camera.rectified())
-        try:
-            rectifier = self._rectifier_of(camera)
-        except InputError as error:  # a lens nobody here knows; what things are can still be seen
-            self._problems.report(self._subject, f"{error}, {_CONSEQUENCE}")
-            return DecodedImage(image, None)
-        if "image_rect" in self._image_topic:
-            self._problems.report_once(
-                f"{self._camera}: rectify",
-                f"{self._image_topic} sounds rectified, and its CameraInfo has distortion: it is "
-                "undistorted again; set rectify: off if it is rectified",
-            )
-        return DecodedImage(rectifier.apply(image), rectifier.camera, rectifier.valid_mask)
+        camera, note = self._camera_model((image.shape[0], image.shape[1]))
+        decoded = self._with_lens(image, camera)
+        if decoded.camera is not None and note:
+            self._problems.report_once(self._subject, note)
+        elif decoded.camera is not None:
+            self._problems.resolve(self._subject, "usable now")
+        return decoded
 
-    def _rectifier_of(self, camera: CameraModel) -> Rectifier:
-        if self._rectifier is None or not self._rectifier.fits(camera):
-            self._rectifier = Rectifier(camera)
+    def _with_lens(self, image: NDArray[np.uint8], camera: CameraModel | None) -> DecodedImage:
+        """The image, rectified if need be, with the model of the lens that it now shows."""
+        valid_mask = None
+        doubt = ""  # about whether the image is rectified already
+        if camera is not None and not camera.is_distorted:
+            # As image_geometry has it: an image without distortion is described by P.
+            camera = camera.rectified()
+        elif camera is not None and not self.rectify:
+            # A topic that is rectified already shares its CameraInfo with the raw one.
+            camera = self._projection_of(camera)
+            if camera is not None and "rect" not in self._image_topic:
+                doubt = (
+                    "is off, and CameraInfo has distortion: depth and points are those of a "
+                    f"rectified image; if {self._image_topic} is none, they are wrong"
+                )
+        elif camera is not None:
+            if "image_rect" in self._image_topic:
+                doubt = (
+                    f"{self._image_topic} sounds rectified, and its CameraInfo has distortion: it "
+                    "is undistorted again; set rectify: off if it is rectified"
+                )
+            rectifier = self._rectifier_of(camera)
+            if rectifier is None:
+                camera, doubt = None, ""
+            else:
+                image, camera = rectifier.apply(image), rectifier.camera
+                valid_mask = rectifier.valid_mask
+        self._report(f"{self._camera}: rectify", doubt)
+        self._report(f"{self._camera}: lens", "" if camera is None else _about_aspect(camera))
+        return DecodedImage(image, camera, valid_mask)
+
+    def _report(self, subject: str, problem: str) -> None:
+        if problem:
+            self._problems.report_once(subject, problem)
+        else:
+            self._problems.resolve(subject)
+
+    def _projection_of(self, camera: CameraModel) -> CameraModel | None:
+        """The lens of an image that was rectified upstream; None, and reported, without P."""
+        if camera.has_projection:
+            return camera.rectified()
+        self._problems.report(
+            self._subject, f"has distortion and no P, and rectify is off, {_CONSEQUENCE}"
+        )
+        return None
+
+    def _rectifier_of(self, camera: CameraModel) -> Rectifier | None:
+        """Rectifier of a lens; None, and reported, for one that cannot be undone.
+
+        What things are can still be seen then, and is.
+        """
+        try:
+            if self._rectifier is None or not self._rectifier.fits(camera):
+                self._rectifier = Rectifier(camera)
+        except InputError as error:
+            self._problems.report(self._subject, f"{error}, {_CONSEQUENCE}")
+            return None
+        share = float(self._rectifier.valid_mask.mean())
+        if share < _SMALLEST_VIEW:
+            self._problems.report(
+                self._subject,
+                f"rectifies {share:.0%} of the image and no more, as no lens does, {_CONSEQUENCE}",
+            )
+            return None
         return self._rectifier
 
-    def _camera_model(self, image_size: tuple[int, int]) -> CameraModel | None:
-        """Camera model of an image of (height, width); None, and reported, if none is usable."""
+    def _camera_model(self, image_size: tuple[int, int]) -> tuple[CameraModel | None, str]:
+        """Camera model of an image of (height, width), and what to note about it.
+
+        None, and reported, if no calibration is usable.
+        """
         calibrations = list(self._calibrations.values())
         if not calibrations:
             self._problems.report_once(
                 self._subject, f"none received on {self._camera_info_topic}, {_CONSEQUENCE}"
             )
-            return None
+            return None, ""
         # The newest that is for this size; else the newest that can be scaled to it.
         ratios = [size_ratio(info, image_size) for info in calibrations]
         fitting = [info for info, ratio in zip(calibrations, ratios, strict=True) if ratio == 1]
@@ -122,31 +180,27 @@ class ImageDecoder:
             model = camera_model(info, image_size)
         except InputError as error:
             self._problems.report(self._subject, f"{error}, {_CONSEQUENCE}")
-            return None
-        if size_ratio(info, image_size) != 1:
-            self._problems.report_once(
-                self._subject,
-                f"is for {info.width}x{info.height} pixels, the image has "
-                f"{image_size[1]}x{image_size[0]}: it is scaled",
+            return None, ""
+        height, width = calibrated_size(info)
+        if (height, width) != image_size:
+            return model, (
+                f"is for {width}x{height} pixels, the image has {image_size[1]}x{image_size[0]}: "
+                "it is scaled"
             )
-        elif not model.is_distorted and model.has_other_projection:
-            self._problems.report_once(
-                self._subject,
+        if not model.is_distorted and model.has_other_projection:
+            return model, (
                 "has no distortion, and P is not K or R not 1: the image is taken for rectified "
-                "and P for its lens, as image_geometry does",
+                "and P for its lens, as image_geometry does"
             )
-        else:
-            self._problems.resolve(self._subject, "usable now")
-        return model
+        return model, ""
 
-    def _check_aspect(self, camera: CameraModel) -> None:
-        subject = f"{self._camera}: lens"
-        if camera.has_square_pixels:
-            self._problems.resolve(subject)
-            return
-        fx, fy = camera.K[0, 0], camera.K[1, 1]
-        self._problems.report_once(
-            subject,
-            f"fx is {fx:.1f} and fy {fy:.1f} pixels: the driver squashes the image, so that "
-            "metric depth is approximate (scaled by the root of both)",
-        )
+
+def _about_aspect(camera: CameraModel) -> str:
+    """What a user should know of fx and fy that differ; empty if they do not."""
+    if camera.has_square_pixels:
+        return ""
+    fx, fy = camera.focal_lengths
+    return (
+        f"fx is {fx:.1f} and fy {fy:.1f} pixels: the driver squashes the image, so that metric "
+        "depth is approximate (scaled by the root of both)"
+    )

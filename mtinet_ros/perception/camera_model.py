@@ -17,6 +17,8 @@ from mtinet_ros.errors import InputError
 # The name of the fisheye lens in sensor_msgs/distortion_models.hpp.
 FISHEYE = "equidistant"
 
+_STRAIGHT_AT_ZERO = ("plumb_bob", "rational_polynomial")
+
 Matrix = NDArray[np.float64]
 
 
@@ -70,8 +72,12 @@ class CameraModel:
 
     @property
     def is_distorted(self) -> bool:
-        """Whether straight lines are bent in this image."""
-        return self.distortion_model == FISHEYE or bool(np.any(self.D))
+        """Whether straight lines are bent in this image, as far as anybody knows.
+
+        Coefficients of zero mean none with these two models; of a fisheye they do not, and of
+        others nobody here can tell.
+        """
+        return self.distortion_model not in _STRAIGHT_AT_ZERO or bool(np.any(self.D))
 
     @property
     def has_square_pixels(self) -> bool:

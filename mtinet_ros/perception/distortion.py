@@ -17,9 +17,18 @@ COEFFICIENTS = {
     FISHEYE: (4,),
 }
 
-# Other names that are met: camera_calibration's of old, and none at all, where drivers of ROS 1
-# meant plumb_bob.
-_SYNONYMS = {"fisheye": FISHEYE, "": "plumb_bob"}
+# Other names that are met: camera_calibration's of old, Kalibr's, librealsense's, and none at all,
+# where drivers of ROS 1 meant plumb_bob.
+_SYNONYMS = {
+    "": "plumb_bob",
+    "radtan": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+    "equi": FISHEYE,
+    "fisheye": FISHEYE,
+    "kannala_brandt4": FISHEYE,
+}
+# Names that say that there is none.
+_UNDISTORTED = ("none", "pinhole")
 
 _SAMPLES = 4096
 _FURTHEST = np.pi  # the steepest ray of a fisheye lens, as an angle
@@ -41,7 +50,10 @@ def canonical_distortion(
         >>> canonical_distortion("fisheye", np.array([0.1, 0.0, 0.0, 0.0, 0.0]))[1].size
         4
     """
-    canonical = _SYNONYMS.get(name, name)
+    canonical = name.strip().lower().replace(" ", "_")
+    canonical = _SYNONYMS.get(canonical, canonical)
+    if canonical in _UNDISTORTED and not np.any(coefficients):
+        return "plumb_bob", np.zeros(5)
     allowed = COEFFICIENTS.get(canonical)
     if allowed is None:
         return name, coefficients

@@ -140,6 +140,12 @@ def test_a_camera_that_sends_p_alone_has_the_lens_of_p() -> None:
         ("rational_polynomial", [0.1] * 8 + [0] * 6, "rational_polynomial", 14),
         ("plumb_bob", [0.1] * 10, "plumb_bob", 10),  # refused when it comes to rectifying
         ("fov", [0.9], "fov", 1),
+        ("Brown Conrady", [0.1, 0, 0, 0, 0], "plumb_bob", 5),
+        ("radtan", [0.1, 0, 0, 0], "plumb_bob", 4),
+        ("equi", [0.1, 0, 0, 0], "equidistant", 4),
+        ("Equidistant", [0.0] * 4, "equidistant", 4),
+        ("kannala_brandt4", [0.0] * 4, "equidistant", 4),
+        ("none", [], "plumb_bob", 5),
     ],
 )
 def test_lenses_by_the_names_drivers_give_them(
@@ -147,6 +153,49 @@ def test_lenses_by_the_names_drivers_give_them(
 ) -> None:
     understood = camera_model(info(distortion_model=name, d=given), (480, 640))
     assert (understood.distortion_model, understood.D.size) == (model, count)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"roi": RegionOfInterest(width=320, height=240, x_offset=160, y_offset=120)},
+        {"roi": RegionOfInterest(width=320, height=240)},
+        {"binning_x": 2, "binning_y": 2},
+    ],
+)
+def test_a_leftover_region_or_binning_is_no_reason_to_scale(wrong: dict[str, Any]) -> None:
+    """The focal length would be doubled, and depth with it."""
+    with pytest.raises(InputError, match="for 320x240 pixels, the image has 640x480"):
+        camera_model(info(**wrong), (480, 640))
+
+
+@pytest.mark.parametrize("size", [(2880, 3840), (480 * 640, 640 * 640)])
+def test_no_driver_enlarges_that_much(size: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="for 640x480"):
+        camera_model(info(), size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"k": [500.0, 0, 1e9, 0, 500, 240, 0, 0, 1]}, "principal point"),
+        ({"k": [500.0, 0, 320, 0, 500, -5000, 0, 0, 1]}, "principal point"),
+        ({"k": [500.0, 0, 0, 0, 500, 0, 0, 0, 1]}, "principal point"),
+        ({"p": [500.0, 0, 1e6, 0, 0, 500, 240, 0, 0, 0, 1, 0]}, "P's principal point"),
+        ({"p": [500.0, 400, 320, 0, 0, 500, 240, 0, 0, 0, 1, 0]}, "P's skew"),
+        ({"r": [2.0, 0, 0, 0, 2, 0, 0, 0, 2]}, "R is no rotation"),
+        ({"r": [1.0, 0, 0, 0, 0, 0, 0, 0, 0]}, "R is no rotation"),
+        ({"r": [1.0, 0, 0, 0, 1, 0, 0, 0, -1]}, "R is no rotation"),
+    ],
+)
+def test_leftovers_of_memory_are_no_calibration(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InputError, match=f"not calibrated.*{fault}"):
+        camera_model(info(**changes), (480, 640))
+
+
+def test_a_k_that_is_zero_but_for_its_corner_is_zero() -> None:
+    model = camera_model(info(k=[0.0] * 8 + [1.0], d=[]), (480, 640))
+    assert np.array_equal(model.K, model.P[:, :3])
 
 
 @pytest.mark.parametrize("size", [(960, 1280), (1440, 1920)])

@@ -126,6 +126,41 @@ def test_an_unknown_lens_costs_metric_depth_and_never_the_picture(
     assert "cannot be rectified" in problem
 
 
+def test_zeros_of_an_unknown_lens_do_not_make_it_a_pinhole(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    info = calibration()
+    info.distortion_model = "omnidirectional"
+    decoder.add_calibration(info)
+    assert decoder.decode(message()).camera is None
+    (problem,) = problems.current("front: ")
+    assert "omnidirectional" in problem
+
+
+def test_a_distortion_that_leaves_nothing_of_the_image_is_not_applied(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    """All labels would be void, with diagnostics all well."""
+    decoder.add_calibration(calibration((-50.0, 0.0, 0.0, 0.0, 0.0)))
+    decoded = decoder.decode(message())
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is None
+    (problem,) = problems.current("front: ")
+    assert "as no lens does" in problem
+
+
+def test_an_unusable_lens_is_logged_once_not_with_every_frame() -> None:
+    logger = RecordingLogger()
+    problems = ProblemLog(logger)  # type: ignore[arg-type]
+    decoder = ImageDecoder("front", "/front/image_raw", "/front/camera_info", problems)
+    info = calibration((0.9,))
+    info.distortion_model = "fov"
+    decoder.add_calibration(info)
+    for _ in range(20):
+        decoder.decode(message())
+    assert len(logger.lines) == 1
+
+
 def test_two_modes_of_a_camera_on_one_topic_keep_apart(decoder: ImageDecoder) -> None:
     """Else depth would alternate between two scales."""
     half = calibration()
@@ -182,6 +217,34 @@ def test_a_rectified_topic_that_says_it_is_distorted_is_doubted(problems: Proble
     decoder.decode(message())
     (problem,) = problems.current("front: ")
     assert "rectify: off" in problem
+    decoder.rectify = False
+    decoder.decode(message())
+    assert problems.current("front: ") == []
+
+
+def test_a_raw_topic_that_is_said_to_be_rectified_is_doubted(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    decoder.rectify = False
+    info = calibration((-0.3, 0.1, 0.0, 0.0, 0.0))
+    decoder.add_calibration(info)
+    assert decoder.decode(message()).camera is not None
+    (problem,) = problems.current("front: ")
+    assert "/front/image_raw" in problem
+    info.p = [0.0] * 12
+    assert decoder.decode(message()).camera is None, "K is that of the bent image"
+    assert len(problems.current("front: ")) == 1
+
+
+def test_the_lens_that_is_used_is_the_one_whose_aspect_is_told(
+    decoder: ImageDecoder, problems: ProblemLog
+) -> None:
+    info = calibration((-0.1, 0.0, 0.0, 0.0, 0.0))
+    info.p[0], info.p[5] = 50.0, 60.0
+    decoder.add_calibration(info)
+    decoder.decode(message())
+    (problem,) = problems.current("front: ")
+    assert "fx is 50.0 and fy 60.0" in problem
 
 
 def test_a_new_calibration_is_taken_over(decoder: ImageDecoder) -> None:
