@@ -30,6 +30,10 @@ from mtinet_ros.model_contract import (
 from mtinet_ros.onnx_file import read_onnx_file
 
 METADATA_KEY = "mtinet_ros.model_card"
+UNVERIFIABLE = (
+    "cannot be verified: exported by a version that took no fingerprint of the graph; export it "
+    "again"
+)
 SCHEMA_VERSION = "1.1"
 
 
@@ -141,6 +145,16 @@ class ModelCard:
         if self.max_batch < 1:
             raise ModelError(f"model card: max_batch {self.max_batch} must be at least 1")
 
+    @property
+    def stated_precision(self) -> str:
+        """`precision` for people to read: `unknown` of a graph that another tool changed."""
+        return "unknown" if self.modified else self.precision
+
+    @property
+    def is_verifiable(self) -> bool:
+        """Whether a change of the graph can be found out; what 0.1 exported has no fingerprint."""
+        return bool(self.fingerprint)
+
     def to_json(self) -> str:
         """The card as one line of JSON, the form stored in the ONNX metadata."""
         record = asdict(self)
@@ -191,7 +205,7 @@ def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
 
     Returns:
         The card. If another tool has changed the graph since, it is `modified`, and what was
-        measured of the graph is taken out of it.
+        measured of the graph is taken out of it. If it is not `is_verifiable`, nobody can tell.
 
     Raises:
         ModelError: No such file, not ONNX, cut short, without a card, or with its weights in other
@@ -212,6 +226,6 @@ def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
             "one file; export it again, or in Python onnx.save(onnx.load(path), new_path)"
         )
     card = ModelCard.from_json(content.metadata[METADATA_KEY])
-    if card.fingerprint in ("", content.fingerprint):
+    if not card.is_verifiable or card.fingerprint == content.fingerprint:
         return card
     return replace(card, modified=True, accuracy={})

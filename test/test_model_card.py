@@ -120,6 +120,14 @@ def test_a_newer_minor_version_with_more_fields_is_read(tmp_path: Path) -> None:
     assert card.tasks == tiny_card().tasks
 
 
+def test_a_card_without_a_fingerprint_is_usable_and_vouches_for_nothing(model: Path) -> None:
+    card = read_model_card(model)
+    assert not card.is_verifiable
+    assert not card.modified
+    assert card.stated_precision == "fp32"
+    assert read_model_card(BUNDLED).is_verifiable
+
+
 def test_json_form_is_lossless() -> None:
     card = tiny_card("int8")
     assert ModelCard.from_json(card.to_json()) == card

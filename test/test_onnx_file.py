@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,49 @@ def test_an_operator_inside_a_loop_is_seen(tmp_path: Path) -> None:
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert read_onnx_file(path).operators == {("", "If"), ("com.acme", "Gelu")}
     assert read_onnx_file(path).foreign_operators() == {"com.acme": ["Gelu"]}
+
+
+def test_a_changed_model_is_timed_and_listed_in_no_precision(
+    exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = onnx.load(exported)
+    attach_card(model, tiny_card("fp16"))
+    model.graph.node[0].doc_string = "changed"
+    onnx.save(model, exported)
+    words = ["benchmark", str(exported), "--backend", "onnxruntime", "--frames", "1"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("tiny unknown 64x")
+    monkeypatch.setattr("mtinet_ros.install_paths.bundled_model", lambda: exported)
+    main(["doctor"])
+    assert "tiny.onnx: tiny, unknown" in capsys.readouterr().out
+    assert main(["inspect", str(exported), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["card"]["precision"] == "unknown"
+
+
+def test_figures_that_nobody_can_verify_are_shown_as_such(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exported before there were fingerprints: still usable, and not vouched for."""
+    card = replace(tiny_card(), accuracy={"depth_error": 0.125})
+    old = write_tiny_model(tmp_path / "old.onnx", card)
+    with caplog.at_level(logging.INFO):
+        load_backend(old, "onnxruntime").close()
+    (record,) = [record for record in caplog.records if "cannot be verified" in record.message]
+    assert record.levelno == logging.INFO
+    assert main(["inspect", str(old)]) == 0
+    page = capsys.readouterr().out
+    assert "cannot be verified: exported by a version that took no fingerprint" in page
+    assert "0.125" in page
+    assert "precision    fp32" in page
+
+
+def test_figures_that_are_verified_carry_no_doubt(
+    exported: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        load_backend(exported, "onnxruntime").close()
+    assert main(["inspect", str(exported)]) == 0
+    assert "cannot be verified" not in caplog.text + capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["inspect", "build", "benchmark"])

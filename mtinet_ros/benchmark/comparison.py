@@ -40,7 +40,7 @@ class Comparison:
     """Measurements of one model on one machine.
 
     Attributes:
-        model: Name, precision and input size.
+        model: Name, precision (`unknown` of a graph that was changed) and input size.
         machine: Processor, cores, load and versions, to read the numbers by.
         request: Batch, frames and camera size.
         results: One per backend, as `stages.measure` returns them; those that could not run have
@@ -70,7 +70,11 @@ def compare(requests: Sequence[Request], card: ModelCard) -> Comparison:
     }
     results = [_measure_in_child(request) for request in requests]
     return Comparison(
-        {"name": card.name, "precision": card.precision, "input_size": list(card.input_size)},
+        {
+            "name": card.name,
+            "precision": card.stated_precision,
+            "input_size": list(card.input_size),
+        },
         machine,
         {
             "model": first.model,

@@ -9,6 +9,7 @@ import sys
 
 from mtinet_ros.cli.options import model_path, path_text
 from mtinet_ros.inference import EngineSettings, build_engine
+from mtinet_ros.model_card import read_model_card
 
 _BAR = 30
 
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(engine.path)
     print(
         f"  {len(engine.content) / 1e6:.1f} MB, {network['layers']} layers, "
-        f"{engine.sidecar['model_card']['precision']}, batch {identity['batch_profile']}"
+        f"{read_model_card(arguments.model).stated_precision}, batch {identity['batch_profile']}"
     )
     print(f"  {identity['edition']} {identity['tensorrt_version']} for {_target(identity)}")
     if engine.was_built:

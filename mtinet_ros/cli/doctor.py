@@ -236,7 +236,7 @@ def _model() -> Finding:
         card = read_model_card(path)
     except ModelError as error:
         return Finding("bundled model", "warning", str(error))
-    return Finding("bundled model", "ok", f"{path}: {card.name}, {card.precision}")
+    return Finding("bundled model", "ok", f"{path}: {card.name}, {card.stated_precision}")
 
 
 def _first_line(path: Path) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import model_path
+from mtinet_ros.model_card import UNVERIFIABLE
 
 if TYPE_CHECKING:
     from mtinet_ros.export.inspection import Inspection
@@ -28,7 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     inspection = inspect_model(arguments.model)
     if arguments.json:
-        print(json.dumps(asdict(inspection), ensure_ascii=False, indent=2))
+        record = asdict(inspection)
+        record["card"]["precision"] = inspection.card.stated_precision
+        print(json.dumps(record, ensure_ascii=False, indent=2))
     else:
         print("\n".join(_page(inspection)))
     return 0
@@ -59,7 +62,9 @@ def _page(inspection: Inspection) -> list[str]:
     accuracy = inspection.card.accuracy
     if inspection.card.modified:
         lines.append("  is unknown: another tool has changed the graph since it was measured")
-    elif not accuracy:
+    elif not inspection.card.is_verifiable:
+        lines.append(f"  {UNVERIFIABLE}")
+    if not accuracy and not inspection.card.modified:
         lines.append("  was not recorded")
     # The card is JSON that anybody may have written: what is no report is shown as it is.
     report = accuracy if isinstance(accuracy, Mapping) else {"report": accuracy}
@@ -81,7 +86,7 @@ def _card_lines(card: ModelCard) -> list[str]:
         + ("  (UNTRAINED: its answers mean nothing)" if card.untrained else ""),
         "tasks": ", ".join(card.tasks),
         "input": f"{height}x{width} RGB, {card.fit}, batches of 1 to {card.max_batch}",
-        "precision": "unknown, see the parts" if card.modified else card.precision,
+        "precision": card.stated_precision + (", see the parts" if card.modified else ""),
         "license": card.license,
         "attribution": "; ".join(map(str, card.attribution)) or "none",
     }

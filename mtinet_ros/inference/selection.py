@@ -17,7 +17,7 @@ from mtinet_ros.errors import BackendError, BackendUnavailableError, Configurati
 from mtinet_ros.inference.backend import Backend
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
-from mtinet_ros.model_card import read_model_card
+from mtinet_ros.model_card import UNVERIFIABLE, ModelCard, read_model_card
 from mtinet_ros.onnx_file import read_onnx_file
 
 logger = logging.getLogger("mtinet_ros.inference")
@@ -116,12 +116,7 @@ def load_backend(
     """
     path = Path(model)
     card = read_model_card(path)  # a bad model is the model's fault, not each backend's in turn
-    if card.modified:
-        logger.warning(
-            "%s was changed by another tool after `mtinet export` wrote it: what its card says of "
-            "accuracy and precision no longer holds",
-            path,
-        )
+    _log_standing(path, card)
     name = _choose(backend, device_id, path)
     spec = BACKENDS[name]
     constructor = getattr(importlib.import_module(spec.module), spec.class_name)
@@ -173,6 +168,7 @@ def build_engine(
 
     path = Path(model)
     card = read_model_card(path)
+    _log_standing(path, card)
     editions = [name for name, spec in BACKENDS.items() if spec.is_tensorrt]
     if backend not in ("auto", *editions):
         raise ConfigurationError(
@@ -190,6 +186,18 @@ def build_engine(
             continue
         return cache.get_or_build(progress or _ignore, cancelled or threading.Event())
     raise BackendError(f"no engine can be built here: {'; '.join(rejected)}")
+
+
+def _log_standing(path: Path, card: ModelCard) -> None:
+    """Log whether what the card says of the graph does not hold, or cannot be held against it."""
+    if card.modified:
+        logger.warning(
+            "%s was changed by another tool after `mtinet export` wrote it: what its card says of "
+            "accuracy and precision no longer holds",
+            path,
+        )
+    elif not card.is_verifiable:
+        logger.info("what the card of %s says of accuracy and precision %s", path, UNVERIFIABLE)
 
 
 def _choose(backend: str, device_id: int, model: Path) -> str:

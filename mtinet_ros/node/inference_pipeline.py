@@ -59,8 +59,7 @@ class InferencePipeline:
         self.problems = problems
         self.on_loaded = on_loaded
         self.middleware_is_up = middleware_is_up
-        precision = "unknown" if card.modified else card.precision
-        self.report = PipelineReport(model=card.name, precision=precision)
+        self.report = PipelineReport(model=card.name, precision=card.stated_precision)
         self._run: _Run | None = predecessor._run if predecessor else None
         # Held while `report` and the state of a run change together, in either thread.
         self.changing = threading.Lock()
