@@ -19,9 +19,11 @@ from mtinet_ros.output_files import file_errors
 
 # ONNX is protobuf; https://github.com/onnx/onnx/blob/main/onnx/onnx.proto numbers the fields.
 _MODEL_GRAPH, _MODEL_OPSETS, _MODEL_METADATA, _MODEL_FUNCTIONS = 7, 8, 14, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _FUNCTION_NODE = 1, 5, 7
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
+_FUNCTION_NAME, _FUNCTION_NODE, _FUNCTION_DOMAIN = 1, 7, 10
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
-_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = (5, 10), (6, 11)
+_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
+_SPARSE_TENSOR_PARTS = (1, 2)  # values and indices
 _TENSOR_EXTERNAL_DATA = 13
 _KEY, _VALUE = 1, 2
 
@@ -38,21 +40,29 @@ class OnnxFile:
         fingerprint: sha256 over the graph with its weights, operator sets and functions, as
             hexadecimal digits; not over metadata.
         operators: (domain, operator) of every node, subgraphs and functions included.
+        functions: (domain, name) of the functions that the model itself defines, for nodes to use
+            as operators.
         external_files: Names of other files that hold weights.
     """
 
     metadata: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     operators: set[tuple[str, str]] = field(default_factory=set)
+    functions: set[tuple[str, str]] = field(default_factory=set)
     external_files: set[str] = field(default_factory=set)
 
     def foreign_operators(self) -> dict[str, list[str]]:
-        """Operators that are not ONNX's own, by the domain that defines them."""
+        """Operators neither ONNX's own nor the model's, by the domain that defines them."""
         foreign: dict[str, list[str]] = {}
-        for domain, operator in sorted(self.operators):
+        for domain, operator in sorted(self.operators - self.functions):
             if domain not in STANDARD_DOMAINS:
                 foreign.setdefault(domain, []).append(operator)
         return foreign
+
+    def called_functions(self) -> list[str]:
+        """Functions of the model that some node uses, as `domain.name`."""
+        called = sorted(self.operators & self.functions)
+        return [f"{domain}.{name}".lstrip(".") for domain, name in called]
 
 
 def read_onnx_file(path: Path, advice: str = "") -> OnnxFile:
@@ -101,9 +111,7 @@ def parse_onnx(content: bytes | memoryview, name: str) -> OnnxFile:
                     has_graph = True
                     _read_graph(value, result)
                 elif number == _MODEL_FUNCTIONS:
-                    for part, node in _fields(value):
-                        if part == _FUNCTION_NODE:
-                            _read_node(node, result)
+                    _read_function(value, result)
     except (EOFError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{name} is not an ONNX file, or was cut short ({len(view)} bytes); "
@@ -121,6 +129,20 @@ def _read_graph(graph: memoryview, result: OnnxFile) -> None:
             _read_node(value, result)
         elif number == _GRAPH_INITIALIZER:
             _read_tensor(value, result)
+        elif number == _GRAPH_SPARSE_INITIALIZER:
+            _read_sparse_tensor(value, result)
+
+
+def _read_function(function: memoryview, result: OnnxFile) -> None:
+    domain = name = ""
+    for number, value in _fields(function):
+        if number == _FUNCTION_NAME:
+            name = _text(value)
+        elif number == _FUNCTION_DOMAIN:
+            domain = _text(value)
+        elif number == _FUNCTION_NODE:
+            _read_node(value, result)
+    result.functions.add((domain, name))
 
 
 def _read_node(node: memoryview, result: OnnxFile) -> None:
@@ -134,9 +156,17 @@ def _read_node(node: memoryview, result: OnnxFile) -> None:
             for part, inner in _fields(value):
                 if part in _ATTRIBUTE_TENSORS:
                     _read_tensor(inner, result)
+                elif part in _ATTRIBUTE_SPARSE_TENSORS:
+                    _read_sparse_tensor(inner, result)
                 elif part in _ATTRIBUTE_GRAPHS:
                     _read_graph(inner, result)
     result.operators.add((domain, operator))
+
+
+def _read_sparse_tensor(sparse: memoryview, result: OnnxFile) -> None:
+    for number, value in _fields(sparse):
+        if number in _SPARSE_TENSOR_PARTS:
+            _read_tensor(value, result)
 
 
 def _read_tensor(tensor: memoryview, result: OnnxFile) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -20,6 +21,7 @@ from mtinet_ros.cli.main import main
 from mtinet_ros.errors import BackendUnavailableError, ModelError
 from mtinet_ros.export.onnx_graph import attach_card
 from mtinet_ros.inference import load_backend
+from mtinet_ros.inference.selection import check_operators
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.onnx_file import read_onnx_file
 
@@ -172,6 +174,77 @@ def test_figures_that_are_verified_carry_no_doubt(
         load_backend(exported, "onnxruntime").close()
     assert main(["inspect", str(exported)]) == 0
     assert "cannot be verified" not in caplog.text + capsys.readouterr().out
+
+
+def add_function(path: Path, domain: str, name: str) -> None:
+    """Have a model define x -> -x under a name, and use it on its depth."""
+    model = onnx.load(path)
+    body = [helper.make_node("Neg", ["x"], ["y"])]
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function(domain, name, ["x"], ["y"], body, opsets))
+    model.opset_import.append(helper.make_opsetid(domain, 1))
+    last = next(node for node in model.graph.node if "depth" in node.output)
+    last.output[0] = "before"
+    model.graph.node.append(helper.make_node(name, ["before"], ["depth"], domain=domain))
+    attach_card(model, tiny_card())
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("domain", "name"), [("local", "F"), ("local", "Relu"), ("org.openvinotoolkit", "Swish")]
+)
+def test_a_function_of_the_model_is_run_as_the_model_defines_it(
+    exported: Path, domain: str, name: str
+) -> None:
+    """TensorRT takes local.Relu for Relu, and OpenVINO that Swish for its own."""
+    images = random_images(1)
+    plain = load_backend(exported, "onnxruntime")
+    depth = plain.infer(images, ("depth",))["depth"].copy()
+    plain.close()
+    add_function(exported, domain, name)
+    assert read_onnx_file(exported).foreign_operators() == {}
+    for backend in ("openvino", "tensorrt", "tensorrt_rtx"):
+        with pytest.raises(BackendUnavailableError, match=rf"{domain}\.{name}.*inline"):
+            load_backend(exported, backend)
+    chosen = load_backend(exported, "auto")
+    assert chosen.name == "onnxruntime"
+    assert np.allclose(chosen.infer(images, ("depth",))["depth"], -depth)
+    chosen.close()
+
+
+def test_a_function_that_was_inlined_runs_everywhere(exported: Path) -> None:
+    """As the message advises."""
+    add_function(exported, "local", "F")
+    onnx.save(onnx.inliner.inline_local_functions(onnx.load(exported)), exported)
+    for backend in ("openvino", "tensorrt", "tensorrt_rtx", "onnxruntime"):
+        check_operators(backend, exported)
+
+
+def test_an_operator_of_another_tool_inside_a_function_is_seen(tmp_path: Path) -> None:
+    body = [helper.make_node("Gelu", ["x"], ["y"], domain="com.acme")]
+    function = helper.make_function("local", "F", ["x"], ["y"], body, [])
+    graph = helper.make_graph([helper.make_node("F", ["x"], ["y"], domain="local")], "g", [], [])
+    path = tmp_path / "function.onnx"
+    path.write_bytes(helper.make_model(graph, functions=[function]).SerializeToString())
+    assert read_onnx_file(path).foreign_operators() == {"com.acme": ["Gelu"]}
+
+
+@pytest.mark.parametrize("part", ["values", "indices"])
+@pytest.mark.parametrize("place", ["initializer", "attribute", "attributes"])
+def test_sparse_weights_in_another_file_are_refused(exported: Path, place: str, part: str) -> None:
+    model = onnx.load(exported)
+    if place == "initializer":
+        sparse = model.graph.sparse_initializer.add()
+    else:
+        attribute = model.graph.node[0].attribute.add(name="sparse")
+        one = place == "attribute"
+        sparse = attribute.sparse_tensor if one else attribute.sparse_tensors.add()
+    tensor = getattr(sparse, part)
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    exported.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"weights\.bin.*one file"):
+        read_model_card(exported)
 
 
 @pytest.mark.parametrize("command", ["inspect", "build", "benchmark"])

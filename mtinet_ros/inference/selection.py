@@ -34,6 +34,7 @@ class BackendSpec:
         install: The command that brings them.
         is_tensorrt: Whether it runs engines on an NVIDIA GPU.
         foreign_domains: Domains of operators beside ONNX's own that it computes as they are meant.
+        runs_functions: Whether it computes the functions that a model defines for itself.
     """
 
     module: str
@@ -42,6 +43,7 @@ class BackendSpec:
     install: str
     is_tensorrt: bool = False
     foreign_domains: frozenset[str] = frozenset()
+    runs_functions: bool = False
 
     def missing_module(self) -> str | None:
         """The first of the required modules that is not installed, or None."""
@@ -82,6 +84,8 @@ BACKENDS: dict[str, BackendSpec] = {
         "pip install onnxruntime",
         # Its own fusions; others know some of them by name, and not all of what they do.
         foreign_domains=frozenset({"com.microsoft", "com.microsoft.nchwc"}),
+        # OpenVINO knows no functions. TensorRT takes one that is named as an operator for that.
+        runs_functions=True,
     ),
 }
 BACKEND_CHOICES = ("auto", *BACKENDS)
@@ -242,9 +246,19 @@ def check_operators(name: str, model: Path) -> None:
         model: ONNX file.
 
     Raises:
-        BackendUnavailableError: An operator is of a domain that is foreign to the backend.
+        BackendUnavailableError: An operator is of a domain that is foreign to the backend, or a
+            function that the model defines, which it does not run.
     """
-    for domain, operators in read_onnx_file(model).foreign_operators().items():
+    content = read_onnx_file(model)
+    functions = content.called_functions()
+    if functions and not BACKENDS[name].runs_functions:
+        raise BackendUnavailableError(
+            f"{model} defines functions of its own ({', '.join(functions[:3])}), which this "
+            "backend does not run, or takes for operators of that name",
+            "use backend onnxruntime, or inline them in Python: "
+            "onnx.save(onnx.inliner.inline_local_functions(onnx.load(path)), new_path)",
+        )
+    for domain, operators in content.foreign_operators().items():
         if domain not in BACKENDS[name].foreign_domains:
             raise BackendUnavailableError(
                 f"{model} holds operators of {domain} ({', '.join(operators[:3])}), which another "
