@@ -195,6 +195,65 @@ def test_webcams_that_pad_their_intervals_are_not_silenced(padding: int) -> None
         assert np.array_equal(decode(padded), opencv(content))
 
 
+def without(content: bytes, begin: bytes, end: bytes) -> bytes:
+    """A hole from behind one marker to behind a later one."""
+    return content[: content.index(begin) + 2] + content[content.index(end) + 2 :]
+
+
+@pytest.mark.parametrize("padding", [0, 29])
+@pytest.mark.parametrize("last", [b"\xff\xd1", b"\xff\xd4"])
+def test_lost_rows_of_a_padding_webcam_are_not_taken_for_a_picture(
+    padding: int, last: bytes
+) -> None:
+    """The harmless warning about padding comes first, and libjpeg prints no second one."""
+    content = KINDS["restarts"]
+    at = content.index(b"\xff\xd0")
+    padded = content[:at] + b"\x5a" * padding + content[at:]
+    with pytest.raises(InputError, match=r"restart markers of the scan at byte .* out of order"):
+        decode(without(padded, b"\xff\xd0", last))
+
+
+def test_eight_lost_rows_are_noticed_though_the_markers_still_take_turns() -> None:
+    content = jpeg(np.tile(ROOM, (2, 1, 1)), cv2.IMWRITE_JPEG_RST_INTERVAL, 10)  # MCUs of a row
+    first = content.index(b"\xff\xd1")
+    ninth = content.index(b"\xff\xd1", first + 2)
+    with pytest.raises(InputError, match="has 6 restart markers instead of 14"):
+        decode(content[:first] + content[ninth:])
+
+
+@pytest.mark.parametrize("interval", [1, 7, 10, 79, 80, 1000])
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("sampling", [0x411111, 0x111111, 0x211111, 0x121111, 0x221111, 0])
+@pytest.mark.parametrize("size", [(120, 160), (121, 161), (7, 9), (127, 33)])
+def test_whole_pictures_with_restarts_are_read_whatever_their_sampling(
+    interval: int, progressive: int, sampling: int, size: tuple[int, int]
+) -> None:
+    room = np.pad(ROOM, ((0, 8), (0, 8), (0, 0)), mode="reflect")[: size[0], : size[1]]
+    options = [cv2.IMWRITE_JPEG_RST_INTERVAL, interval, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    if sampling:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    content = jpeg(room if sampling else room[..., 0], *options)
+    assert np.array_equal(decode(content), opencv(content))
+
+
+def test_a_gray_camera_that_calls_its_sampling_2x2_is_read() -> None:
+    """A scan of one component has MCUs of one block, whatever the sampling factors are."""
+    content = bytearray(jpeg(ROOM[..., 0], cv2.IMWRITE_JPEG_RST_INTERVAL, 20))
+    frame = content.index(b"\xff\xc0")
+    assert content[frame + 9 : frame + 12] == b"\x01\x01\x11"
+    content[frame + 11] = 0x22
+    assert np.array_equal(decode(bytes(content)), opencv(bytes(content)))
+
+
+@pytest.mark.parametrize("padding", [0, 29])
+def test_a_camera_that_ends_its_last_interval_with_a_marker_is_read(padding: int) -> None:
+    content = KINDS["restarts"]
+    last = max(content.rfind(bytes((0xFF, number))) for number in range(0xD0, 0xD8))
+    extra = bytes((0xFF, 0xD0 + (content[last + 1] + 1) % 8)) + b"\x5a" * padding
+    content = content[:-2] + extra + content[-2:]
+    assert np.array_equal(decode(content), opencv(content))
+
+
 def test_lengths_of_segments_that_are_a_little_wrong_are_forgiven() -> None:
     content = jpeg()
     app0 = b"\xff\xe0\0\x08AVI1\0\0"  # and two bytes more than it says
