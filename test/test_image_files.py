@@ -302,6 +302,47 @@ def test_a_wrong_checksum_matters_where_pixels_depend_on_it_only() -> None:
         decode(bytes(flipped))
 
 
+NOTES = [
+    b"tEXtcomment\0none",
+    b"zTXtcomment\0\0" + zlib.compress(bytes(7_900_000)),
+    b"iTXtcomment\0\1\0\0\0" + zlib.compress(bytes(7_900_000)),
+    b"iCCPprofile\0\0" + zlib.compress(bytes(7_900_000)),
+    b"prVtsomething of a vendor",
+]
+
+
+@pytest.mark.parametrize("note", NOTES, ids=lambda note: note[:4].decode())
+def test_a_small_file_full_of_notes_does_not_hold_up_the_camera(note: bytes) -> None:
+    content = png(ROOM[:64, :64])
+    full = content[:33] + chunk(note) * 500 + content[33:-12] + chunk(note) * 9 + content[-12:]
+    began = time.monotonic()
+    pixels = decode(full + b"behind the end")
+    assert time.monotonic() - began < 1
+    assert np.array_equal(pixels, opencv(content))
+
+
+def test_a_png_with_notes_keeps_transparency_palette_and_orientation() -> None:
+    """What is dropped changes no pixel, what pixels depend on is not dropped."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 3, 2, 8, 3, 0, 0, 0)
+    turned = b"eXIfMM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    needed = [
+        *(b"gAMA" + struct.pack(">I", 45455), b"sRGB\0", b"PLTE\xff\0\0\0\xff\0\0\0\xff"),
+        *(b"tRNS\xff\x80\0", b"bKGD\1", b"pHYs\0\0\1\0\0\0\1\0\1", turned),
+    ]
+    end = [b"IDAT" + zlib.compress(b"\0\0\1\2\0\2\1\0"), b"IEND"]
+    start = b"\x89PNG\r\n\x1a\n"
+    plain = start + b"".join(map(chunk, [header, *needed, *end]))
+    noted = start + b"".join(map(chunk, [header, *NOTES, *needed, NOTES[0], *end]))
+    for upright in (False, True):
+        pixels = [
+            decode_image_file(np.frombuffer(content, np.uint8), upright)
+            for content in (plain, noted)
+        ]
+        assert pixels[0].shape == ((3, 2, 3) if upright else (2, 3, 3))
+        assert np.array_equal(*pixels)
+    assert pixels[0][0].tolist() == [[0, 0, 255], [255, 0, 0]]
+
+
 def test_any_flipped_byte_gives_pixels_or_a_sentence() -> None:
     said = []
     for content in (jpeg(ROOM[:16, :16]), png(ROOM[:16, :16])):

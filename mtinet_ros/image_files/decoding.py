@@ -13,7 +13,7 @@ from mtinet_ros.errors import InputError
 from mtinet_ros.image_files.avif import avif_orientation, is_avif
 from mtinet_ros.image_files.decoder_log import decode_with_log
 from mtinet_ros.image_files.jpeg import jpeg_damage, jpeg_structure
-from mtinet_ros.image_files.png import png_structure
+from mtinet_ros.image_files.png import png_structure, png_without_notes
 
 # Larger than any camera's frame; what lies above is corrupt or hostile, not an image.
 MAX_PIXELS = 2**28
@@ -47,7 +47,12 @@ def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint
     """
     kind = image_file_format(data)
     if kind:
-        data = data[: _checked_end(data.tobytes(), kind)]
+        content = data.tobytes()
+        data = data[: _checked_end(content, kind)]
+        if kind == "png":
+            content = content[: data.size]  # no copy where nothing lies behind
+            bare = png_without_notes(content)
+            data = data if bare is content else np.frombuffer(bare, np.uint8)
     turn_avif = upright and is_avif(data)  # OpenCV leaves that to its caller
     flags = cv2.IMREAD_COLOR
     if turn_avif or not upright:
