@@ -430,6 +430,22 @@ def test_an_avif_photograph_is_turned_upright(properties: list[bytes], corners: 
     assert decode_image_file(data, upright=False).shape == (48, 80, 3)
 
 
+@pytest.mark.parametrize("brands", [b"mif1avif", b"miafmif1avif", b"avifmif1"])
+def test_an_avif_that_says_heif_first_is_turned_upright(brands: bytes) -> None:
+    try:
+        content = cv2.imencode(".avif", np.zeros((48, 80, 3), np.uint8))[1].tobytes()
+    except cv2.error:
+        pytest.skip("this OpenCV writes no AVIF")
+    turned = with_properties(content, [b"irot\x01"])
+    size = int.from_bytes(turned[:4], "big")
+    assert len(brands) + 8 <= size
+    compatible = (brands[4:] + b"avif" * 10)[: size - 16]  # as long as before: nothing moves
+    turned = turned[:8] + brands[:4] + turned[12:16] + compatible + turned[size:]
+    data = np.frombuffer(turned, np.uint8)
+    assert decode_image_file(data, upright=True).shape == (80, 48, 3)
+    assert decode_image_file(data, upright=False).shape == (48, 80, 3)
+
+
 def with_properties(content: bytes, properties: list[bytes]) -> bytes:
     """An AVIF of one picture with more properties, put behind those that it has."""
     ipco = content.index(b"ipco") - 4

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BRANDS = (b"avif", b"avis")
+_MOST_BRANDS = 4096  # bytes of the first box that are looked at
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,13 @@ class Orientation:
 
 
 def is_avif(data: NDArray[np.uint8]) -> bool:
-    """Whether a file is AVIF, by its first box."""
-    start = data[:16].tobytes()
-    return start[4:8] == b"ftyp" and start[8:12] in _BRANDS
+    """Whether a file is AVIF, by the brands in its first box (ISO/IEC 14496-12, 4.3).
+
+    The major brand may be one of HEIF (`mif1`, `miaf`), with `avif` among the compatible ones.
+    """
+    kind, body = next(_boxes(data[:_MOST_BRANDS].tobytes()), (b"", b""))
+    brands = [body[at : at + 4] for at in range(0, len(body), 4) if at != 4]  # 4: a version
+    return kind == b"ftyp" and any(brand in _BRANDS for brand in brands)
 
 
 def avif_orientation(content: bytes) -> Orientation:
