@@ -9,7 +9,6 @@ import os
 
 from mtinet_ros.cli.options import path, path_text
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.output_files import make_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from mtinet_ros.datasets.nyud import prepare_nyud
     from mtinet_ros.scenes.assets.catalog import LICENSES, furniture_folder
     from mtinet_ros.scenes.storage.production import RenderSettings, prepare_folder, render_scenes
 
@@ -95,7 +95,7 @@ def _render(arguments: argparse.Namespace) -> None:
     )
     todo = prepare_folder(arguments.output, arguments.frames, settings)
     if arguments.layout == "nyud":
-        make_folder(arguments.output / "NYUD_MT")  # before hours of rendering, not after
+        prepare_nyud(arguments.output / "NYUD_MT")  # before hours of rendering, not after
     with tqdm(total=sum(plan.stills + plan.path for plan in todo), unit="frame") as bar:
         render_scenes(
             arguments.output, todo, settings, workers=arguments.workers, progress=bar.update

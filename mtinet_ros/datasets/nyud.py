@@ -3,11 +3,12 @@
 
 images/*.jpg, segmentation/*.png (0 unlabelled, class id + 1), depth/*.npy (float32, metres, 0
 unknown), normals/*.npy (float32, camera optical frame, zero unknown), edge/*.npy (uint8, 1 on
-outlines of things), gt_sets/{train,val,test}.txt with one name per line.
+outlines of things), gt_sets/{train,val,test}.txt with one name per line; beside them `MARKER`.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,26 @@ from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import file_errors, npy_bytes, replace_file
 from mtinet_ros.scenes.storage.dataset import SPLITS, Frame, SceneDataset, complete_scenes
 
+MARKER = "mtinet_ros.json"
+"""File by which a folder that was written here is known; it tells what the files mean."""
 FOLDERS = ("images", "segmentation", "depth", "normals", "edge", "gt_sets")
 JPEG_QUALITY = 95
+
+
+def prepare_nyud(target: Path) -> None:
+    """Make the folder, or take up one that was made here.
+
+    Raises:
+        DataError: It holds files that were not written here, or cannot be made.
+    """
+    with file_errors(f"write {target}", DataError, "choose another place"):
+        target.mkdir(parents=True, exist_ok=True)
+        if not (target / MARKER).exists() and any(target.iterdir()):
+            raise DataError(
+                f"{target} holds files that `mtinet scenes` did not write; move them away"
+            )
+        meaning = {"normals_axes": "camera_optical", "depth": "metres along the optical axis"}
+        replace_file(target / MARKER, json.dumps(meaning, indent=1) + "\n")
 
 
 def write_nyud(root: Path, target: Path) -> int:
@@ -34,8 +53,9 @@ def write_nyud(root: Path, target: Path) -> int:
         Number of frames.
 
     Raises:
-        DataError: `root` cannot be read or `target` cannot be written.
+        DataError: `root` cannot be read, or `target` cannot be written or is somebody else's.
     """
+    prepare_nyud(target)
     total = 0
     with file_errors(f"write {target}", DataError, "free some space and run again"):
         for name in FOLDERS:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mtinet_ros.cli.main import main
-from mtinet_ros.datasets.nyud import outlines, write_nyud
+from mtinet_ros.datasets.nyud import outlines, prepare_nyud, write_nyud
+from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.scenes.classes import NAMES
 from mtinet_ros.scenes.storage.check import check, shows_bed_head_on
@@ -113,6 +114,17 @@ def test_the_command_renders_checks_and_converts(
     assert (root / "NYUD_MT" / "gt_sets" / "val.txt").read_text() == ""
     assert main(["scenes", "--check", str(root)]) == 1
     assert "FAILED: val: no complete scene" in capsys.readouterr().out
+
+
+def test_a_data_set_of_somebody_else_is_not_written_into(tmp_path: Path) -> None:
+    theirs = tmp_path / "NYUD_MT" / "gt_sets" / "train.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("0001\n")
+    with pytest.raises(DataError, match="did not write"):
+        prepare_nyud(tmp_path / "NYUD_MT")
+    assert theirs.read_text() == "0001\n"
+    for _ in range(2):  # a second run knows its own folder
+        prepare_nyud(tmp_path / "ours")
 
 
 def test_the_nyud_layout_brings_every_frame_back(tiny_rooms: Path, tmp_path: Path) -> None:
