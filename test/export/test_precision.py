@@ -156,6 +156,7 @@ def test_what_comes_near_the_largest_fp16_stays_fp32(graph, pictures, no_limits)
         assert np.isfinite(values).all(), f"{name} overflows: what reads a loud tensor is fp16"
 
 
+@pytest.mark.slow
 def test_int8_keeps_the_rules_of_tensorrt(quantized, graph):
     model = keep_quantized(quantized, graph, quantizable_nodes(graph))
     stored = {t.name: t for t in model.graph.initializer}
@@ -179,6 +180,7 @@ def test_int8_keeps_the_rules_of_tensorrt(quantized, graph):
             assert producers[node.input[0]].op_type != "DequantizeLinear"
 
 
+@pytest.mark.slow
 def test_a_part_that_stays_fp32_is_as_it_was(quantized, graph, pictures):
     restored = keep_quantized(quantized, graph, [])
     assert operators(restored) == operators(graph)

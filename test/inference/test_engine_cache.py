@@ -293,6 +293,7 @@ def test_a_builder_that_dies_is_a_sentence_and_the_next_build_works(
     assert build(model, folder).was_built
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.4, 0.6, 0.8, 0.9, 1.0])
 def test_killing_everything_at_any_moment_leaves_a_cache_that_works(
     model: Path, folder: Path, delay: float

@@ -340,6 +340,7 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     assert {"train/total", "val/semseg_miou", "val/depth_rmse", "val/normals_mean"} <= columns
 
 
+@pytest.mark.slow
 def test_the_state_of_a_run_is_exported_as_its_deployable_file_would_be(rooms, tmp_path, capsys):
     folder = train(configuration(rooms, tmp_path / "run", 2))
     ours, state = (load_described(folder / name) for name in ("latest.safetensors", "last.ckpt"))
@@ -374,6 +375,7 @@ def test_the_state_of_a_run_is_exported_as_its_deployable_file_would_be(rooms, t
     ).tasks == {"semseg": 13, "normals": 3, "depth": 1}
 
 
+@pytest.mark.slow
 def test_depth_that_is_not_metric_is_not_measured_in_metres(rooms, tmp_path, capsys):
     """Nobody said in which unit a foreign network's depth is, nor how its normals point."""
     network = MTINet("efficientnet_lite0", {"semseg": 13, "normals": 3, "depth": 1})
