@@ -495,3 +495,10 @@ def test_one_unreadable_picture_does_not_keep_the_others(tmp_path: Path) -> None
         (True, False),
         (False, True),
     ]
+
+
+def test_a_phones_heic_is_called_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "IMG_0001.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
+    with pytest.raises(InputError, match=r"IMG_0001\.HEIC is a HEIC picture.*convert it to jpeg"):
+        read_image(path)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_BRANDS = (b"avif", b"avis")
+_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _MOST_BRANDS = 4096  # bytes of the first box that are looked at
 
 
@@ -38,9 +39,19 @@ def is_avif(data: NDArray[np.uint8]) -> bool:
 
     The major brand may be one of HEIF (`mif1`, `miaf`), with `avif` among the compatible ones.
     """
+    return not _BRANDS.isdisjoint(_brands_of(data))
+
+
+def is_heic(data: NDArray[np.uint8]) -> bool:
+    """Whether a file is HEIC, what phones write, which OpenCV does not read."""
+    return not _HEIC_BRANDS.isdisjoint(_brands_of(data))
+
+
+def _brands_of(data: NDArray[np.uint8]) -> set[bytes]:
     kind, body = next(_boxes(data[:_MOST_BRANDS].tobytes()), (b"", b""))
-    brands = [body[at : at + 4] for at in range(0, len(body), 4) if at != 4]  # 4: a version
-    return kind == b"ftyp" and any(brand in _BRANDS for brand in brands)
+    if kind != b"ftyp":
+        return set()
+    return {body[at : at + 4] for at in range(0, len(body), 4) if at != 4}  # 4: a version
 
 
 def avif_orientation(content: bytes) -> Orientation:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files.avif import avif_orientation, is_avif
+from mtinet_ros.image_files.avif import avif_orientation, is_avif, is_heic
 from mtinet_ros.image_files.decoder_log import decode_with_log
 from mtinet_ros.image_files.jpeg import jpeg_damage, jpeg_structure
 from mtinet_ros.image_files.png import png_structure, png_without_notes
@@ -65,6 +65,8 @@ def decode_image_file(data: NDArray[np.uint8], upright: bool) -> NDArray[np.uint
     if damage:
         raise InputError(f"is a damaged jpeg ({data.size} bytes): {damage}")
     if image is None:
+        if is_heic(data):
+            raise InputError("is a HEIC picture, which OpenCV does not read; convert it to jpeg")
         what = f"is a damaged {kind}" if kind else "is no picture that OpenCV can read (jpeg, png)"
         reason = _one_line(printed)
         raise InputError(f"{what} ({data.size} bytes){': ' if reason else ''}{reason}")
