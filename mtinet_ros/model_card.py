@@ -146,6 +146,11 @@ class ModelCard:
             raise ModelError(f"model card: max_batch {self.max_batch} must be at least 1")
 
     @property
+    def has_metric_depth(self) -> bool:
+        """Whether depth is in metres once the lens is known: what it is, and for which lens."""
+        return self.depth_kind == "metric" and self.focal_length is not None
+
+    @property
     def stated_precision(self) -> str:
         """`precision` for people to read: `unknown` of a graph that another tool changed."""
         return "unknown" if self.modified else self.precision

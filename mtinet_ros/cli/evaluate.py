@@ -104,7 +104,7 @@ def _is_report(there: Path) -> bool:
 def _caveats(card: ModelCard) -> list[str]:
     """What the figures do not say of a model whose depth or normals are not the contract's."""
     caveats = []
-    if "depth" in card.tasks and not _is_metric(card):
+    if "depth" in card.tasks and not card.has_metric_depth:
         why = (
             f"the model's depth is {card.depth_kind}, not metric"
             if card.depth_kind != "metric"
@@ -120,11 +120,6 @@ def _caveats(card: ModelCard) -> list[str]:
             "--preset or --normals-axes says how they point"
         )
     return caveats
-
-
-def _is_metric(card: ModelCard) -> bool:
-    """Whether depth is in metres once the lens is known, as it is for rendered rooms."""
-    return card.depth_kind == "metric" and card.focal_length is not None
 
 
 def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
@@ -162,4 +157,4 @@ class _CameraSizePredictor:
             None if array is None else array.copy()
             for array in (found.labels, found.depth, normals)
         )
-        return DensePrediction(labels, depth, normals, depth_is_metric=_is_metric(card))
+        return DensePrediction(labels, depth, normals, depth_is_metric=card.has_metric_depth)

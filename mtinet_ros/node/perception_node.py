@@ -62,7 +62,7 @@ def _doubts_about(card: ModelCard, fit: str) -> Iterator[str]:
             f"{card.name} was trained on images fitted by {card.fit}, and fit is {fit}: it will "
             "see worse"
         )
-    if "depth" in card.tasks and (card.focal_length is None or card.depth_kind != "metric"):
+    if "depth" in card.tasks and not card.has_metric_depth:
         yield f"{card.name} knows no focal length: its depth is up to scale with any lens"
     if "normals" in card.tasks and card.normals_axes != "camera_optical":
         yield (
