@@ -65,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _render(arguments)
     if arguments.layout == "nyud":
-        from mtinet_ros.datasets.nyud import write_nyud
+        from mtinet_ros.datasets.nyud_writer import write_rooms
 
         folder = arguments.output / "NYUD_MT"
-        write_nyud(arguments.output, folder)
+        write_rooms(arguments.output, folder)
         print(f"NYUD_MT layout in {folder}")
     return 0
 
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from mtinet_ros.datasets.nyud import prepare_nyud
+    from mtinet_ros.datasets.nyud_writer import prepare_rooms
     from mtinet_ros.scenes.assets.catalog import LICENSES, furniture_folder
     from mtinet_ros.scenes.storage.production import RenderSettings, prepare_folder, render_scenes
 
@@ -95,7 +95,7 @@ def _render(arguments: argparse.Namespace) -> None:
     )
     todo = prepare_folder(arguments.output, arguments.frames, settings)
     if arguments.layout == "nyud":
-        prepare_nyud(arguments.output / "NYUD_MT")  # before hours of rendering, not after
+        prepare_rooms(arguments.output / "NYUD_MT")  # before hours of rendering, not after
     with tqdm(total=sum(plan.stills + plan.path for plan in todo), unit="frame") as bar:
         render_scenes(
             arguments.output, todo, settings, workers=arguments.workers, progress=bar.update

@@ -55,7 +55,14 @@ def _at_home(config: TrainConfig) -> TrainConfig:
     return replace(
         config,
         network=replace(network, initial=path_text(network.initial)),
-        data=replace(data, root=path_text(data.root)),
+        data=replace(
+            data,
+            root=path_text(data.root),
+            sources={
+                name: replace(source, root=path_text(source.root))
+                for name, source in data.sources.items()
+            },
+        ),
         run=replace(
             run,
             output=path_text(run.output),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.model_contract import VOID_ID
 
 Target = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -61,6 +62,15 @@ class SampleSource(Protocol):
     def videos(self) -> list[list[int]]:
         """Indices of consecutive frames of one moving camera each; empty for a set of stills."""
         ...
+
+
+def unknown_target(task: str, height: int, width: int) -> Target:
+    """Ground truth of a task that tells nothing, as `Sample.targets` has it."""
+    if task == "depth":
+        return np.zeros((height, width), np.float32)
+    if task == "normals":
+        return np.zeros((height, width, 3), np.float32)
+    return np.full((height, width), VOID_ID, np.uint8)
 
 
 def evenly_spaced(source: SampleSource, limit: int) -> list[int]:

@@ -3,31 +3,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from mtinet_ros.datasets.merged import MergedClasses
+from mtinet_ros.datasets.nyud import NyudSamples
 from mtinet_ros.datasets.rooms import RoomSamples
 from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.errors import ConfigurationError
 
-# Each opens a split of the data set in a folder.
-_SOURCES: dict[str, Callable[[str, str], SampleSource]] = {
-    "rooms": RoomSamples,
-}
+KINDS = ("rooms", "nyud")
 
 
-def open_samples(kind: str, root: str, split: str) -> SampleSource:
+def open_samples(
+    kind: str, root: str, split: str, *, classes: str = "", crop: bool = True
+) -> SampleSource:
     """Open one split of a data set.
 
     Args:
-        kind: Of data set, e.g. "rooms".
+        kind: Of data set, one of `KINDS`.
         root: Folder of the data set.
         split: "train", "val" or "test".
+        classes: Set of classes to merge the labels into, a key of `CLASS_SETS`; empty: none.
+        crop: Leave out borders without truth.
 
     Raises:
-        ConfigurationError: There is no such kind of data set.
+        ConfigurationError: There is no such kind of data set, or its classes cannot be merged so.
         DataError: The data are missing or damaged.
     """
-    source = _SOURCES.get(kind)
-    if source is None:
-        raise ConfigurationError(f"data: kind is {kind!r}; allowed is {', '.join(_SOURCES)}")
-    return source(root, split)
+    source: SampleSource
+    if kind == "rooms":
+        source = RoomSamples(root, split)
+    elif kind == "nyud":
+        source = NyudSamples(root, split, crop=crop)
+    else:
+        raise ConfigurationError(f"data: kind is {kind!r}; allowed is {', '.join(KINDS)}")
+    return MergedClasses(source, classes) if classes else source

@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mtinet_ros.datasets.class_sets import voc_palette
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.export.deploy_network import OutputConvention
-from mtinet_ros.export.presets import Preset, voc_palette
+from mtinet_ros.export.presets import Preset
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, TASK_OUTPUTS
 from mtinet_ros.network import MTINet

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtinet_ros.export.presets import NYUD_CLASSES, voc_palette
+from mtinet_ros.datasets.class_sets import NYUD_CLASSES, voc_palette
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.network import MTINet

@@ -190,7 +190,7 @@ class PredictionImages(_Periodic):
         folder: Path,
         minutes: float,
         averaged: AveragedWeights,
-        samples: FixedSamples,
+        samples: Sequence[FixedSamples],
         watched: Sequence[str],
         depth_output: str,
     ) -> None:
@@ -200,7 +200,7 @@ class PredictionImages(_Periodic):
             folder: Folder of the PNG files; made when the first is written.
             minutes: Minutes between two sheets.
             averaged: Weights that predict.
-            samples: Frames with their truth.
+            samples: Frames with their truth, of every data set.
             watched: Image files without truth.
             depth_output: Kind of the network's depth output, see `decode`.
 
@@ -210,18 +210,17 @@ class PredictionImages(_Periodic):
         super().__init__(minutes, begin_at_once=True)
         self.folder = folder
         self.averaged = averaged
-        self.samples = samples
+        self.samples = tuple(samples)
+        data = self.samples[0].data
         self.depth_output = depth_output
-        self.watched = [
-            read_image_at_size(path, samples.data.height, samples.data.width) for path in watched
-        ]
+        self.watched = [read_image_at_size(path, data.height, data.width) for path in watched]
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         network = self.averaged.network(module)
         frames, true_depths = [], []
-        for position in range(len(self.samples)):
-            sample = self.samples.resized(position)
-            tensors = to_tensors(sample, self.samples.data.focal_length)
+        data = self.samples[0].data
+        for sample in (s.resized(position) for s in self.samples for position in range(len(s))):
+            tensors = to_tensors(sample, data.focal_length)
             truth = _sheet_frame(sample.image, tensors)
             predicted = self._predict(network, tensors["image"])
             frames += [_sheet_frame(sample.image, predicted), truth]
@@ -230,8 +229,8 @@ class PredictionImages(_Periodic):
         frames += [_sheet_frame(p, self._predict(network, normalize(p))) for p in self.watched]
         sheet = contact_sheet(
             frames,
-            self.samples.source.palette,
-            width=self.samples.data.width,
+            self.samples[0].source.palette,
+            width=data.width,
             near_far=depth_range(*true_depths),
         )
         try:

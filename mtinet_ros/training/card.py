@@ -3,24 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MTINet
 from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.mixture import TrainingSource
 
 
 def checkpoint_header(
-    config: TrainConfig, network: MTINet, source: SampleSource, steps: int
+    config: TrainConfig, network: MTINet, sources: Sequence[TrainingSource], steps: int
 ) -> dict[str, str]:
     """Metadata for the file of a checkpoint.
 
     Args:
         config: Configuration of the run.
         network: The trained network.
-        source: Training data.
+        sources: Training data.
         steps: Number of optimizer steps so far.
 
     Returns:
@@ -30,19 +31,43 @@ def checkpoint_header(
     data = config.data
     settings = {key: value for key, value in asdict(config).items() if key not in ("run", "card")}
     settings["data"].pop("root")
+    for source in settings["data"]["sources"].values():
+        source.pop("root")
     settings["network"].pop("initial")
     has_classes = "semseg" in network.tasks
     card = ModelCard(
         name=config.card.name,
         tasks=tuple(task for task in network.tasks if task in TASK_OUTPUTS),
         input_size=(data.height, data.width),
-        class_names=source.class_names if has_classes else (),
-        palette=source.palette if has_classes else (),
+        class_names=sources[0].training.class_names if has_classes else (),
+        palette=sources[0].training.palette if has_classes else (),
         depth_range=config.card.depth_range if "depth" in network.tasks else None,
         focal_length=data.focal_length if "depth" in network.tasks else None,
-        training={"steps": steps, "frames": len(source), "settings": settings},
+        training={
+            "steps": steps,
+            "frames": sum(len(source.training) for source in sources),
+            "data": {
+                source.name: {
+                    "kind": source.kind,
+                    "frames": len(source.training),
+                    "share": round(source.share, 4),
+                    "truth": list(source.tasks),
+                }
+                for source in sources
+            },
+            "settings": settings,
+        },
         license=config.card.license,
-        attribution=(*source.attribution, *config.card.attribution),
+        attribution=tuple(
+            dict.fromkeys(
+                credit
+                for credits in (
+                    *(s.training.attribution for s in sources),
+                    config.card.attribution,
+                )
+                for credit in credits
+            )
+        ),
     )
     return {
         "depth_output": config.network.depth_output,

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
@@ -37,32 +38,6 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """The data set, and the size and batches in which the network gets it.
-
-    Attributes:
-        kind: "rooms" (written by `mtinet scenes`).
-        root: Folder of the data set.
-        height: Rows of the network's input.
-        width: Columns of the network's input.
-        focal_length: Canonical focal length f0 in pixels at that size, for which depth is trained.
-        batch_size: Frames per step and device.
-        workers: Loader processes per device; 0 loads in the training process.
-        validation_frames: At most so many evenly spaced frames of the validation split are used
-            while training.
-    """
-
-    kind: str = "rooms"
-    root: str = "build/rooms"
-    height: int = 192
-    width: int = 256
-    focal_length: float = 210.0
-    batch_size: int = 8
-    workers: int = 0
-    validation_frames: int = 64
-
-
-@dataclass(frozen=True)
 class AugmentationConfig:
     """Random geometric and photometric changes of a training frame.
 
@@ -80,6 +55,61 @@ class AugmentationConfig:
     roll: float = 6.0
     tilt: float = 3.0
     photometric: float = 1.0
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """A data set among several that a run is trained on.
+
+    Attributes:
+        kind: "rooms" (written by `mtinet scenes`) or "nyud" (NYU Depth V2 in either layout, see
+            `mtinet data`).
+        root: Folder of the data set.
+        share: Of the training frames, relative to the other sources' shares.
+        classes: Set of classes that the semseg labels are merged into, e.g. "rooms"; empty: the
+            data set's own.
+        tasks: Truth that is used; empty: all there is.
+        augmentation: Entries that differ from the section `augmentation`.
+    """
+
+    kind: str = "rooms"
+    root: str = ""
+    share: float = 1.0
+    classes: str = ""
+    tasks: tuple[str, ...] = ()
+    augmentation: AugmentationConfig | None = None
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The data, and the size and batches in which the network gets them.
+
+    Attributes:
+        kind: Of the data set, see `SourceConfig`.
+        root: Folder of the data set.
+        sources: Several data sets by name instead of that one.
+        height: Rows of the network's input.
+        width: Columns of the network's input.
+        focal_length: Canonical focal length f0 in pixels at that size, for which depth is trained.
+        batch_size: Frames per step and device.
+        workers: Loader processes per device; 0 loads in the training process.
+        validation_frames: At most so many evenly spaced frames of each validation split are used
+            while training.
+    """
+
+    kind: str = "rooms"
+    root: str = "build/rooms"
+    sources: dict[str, SourceConfig] = field(default_factory=dict)
+    height: int = 192
+    width: int = 256
+    focal_length: float = 210.0
+    batch_size: int = 8
+    workers: int = 2
+    validation_frames: int = 64
+
+    def named_sources(self) -> dict[str, SourceConfig]:
+        """All data sets by name; where there is one, it is called by its kind."""
+        return self.sources or {self.kind: SourceConfig(self.kind, self.root)}
 
 
 @dataclass(frozen=True)
@@ -202,6 +232,7 @@ _FORMER_NAMES: dict[str, dict[str, str]] = {
 
 # Least and greatest value; of a range, of both its ends.
 _LIMITS: dict[str, tuple[float, float]] = {
+    "data.sources.*.share": (1e-6, 1e6),
     "data.height": (32, 1 << 14),
     "data.width": (32, 1 << 14),
     "data.focal_length": (1, 1e6),
@@ -255,24 +286,43 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigurationError(f"{path} must map section names to settings")
     document = _with_current_names(document, str(path))
     for override in overrides:
-        key, equals, value = override.partition("=")
-        section, dot, name = key.partition(".")
-        if not (equals and dot):
-            raise ConfigurationError(f"{override!r} is no setting; write section.key=value")
-        section = _FORMER_NAMES[""].get(section, section)
-        name = _FORMER_NAMES.get(section, {}).get(name, name)
-        entries = document.setdefault(section, {})
-        if not isinstance(entries, dict):
-            raise ConfigurationError(f"{path}: {section} must map names to values")
-        try:
-            entries[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigurationError(
-                f"the value of {override!r} is not YAML: {_one_line(error)}"
-            ) from error
+        _override(document, override, str(path))
+    _complete_augmentations(document)
     config = _build(TrainConfig, document, str(path))
     _check_limits(config)
     return config
+
+
+def _override(document: dict[str, Any], override: str, where: str) -> None:
+    """Set the entry that `section.key=value` names, as deep as it lies."""
+    key, equals, text = override.partition("=")
+    section, *names = key.split(".")
+    if not (equals and names):
+        raise ConfigurationError(f"{override!r} is no setting; write section.key=value")
+    section = _FORMER_NAMES[""].get(section, section)
+    names[0] = _FORMER_NAMES.get(section, {}).get(names[0], names[0])
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(
+            f"the value of {override!r} is not YAML: {_one_line(error)}"
+        ) from error
+    entries: Any = document
+    for name in (section, *names[:-1]):
+        entries = entries.setdefault(name, {})
+        if not isinstance(entries, dict):
+            raise ConfigurationError(f"{where}: {name} must map names to values")
+    entries[names[-1]] = value
+
+
+def _complete_augmentations(document: dict[str, Any]) -> None:
+    """Give every source's own augmentation the common entries that it does not replace."""
+    common, data = document.get("augmentation") or {}, document.get("data")
+    sources = data.get("sources") if isinstance(data, dict) else None
+    for source in sources.values() if isinstance(sources, dict) else ():
+        own = source.get("augmentation") if isinstance(source, dict) else None
+        if isinstance(own, dict) and isinstance(common, dict):
+            source["augmentation"] = {**common, **own}
 
 
 def _one_line(error: Exception) -> str:
@@ -302,14 +352,30 @@ def _with_current_names(document: Mapping[str, Any], where: str) -> dict[str, An
 
 def _check_limits(config: TrainConfig) -> None:
     for key, (least, greatest) in _LIMITS.items():
-        section, _, name = key.partition(".")
-        value = getattr(getattr(config, section), name)
-        ends = value if isinstance(value, tuple) else (value,)
-        if not all(least <= end <= greatest for end in ends) or list(ends) != sorted(ends):
-            raise ConfigurationError(
-                f"{key} is {value}; allowed is {least:.6g} to {greatest:.6g}"
-                + (", the lesser first" if len(ends) > 1 else "")
-            )
+        for place, value in _values(config, key.split(".")):
+            ends = value if isinstance(value, tuple) else (value,)
+            if not all(least <= end <= greatest for end in ends) or list(ends) != sorted(ends):
+                raise ConfigurationError(
+                    f"{place} is {value}; allowed is {least:.6g} to {greatest:.6g}"
+                    + (", the lesser first" if len(ends) > 1 else "")
+                )
+
+
+def _values(config: TrainConfig, key: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Places and values of a setting; "*" is every name, and sources augment in their own way."""
+    found: list[tuple[str, Any]] = [("", config)]
+    for part in key:
+        found = [
+            (f"{place}.{name}".removeprefix("."), value)
+            for place, there in found
+            for name, value in (there.items() if part == "*" else ((part, getattr(there, part)),))
+        ]
+    yield from found
+    if key[0] == "augmentation":
+        for name, source in config.data.sources.items():
+            if source.augmentation is not None:
+                value = getattr(source.augmentation, key[1])
+                yield f"data.sources.{name}.augmentation.{key[1]}", value
 
 
 def _build(kind: type[_T], entries: object, where: str) -> _T:
@@ -334,6 +400,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value or {}, where)  # type: ignore[arg-type]
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is UnionType:  # a section or nothing
+        return None if value is None else _convert(arguments[0], value, where)
     try:
         if origin is dict and isinstance(value, Mapping):
             return {str(k): _convert(arguments[1], v, f"{where}: {k}") for k, v in value.items()}

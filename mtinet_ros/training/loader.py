@@ -9,8 +9,10 @@ would have had, with nothing to save but its step.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,9 +20,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
-from mtinet_ros.datasets.sample import Sample, SampleSource
+from mtinet_ros.datasets.sample import Sample, SampleSource, Target, unknown_target
 from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
-from mtinet_ros.training.config import AugmentationConfig, DataConfig
+from mtinet_ros.training.config import DataConfig
+from mtinet_ros.training.mixture import Mixture, TrainingSource
 from mtinet_ros.training.photometric import photometric
 from mtinet_ros.training.view import random_view, resize_sample, warp_to_view
 
@@ -66,44 +69,72 @@ def _channels_first(array: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
+Key = tuple[int, int, int]
+"""Number of the source, index of the sample in it, running number of the frame."""
+
+
 class TrainingSamples(Dataset[Batch]):
-    """Augmented samples, addressed by (index in the source, running number of the frame)."""
+    """Augmented samples of several sources, addressed by `Key`."""
 
     def __init__(
-        self, source: SampleSource, data: DataConfig, augmentation: AugmentationConfig, seed: int
+        self, sources: Sequence[TrainingSource], tasks: Sequence[str], data: DataConfig, seed: int
     ) -> None:
-        """Describe the samples; each is read when it is indexed."""
-        self.source = source
+        """Describe the samples; each is read when it is indexed.
+
+        Args:
+            sources: To take them from.
+            tasks: Of which every batch has ground truth; unknown where a source has none.
+            data: Size and focal length to bring them to.
+            seed: Of the augmentation.
+        """
+        self.sources = tuple(sources)
+        self.tasks = tuple(tasks)
         self.data = data
-        self.augmentation = augmentation
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch:
+    def __getitem__(self, key: Key) -> Batch:
         """The augmented sample; the same key gives the same tensors."""
-        index, number = key
+        number_of_source, index, number = key
+        source = self.sources[number_of_source]
         random = np.random.default_rng((self.seed, number))
         data = self.data
-        sample = self.source[index]
-        if sample.intrinsics is None:
+        sample = source.training[index]
+        targets = {task: sample.targets[task] for task in source.tasks if task in sample.targets}
+        intrinsics = sample.intrinsics
+        if intrinsics is None:
             rows, columns = sample.image.shape[:2]
             # As `warp_to_view` fills the new image.
             scale = min(rows / data.height, columns / data.width)
             intrinsics = Intrinsics.centered(data.focal_length * scale, rows, columns)
-            sample = Sample(sample.image, sample.targets, intrinsics)
+        sample = Sample(sample.image, targets, intrinsics)
         red, green, blue = (int(value) for value in random.integers(0, 256, 3))
-        view = random_view(self.augmentation, random)
+        view = random_view(source.augmentation, random)
         sample = warp_to_view(sample, view, data.height, data.width, (red, green, blue))
-        image = photometric(sample.image, random, self.augmentation.photometric)
-        return to_tensors(Sample(image, sample.targets, sample.intrinsics), data.focal_length)
+        image = photometric(sample.image, random, source.augmentation.photometric)
+        complete = _completed(sample.targets, self.tasks, data)
+        return to_tensors(Sample(image, complete, sample.intrinsics), data.focal_length)
+
+
+def _completed(
+    targets: Mapping[str, Target], tasks: Sequence[str], data: DataConfig
+) -> dict[str, Target]:
+    """Ground truth of exactly the given tasks, unknown where there is none."""
+    return {
+        task: targets[task] if task in targets else unknown_target(task, data.height, data.width)
+        for task in tasks
+    }
 
 
 class FixedSamples(Dataset[Batch]):
     """Samples without augmentation, resized to the network's size."""
 
-    def __init__(self, source: SampleSource, indices: list[int], data: DataConfig) -> None:
+    def __init__(
+        self, source: SampleSource, indices: list[int], tasks: Sequence[str], data: DataConfig
+    ) -> None:
         """Describe the samples at `indices` of the source; each is read when it is indexed."""
         self.source = source
         self.indices = indices
+        self.tasks = tuple(tasks)
         self.data = data
 
     def __len__(self) -> int:
@@ -118,21 +149,23 @@ class FixedSamples(Dataset[Batch]):
 
     def __getitem__(self, position: int) -> Batch:
         """The same as tensors, see `to_tensors`."""
-        return to_tensors(self.resized(position), self.data.focal_length)
+        sample = self.resized(position)
+        complete = _completed(sample.targets, self.tasks, self.data)
+        return to_tensors(
+            Sample(sample.image, complete, sample.intrinsics), self.data.focal_length
+        )
 
 
-class StepSampler(Sampler[list[tuple[int, int]]]):
+class StepSampler(Sampler[list[Key]]):
     """Batches of keys for `TrainingSamples`, from any step on, without end.
 
-    Every pass over the data is a new permutation. Processes of one run take neighbouring parts of
-    each step's frames.
+    Processes of one run take neighbouring parts of each step's frames.
     """
 
     def __init__(
         self,
-        length: int,
+        mixture: Mixture,
         batch_size: int,
-        seed: int,
         step: Callable[[], int],
         rank: int = 0,
         world_size: int = 1,
@@ -140,61 +173,62 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         """Describe the batches.
 
         Args:
-            length: Samples of the data set.
+            mixture: Tells the frame of every number.
             batch_size: Frames of a batch.
-            seed: Of the permutations.
             step: Called when iteration begins; gives the step to begin with.
             rank: Number of this process among those of the run.
             world_size: Number of processes of the run.
         """
-        self.length = length
+        self.mixture = mixture
         self.batch_size = batch_size
-        self.seed = seed
         self.step = step
         self.rank = rank
         self.world_size = world_size
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        """One list of (index, number) per step."""
+    def __iter__(self) -> Iterator[list[Key]]:
+        """One list of keys per step."""
         step = self.step()
-        order, order_pass = np.empty(0, np.int64), -1
         while True:
             first = (step * self.world_size + self.rank) * self.batch_size
-            keys = []
-            for number in range(first, first + self.batch_size):
-                if number // self.length != order_pass:
-                    order_pass = number // self.length
-                    order = np.random.default_rng((self.seed, order_pass)).permutation(self.length)
-                keys.append((int(order[number % self.length]), number))
-            yield keys
+            yield [
+                (*self.mixture(number), number) for number in range(first, first + self.batch_size)
+            ]
             step += 1
 
 
 def training_loader(samples: TrainingSamples, sampler: StepSampler) -> DataLoader[Batch]:
     """Endless batches of augmented samples."""
-    workers = samples.data.workers
     return DataLoader(
         samples,
         batch_sampler=sampler,
-        num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=workers > 0,
-        worker_init_fn=_initialize_worker,
+        **_processes(samples.data.workers),
     )
 
 
 def validation_loader(samples: FixedSamples) -> DataLoader[Batch]:
     """Batches of fixed samples, in order."""
-    return DataLoader(
-        samples,
-        batch_size=samples.data.batch_size,
-        num_workers=samples.data.workers,
-        worker_init_fn=_initialize_worker,
-    )
+    workers = min(samples.data.workers, -(-len(samples) // samples.data.batch_size))
+    return DataLoader(samples, batch_size=samples.data.batch_size, **_processes(workers))
+
+
+def _processes(workers: int) -> dict[str, Any]:
+    """How a loader runs its workers.
+
+    They are spawned, not forked: OpenCV's and PyTorch's threads do not come along into a fork, and
+    what waits for them there (`cv2.setNumThreads` for one) waits for ever.
+    """
+    if not workers:
+        return {"num_workers": 0}
+    return {
+        "num_workers": workers,
+        "multiprocessing_context": "spawn",
+        "persistent_workers": True,
+        "worker_init_fn": _initialize_worker,
+    }
 
 
 def _initialize_worker(_worker: int) -> None:
-    import cv2
-
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle

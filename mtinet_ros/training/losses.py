@@ -209,10 +209,10 @@ def balanced_class_weights(counts: Tensor, exponent: float) -> Tensor:
     """Weights (1 / frequency)^exponent, scaled to a mean of 1 over pixels; absent classes get 1.
 
     Args:
-        counts: Pixels per class, C.
+        counts: Pixels per class, or their shares, C.
         exponent: 0 gives ones, 1 makes all classes equal.
     """
-    frequency = counts / counts.sum().clamp(min=1)
+    frequency = counts / counts.sum().clamp(min=1e-12)
     weights = torch.where(counts > 0, frequency.clamp(min=1e-4) ** -exponent, 1.0)
     mean = (weights * frequency).sum()
     return torch.where(counts > 0, weights / mean, 1.0).float()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +25,11 @@ class TrainingModule(LightningModule):
     """MTI-Net with its losses, metrics and optimiser."""
 
     def __init__(
-        self, network: MTINet, config: TrainConfig, class_weights: Tensor | None = None
+        self,
+        network: MTINet,
+        config: TrainConfig,
+        class_weights: Tensor | None = None,
+        sources: Sequence[str] = ("",),
     ) -> None:
         """Train `network` as `config` says.
 
@@ -32,6 +37,7 @@ class TrainingModule(LightningModule):
             network: With the weights to start from.
             config: The run.
             class_weights: Of semseg's cross-entropy, one per class.
+            sources: Names of the data sets that are validated on.
 
         Raises:
             ConfigurationError: Losses do not suit the tasks.
@@ -47,13 +53,8 @@ class TrainingModule(LightningModule):
         self.loss = MultiTaskLoss(
             config.losses, network.auxiliary_tasks, config.network.depth_output, class_weights
         )
-        self.metrics = nn.ModuleDict()
-        if "semseg" in network.tasks:
-            self.metrics["semseg"] = SegmentationMetric(network.tasks["semseg"])
-        if "depth" in network.tasks:
-            self.metrics["depth"] = DepthMetric()
-        if "normals" in network.tasks:
-            self.metrics["normals"] = NormalMetric()
+        self.sources = tuple(sources)
+        self.metrics = nn.ModuleList(_metrics(network) for _ in self.sources)
 
     def train(self, mode: bool = True) -> TrainingModule:
         """Switch to training or evaluation; frozen parts stay in evaluation."""
@@ -91,27 +92,34 @@ class TrainingModule(LightningModule):
         total: Tensor = losses["total"]
         return total
 
-    def validation_step(self, batch: Batch, _batch_index: int) -> None:
+    def validation_step(self, batch: Batch, _batch_index: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the metrics, at the network's size and canonical focal length."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         decoded = decode(self.network(image).predictions, self.config.network.depth_output)
-        for task, metric in self.metrics.items():
+        for task, metric in self._metrics_of(dataloader_idx):
             prediction, truth = decoded[task].float(), batch[task]
             if task == "normals":
                 prediction, truth = prediction.movedim(1, -1), truth.movedim(1, -1)
-            metric.update(prediction, truth)  # type: ignore[operator]
+            metric.update(prediction, truth)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics and start anew."""
-        for task, metric in self.metrics.items():
-            for name, value in metric.compute().items():  # type: ignore[operator]
-                self.log(
-                    f"val/{task}_{name}",
-                    value,
-                    prog_bar=name in ("miou", "delta1", "mean"),
-                    rank_zero_only=True,
-                )
-            metric.reset()  # type: ignore[operator]
+        """Log the metrics of every data set and start anew."""
+        for number, source in enumerate(self.sources):
+            prefix = f"val/{source}/" if len(self.sources) > 1 else "val/"
+            for task, metric in self._metrics_of(number):
+                for name, value in metric.compute().items():
+                    self.log(
+                        f"{prefix}{task}_{name}",
+                        value,
+                        prog_bar=name in ("miou", "delta1", "mean"),
+                        rank_zero_only=True,
+                    )
+                metric.reset()
+
+    def _metrics_of(self, source: int) -> Iterable[tuple[str, Any]]:
+        metrics = self.metrics[source]
+        assert isinstance(metrics, nn.ModuleDict)
+        return metrics.items()
 
     def configure_optimizers(self) -> Any:
         """AdamW; normalisation and biases are not decayed, the backbone learns more slowly."""
@@ -137,6 +145,17 @@ class TrainingModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def _metrics(network: MTINet) -> nn.ModuleDict:
+    metrics = nn.ModuleDict()
+    if "semseg" in network.tasks:
+        metrics["semseg"] = SegmentationMetric(network.tasks["semseg"])
+    if "depth" in network.tasks:
+        metrics["depth"] = DepthMetric()
+    if "normals" in network.tasks:
+        metrics["normals"] = NormalMetric()
+    return metrics
 
 
 def rate_factor(step: int, config: OptimizerConfig) -> float:

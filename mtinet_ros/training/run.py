@@ -21,8 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
-from mtinet_ros.datasets.sources import open_samples
-from mtinet_ros.errors import ConfigurationError, DataError, ModelError
+from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
 from mtinet_ros.network import MTINet
 from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
@@ -46,6 +45,7 @@ from mtinet_ros.training.loader import (
     validation_loader,
 )
 from mtinet_ros.training.losses import balanced_class_weights, check_losses
+from mtinet_ros.training.mixture import Mixture, TrainingSource, open_sources
 from mtinet_ros.training.module import TrainingModule
 
 _log = logging.getLogger(__name__)
@@ -105,17 +105,18 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
 
     network = build_network(config.network)
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
-    data = TrainingData(config)
-    check_data(network, data.training)
+    data = TrainingData(config, tuple(network.auxiliary_tasks))
+    check_classes(network, data.sources[0].training)
     class_weights = None
     if "semseg" in network.tasks:
-        counts = class_histogram(data.training, network.tasks["semseg"])
-        log_class_histogram(counts, data.training.class_names)
+        counts = class_histogram(data.sources, network.tasks["semseg"])
+        log_class_histogram(counts, data.sources[0].training.class_names)
         if config.losses.class_balance:
             class_weights = balanced_class_weights(counts, config.losses.class_balance)
-    module = TrainingModule(network, config, class_weights)
+    names = [source.name for source in data.sources]
+    module = TrainingModule(network, config, class_weights, names)
 
-    header = partial(checkpoint_header, config, network, data.training)
+    header = partial(checkpoint_header, config, network, data.sources)
     header(0)  # a card that is not allowed shows before the first step, not at the first save
     averaged = AveragedWeights(config.optimizer.average)
     last = folder / "last.ckpt"
@@ -175,51 +176,54 @@ def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) 
 
 
 class TrainingData(LightningDataModule):
-    """The training and validation splits of a run's data set."""
+    """The training and validation splits of a run's data sets."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        """Open both splits as they are on disk now."""
+    def __init__(self, config: TrainConfig, tasks: Sequence[str]) -> None:
+        """Open all splits as they are on disk now; `tasks` are those to train in."""
         super().__init__()
         self.config = config
-        data = config.data
-        self.training = open_samples(data.kind, data.root, "train")
-        self.validation = open_samples(data.kind, data.root, "val")
-        if not len(self.training):
-            raise DataError(
-                f"{data.root} has no training frames; name another folder in data.root"
-            )
+        self.tasks = tuple(tasks)
+        self.sources = open_sources(config, tasks)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless, from the trainer's step on."""
         assert self.trainer is not None
         trainer, config = self.trainer, self.config
+        mixture = Mixture(
+            [len(source.training) for source in self.sources],
+            [source.share for source in self.sources],
+            config.run.seed,
+        )
         sampler = StepSampler(
-            len(self.training), config.data.batch_size, config.run.seed,
+            mixture, config.data.batch_size,
             lambda: trainer.global_step, trainer.global_rank, trainer.world_size,
         )  # fmt: skip
-        samples = TrainingSamples(self.training, config.data, config.augmentation, config.run.seed)
+        samples = TrainingSamples(self.sources, self.tasks, config.data, config.run.seed)
         return training_loader(samples, sampler)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Evenly spaced frames of the validation split, shared among the processes of a run."""
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        """Evenly spaced frames of every validation split, shared among the processes of a run."""
         assert self.trainer is not None
-        fixed = self._fixed(self.config.data.validation_frames)
-        if len(fixed) < self.trainer.world_size:
-            raise ConfigurationError(
-                f"{self.trainer.world_size} processes cannot share {len(fixed)} validation "
-                "frames; raise data.validation_frames, or render more"
-            )
-        fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
-        return validation_loader(fixed)
+        loaders = []
+        for source in self.sources:
+            fixed = self._fixed(source, self.config.data.validation_frames)
+            if len(fixed) < self.trainer.world_size:
+                raise ConfigurationError(
+                    f"{self.trainer.world_size} processes cannot share {len(fixed)} validation "
+                    f"frames of {source.name}; raise data.validation_frames, or add frames"
+                )
+            fixed.indices = fixed.indices[self.trainer.global_rank :: self.trainer.world_size]
+            loaders.append(validation_loader(fixed))
+        return loaders
 
-    def sheet_samples(self) -> FixedSamples:
+    def sheet_samples(self) -> list[FixedSamples]:
         """The few validation frames of the contact sheets."""
-        return self._fixed(_SHEET_FRAMES)
+        count = max(_SHEET_FRAMES // len(self.sources), 1)
+        return [self._fixed(source, count) for source in self.sources]
 
-    def _fixed(self, count: int) -> FixedSamples:
-        return FixedSamples(
-            self.validation, evenly_spaced(self.validation, count), self.config.data
-        )
+    def _fixed(self, source: TrainingSource, count: int) -> FixedSamples:
+        indices = evenly_spaced(source.validation, count)
+        return FixedSamples(source.validation, indices, self.tasks, self.config.data)
 
 
 def build_network(config: NetworkConfig) -> MTINet:
@@ -285,15 +289,8 @@ def check_resumable(path: Path, module: TrainingModule) -> None:
         )
 
 
-def check_data(network: MTINet, source: SampleSource) -> None:
-    """Raise `ConfigurationError` unless the data have the ground truth the network needs."""
-    targets = source[0].targets
-    for task in network.auxiliary_tasks:
-        if task not in targets:
-            raise ConfigurationError(
-                f"network: the data have no ground truth for {task}; "
-                f"they have {', '.join(targets)}"
-            )
+def check_classes(network: MTINet, source: SampleSource) -> None:
+    """Raise `ConfigurationError` unless the data have the classes that the network tells."""
     classes = network.tasks.get("semseg", len(source.class_names))
     if classes != len(source.class_names):
         raise ConfigurationError(
@@ -319,18 +316,27 @@ def choose_precision(precision: str) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-def class_histogram(source: SampleSource, classes: int) -> Tensor:
-    """Number of pixels of each semseg class over evenly spaced samples, int64 [classes]."""
-    counts = torch.zeros(classes, dtype=torch.long)
-    for index in evenly_spaced(source, _HISTOGRAM_FRAMES):
-        labels = torch.from_numpy(source[index].targets["semseg"].astype("int64"))
-        counts += torch.bincount(labels[labels != VOID_ID], minlength=classes)[:classes]
-    return counts
+def class_histogram(sources: Sequence[TrainingSource], classes: int) -> Tensor:
+    """Pixels of each semseg class in the mean training frame, double [classes].
+
+    Counted over evenly spaced samples of each source; the sources' means are added by their
+    shares.
+    """
+    mean = torch.zeros(classes, dtype=torch.double)
+    for source in sources:
+        if "semseg" not in source.tasks:
+            continue
+        indices = evenly_spaced(source.training, _HISTOGRAM_FRAMES)
+        for index in indices:
+            labels = torch.from_numpy(source.training[index].targets["semseg"].astype("int64"))
+            known = torch.bincount(labels[labels != VOID_ID], minlength=classes)[:classes]
+            mean += known.double() * (source.share / len(indices) / labels.numel())
+    return mean
 
 
 def log_class_histogram(counts: Tensor, names: Sequence[str]) -> None:
     """Log the class histogram: a class that never occurs is a mistake in the data."""
-    shares = (100 * counts / counts.sum().clamp(min=1)).tolist()
+    shares = (100 * counts / counts.sum().clamp(min=1e-12)).tolist()
     _log.info(
         "Pixels by class: %s",
         ", ".join(f"{n} {s:.2f} %" for n, s in zip(names, shares, strict=True)),

@@ -94,6 +94,10 @@ class SceneDataset:
             self._frames.extend((number, frame) for frame in range(len(paths)))
         self._open: OrderedDict[int, dict[str, NDArray[np.generic]]] = OrderedDict()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """State for another process, which maps the files itself: a copied map is its content."""
+        return {**self.__dict__, "_open": OrderedDict()}
+
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._frames)
