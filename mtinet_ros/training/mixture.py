@@ -76,11 +76,12 @@ def open_sources(config: TrainConfig, tasks: Sequence[str]) -> list[TrainingSour
                 source.augmentation or config.augmentation,
             )
         )  # fmt: skip
-    _check_truth(opened, tasks)
+    check_truth(opened, tasks)
     return opened
 
 
-def _check_truth(sources: Sequence[TrainingSource], tasks: Sequence[str]) -> None:
+def check_truth(sources: Sequence[TrainingSource], tasks: Sequence[str]) -> None:
+    """Raise `ConfigurationError` unless each task has truth somewhere, and the classes agree."""
     for task in tasks:
         if not any(task in source.tasks for source in sources):
             there = dict.fromkeys(t for source in sources for t in source.training[0].targets)

@@ -28,6 +28,34 @@ def test_overrides_replace_entries(tmp_path):
     assert config.augmentation.zoom == (1.0, 2.0)
 
 
+def test_several_sources_have_augmentations_of_their_own(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "augmentation: {roll: 3, zoom: [1, 2]}\n"
+        "data: {sources: {real: {kind: nyud, root: a, share: 2, augmentation: {zoom: [1, 3]}},\n"
+        "                 rendered: {root: b}}}\n"
+    )
+    config = load_config(path, ["data.sources.real.root=c", "data.sources.rendered.share=0.5"])
+    real, rendered = config.data.named_sources().values()
+    assert (real.kind, real.root, real.share) == ("nyud", "c", 2)
+    assert real.augmentation is not None
+    assert (real.augmentation.roll, real.augmentation.zoom) == (3, (1, 3))
+    assert (rendered.kind, rendered.root, rendered.share) == ("rooms", "b", 0.5)
+    assert rendered.augmentation is None
+
+
+def test_one_data_set_needs_no_list_of_sources(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("data: {kind: nyud, root: a}")
+    ((name, source),) = load_config(path).data.named_sources().items()
+    assert (name, source.kind, source.root, source.share) == ("nyud", "nyud", "a", 1)
+
+
+def test_loader_processes_are_the_default(tmp_path):
+    (tmp_path / "a.yaml").write_text("")
+    assert load_config(tmp_path / "a.yaml").data.workers > 0
+
+
 def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(
@@ -59,6 +87,16 @@ def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
         ("optimizer: {clip: .nan}", [], "optimizer.clip is nan; allowed is 0 to"),
         ("augmentation: {zoom: [0, 1]}", [], "zoom is .* allowed is 0.1 to 10, the lesser first"),
         ("augmentation: {zoom: [2, 1]}", [], "the lesser first"),
+        ("data: {sources: {a: {share: 0}}}", [], "data.sources.a.share is 0.0; allowed is 1e-06"),
+        ("data: {sources: {a: {shares: 1}}}", [], "sources: a has the unknown entry 'shares'"),
+        ("data: {sources: [a]}", [], "sources is"),
+        ("data: {sources: {a: 3}}", [], "a is 3; it must map names to values"),
+        (
+            "data: {sources: {a: {augmentation: {roll: 99}}}}",
+            [],
+            "data.sources.a.augmentation.roll is 99.0; allowed is 0 to 45",
+        ),
+        ("data: {height: 32}", ["data.height.x=3"], "height must map names to values"),
     ],
 )
 def test_mistakes_are_named(text, overrides, fragment, tmp_path):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-import itertools
 import json
 import re
 import signal
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -31,7 +31,6 @@ from mtinet_ros.network.weights_file import HEADER_KEY, read_metadata
 from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
 from mtinet_ros.training.config import TrainConfig, load_config
-from mtinet_ros.training.loader import StepSampler
 from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.run import build_network, choose_precision, train
 
@@ -81,6 +80,43 @@ def rooms(tmp_path_factory) -> Path:
     return root
 
 
+def write_real_rooms(root: Path) -> None:
+    """A folder of the layout NYUD_MT: pictures, labels of 40 classes and depth, no normals."""
+    random = np.random.default_rng(1)
+    for folder in ("images", "segmentation", "depth", "gt_sets"):
+        (root / folder).mkdir(parents=True)
+    marker = {
+        "classes": "nyu40", "normals_axes": "camera_optical", "depth_step": 0, "lens": None,
+        "crop": None, "attribution": ["Pictures by a test"],
+    }  # fmt: skip
+    (root / "mtinet_ros.json").write_text(json.dumps(marker))
+    names = {"train": ["1", "2", "3"], "val": ["4", "5"]}
+    for split, listed in names.items():
+        (root / "gt_sets" / f"{split}.txt").write_text("\n".join(listed))
+        for name in listed:
+            labels = random.integers(0, 41, (2, 2)).repeat(24, 0).repeat(32, 1).astype(np.uint8)
+            cv2.imwrite(str(root / f"images/{name}.jpg"), np.stack([labels * 6] * 3, -1))
+            cv2.imwrite(str(root / f"segmentation/{name}.png"), labels)
+            np.save(root / f"depth/{name}.npy", (1 + labels * 0.05).astype(np.float32))
+    lenses = {name: [50.0, 31.5, 23.5] for listed in names.values() for name in listed}
+    (root / "lenses.json").write_text(json.dumps(lenses))
+
+
+@pytest.fixture(scope="module")
+def real_rooms(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("real")
+    write_real_rooms(root)
+    return root
+
+
+def both(real: Path, rendered: Path) -> str:
+    """The override that trains on real and rendered rooms."""
+    return (
+        f"data.sources={{real: {{kind: nyud, root: {real}, share: 3, classes: rooms}}, "
+        f"rendered: {{kind: rooms, root: {rendered}, share: 2}}}}"
+    )
+
+
 def configuration(
     rooms: Path, output: Path, steps: int, overrides: Sequence[str] = ()
 ) -> TrainConfig:
@@ -96,6 +132,7 @@ def configuration(
             "data.height=32",
             "data.width=64",
             "data.batch_size=2",
+            "data.workers=0",
             "data.validation_frames=2",
             "run.validate_steps=2",
             "run.image_minutes=1000",
@@ -259,9 +296,12 @@ STEPS = 12
 TRAIN = [sys.executable, "-m", "mtinet_ros.cli.main", "train"]
 
 
-def description(rooms: Path, output: Path, processes: int, save_minutes: float) -> Path:
-    """The configuration file of a run of STEPS steps."""
-    config = configuration(rooms, output, STEPS, [f"run.devices={processes}"])
+def description(
+    sources: str, output: Path, processes: int, save_minutes: float, workers: int
+) -> Path:
+    """The configuration file of a run of STEPS steps on real and rendered rooms."""
+    overrides = [sources, f"run.devices={processes}", f"data.workers={workers}"]
+    config = configuration(Path("unused"), output, STEPS, overrides)
     entries = dataclasses.asdict(config)
     entries["run"] |= {"save_minutes": save_minutes, "threads": 1}
     path = output.with_suffix(".yaml")
@@ -270,15 +310,14 @@ def description(rooms: Path, output: Path, processes: int, save_minutes: float) 
 
 
 @pytest.fixture(scope="module")
-def whole_runs(rooms, tmp_path_factory) -> Callable[[int], Path]:
+def whole_runs(rooms, real_rooms, tmp_path_factory) -> Callable[[int], Path]:
     """Folder of a run that was never killed, by the number of its processes; each made once."""
 
     @functools.cache
     def whole(processes: int) -> Path:
         folder = tmp_path_factory.mktemp("whole") / "whole"
-        subprocess.run(
-            [*TRAIN, str(description(rooms, folder, processes, 60))], cwd=ROOT, check=True
-        )
+        run = description(both(real_rooms, rooms), folder, processes, 60, 0)
+        subprocess.run([*TRAIN, str(run)], cwd=ROOT, check=True)
         return folder
 
     return whole
@@ -286,13 +325,22 @@ def whole_runs(rooms, tmp_path_factory) -> Callable[[int], Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "processes"),
-    [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)],
+    ("how", "processes", "workers"),
+    [
+        (signal.SIGKILL, 1, 1),
+        (signal.SIGINT, 1, 2),
+        (signal.SIGTERM, 1, 0),
+        (signal.SIGTERM, 2, 1),
+    ],
 )
-def test_a_killed_run_continues_as_if_it_had_not_been(how, processes, rooms, whole_runs, tmp_path):
+def test_a_killed_run_continues_as_if_it_had_not_been(
+    how, processes, workers, rooms, real_rooms, whole_runs, tmp_path
+):
+    """Whoever loads the frames, the steps are the same: the whole run has no workers."""
     whole, folder = whole_runs(processes), tmp_path / "killed"
     # Saved after every step if it is to be killed outright, else only for the signal.
-    killed = description(rooms, folder, processes, 1e-6 if how == signal.SIGKILL else 60)
+    save_minutes = 1e-6 if how == signal.SIGKILL else 60
+    killed = description(both(real_rooms, rooms), folder, processes, save_minutes, workers)
     log = (tmp_path / "log").open("w")
     with subprocess.Popen([*TRAIN, str(killed)], stdout=log, stderr=log, cwd=ROOT) as process:
         # The first picture is drawn after the first step.
@@ -418,15 +466,50 @@ def test_a_model_of_other_classes_is_not_measured(rooms, tmp_path, capsys):
     assert "--frames is -1; 0 (all) or more" in capsys.readouterr().err
 
 
-def test_order_of_frames_depends_on_the_step_alone():
-    def batches(start: int, count: int, **options: int) -> list[list[tuple[int, int]]]:
-        return list(itertools.islice(StepSampler(5, 2, 0, lambda: start, **options), count))
+@pytest.mark.slow
+def test_a_run_on_two_data_sets_is_measured_on_each(rooms, real_rooms, tmp_path):
+    folder = train(configuration(rooms, tmp_path / "run", 2, [both(real_rooms, rooms)]))
+    with next((folder / "csv").glob("*/metrics.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    measured = {k: float(v) for row in rows for k, v in row.items() if k[:4] == "val/" and v}
+    assert 0 <= measured["val/real/semseg_miou"] <= 1
+    assert measured["val/real/depth_rmse"] > 0
+    assert measured["val/real/normals_mean"] == 0  # nobody knows any
+    assert measured["val/rendered/normals_mean"] > 0
+    card = ModelCard.from_json(read_metadata(folder / "latest.safetensors")[METADATA_KEY])
+    assert card.training["data"] == {
+        "real": {"kind": "nyud", "frames": 3, "share": 0.6, "truth": ["semseg", "depth"]},
+        "rendered": {
+            "kind": "rooms", "frames": 6, "share": 0.4, "truth": ["semseg", "normals", "depth"],
+        },
+    }  # fmt: skip
+    assert "Pictures by a test" in card.attribution
+    assert any("Ann, Bob" in credit for credit in card.attribution)
+    assert str(real_rooms) not in card.to_json()
+    sheet = cv2.imread(str(next((folder / "pictures").glob("*.png"))))
+    assert sheet.shape[0] == 10 * 32  # predictions and truth of 2 real and 3 rendered frames
 
-    assert batches(0, 6)[4:] == batches(4, 2)
-    first_pass = [index for index, _ in itertools.chain(*batches(0, 5))][:5]
-    assert sorted(first_pass) == [0, 1, 2, 3, 4]
-    ranks = [batches(0, 1, rank=rank, world_size=2)[0] for rank in (0, 1)]
-    assert [number for batch in ranks for _, number in batch] == [0, 1, 2, 3]
+
+@pytest.mark.slow
+def test_workers_load_where_the_parent_has_used_opencv(rooms, tmp_path):
+    """Forked, they waited for ever in cv2.setNumThreads: the run hung at its first validation."""
+    run = configuration(rooms, tmp_path / "run", 2, ["data.workers=2"])
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(run)))))
+    program = f"""
+import cv2, numpy as np
+from mtinet_ros.cli.main import main
+
+if __name__ == "__main__":
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.float32), (0, 0), 5)
+    raise SystemExit(main(["train", {str(path)!r}]))
+"""
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    done = subprocess.run([sys.executable, str(script)], cwd=ROOT, timeout=500, check=False)
+    assert done.returncode == 0
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 2
 
 
 def test_missing_data_are_named(tmp_path):

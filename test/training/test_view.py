@@ -11,6 +11,7 @@ from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.training.config import AugmentationConfig, DataConfig
 from mtinet_ros.training.loader import TrainingSamples
+from mtinet_ros.training.mixture import TrainingSource
 from mtinet_ros.training.photometric import photometric
 from mtinet_ros.training.view import View, random_view, resize_sample, warp_to_view
 
@@ -111,7 +112,8 @@ def test_depth_of_an_unknown_lens_stays_whatever_the_shape(rows, columns):
         np.zeros((48, 64, 3), np.uint8), {"depth": np.full((48, 64), 2, np.float32)}, None
     )
     still = AugmentationConfig(flip=0, zoom=(1, 1), roll=0, tilt=0, photometric=0)
-    samples = TrainingSamples([sample], DataConfig(height=rows, width=columns), still, seed=0)
-    depth = samples[0, 0]["depth"]
+    source = TrainingSource("", "", [sample], [sample], 1.0, ("depth",), still)  # type: ignore[arg-type]
+    samples = TrainingSamples([source], ("depth",), DataConfig(height=rows, width=columns), seed=0)
+    depth = samples[0, 0, 0]["depth"]
     assert depth.shape == (1, rows, columns)
     np.testing.assert_allclose(depth, 2.0, rtol=1e-5)
