@@ -34,7 +34,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "model",
         default_value="",
-        description="Path of an ONNX model made by `mtinet export`; empty: as in params_file",
+        description="Path of an ONNX model made by `mtinet export`, or name of a bundled one; empty: as in params_file",
     ),
     DeclareLaunchArgument(
         "backend",

@@ -29,8 +29,21 @@ def share_directory() -> Path:
     return Path(sys.prefix) / "share" / _PACKAGE
 
 
+def find_model(given: str) -> Path:
+    """The model file that a person means: a path, or the name of one that comes with the package.
+
+    >>> find_model("mtinet_indoor_rendered").name
+    'mtinet_indoor_rendered.onnx'
+    """
+    path = Path(given).expanduser()
+    if os.sep in given or path.suffix.lower() not in ("", ".onnx") or path.exists():
+        return path
+    bundled = share_directory() / "models" / f"{path.stem}.onnx"
+    return bundled if bundled.is_file() else path
+
+
 def bundled_model() -> Path:
-    """Path of the model that comes with the package.
+    """Path of the model that is used where none is named.
 
     Raises:
         ModelError: This installation has none.

@@ -57,3 +57,23 @@ def test_without_a_bundled_model_the_sentence_says_what_to_do(
     model.parent.mkdir(parents=True)
     model.touch()
     assert install_paths.bundled_model() == model
+
+
+def test_a_bundled_model_can_be_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path / "ros")
+    code_at(tmp_path / "ros/lib/mtinet_ros", monkeypatch)
+    model = tmp_path / "ros/share/mtinet_ros/models/other.onnx"
+    model.parent.mkdir(parents=True)
+    model.touch()
+    monkeypatch.chdir(tmp_path)
+    for given in ("other", "other.onnx"):
+        assert install_paths.find_model(given) == model
+    # A path is a path, and what nobody knows stays as it is: whoever opens it names it.
+    for given in ("./other", "sub/other.onnx", "another", "other.safetensors"):
+        assert install_paths.find_model(given) == Path(given)
+    (tmp_path / "other.onnx").touch()
+    assert install_paths.find_model("other.onnx") == Path("other.onnx")  # one's own comes first
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert install_paths.find_model("~/other.onnx") == tmp_path / "other.onnx"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from mtinet_ros.cli.options import model_path, path, path_text
+from mtinet_ros.cli.options import model_or_name, path, path_text
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        type=model_path,
+        type=model_or_name,
         help="ONNX model with a card (default: the bundled one)",
     )
     which = parser.add_mutually_exclusive_group()

@@ -7,7 +7,7 @@ import argparse
 import logging
 import sys
 
-from mtinet_ros.cli.options import model_path, path_text
+from mtinet_ros.cli.options import model_or_name, path_text
 from mtinet_ros.inference import EngineSettings, build_engine
 from mtinet_ros.model_card import read_model_card
 
@@ -16,7 +16,7 @@ _BAR = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; defaults are the node's, so that it finds what is built here."""
-    parser.add_argument("model", type=model_path, help="ONNX model with a card")
+    parser.add_argument("model", type=model_or_name, help="ONNX model with a card")
     parser.add_argument(
         "--backend",
         choices=("auto", "tensorrt", "tensorrt_rtx"),

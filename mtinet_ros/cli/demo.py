@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from mtinet_ros.cli.options import model_path, path, path_text
+from mtinet_ros.cli.options import model_or_name, path, path_text
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="picture, folder, video or /dev/video0 (default: bundled pictures)",
     )
     parser.add_argument(
-        "-m", "--model", type=model_path, help="ONNX model (default: the bundled one)"
+        "-m", "--model", type=model_or_name, help="ONNX model (default: the bundled one)"
     )
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
     parser.add_argument("--rate", type=float, default=5.0, help="pictures per second (default: 5)")

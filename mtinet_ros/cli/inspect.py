@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mtinet_ros.cli.options import model_path
+from mtinet_ros.cli.options import model_or_name
 from mtinet_ros.model_card import UNVERIFIABLE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("model", type=model_path, help="ONNX file made by `mtinet export`")
+    parser.add_argument("model", type=model_or_name, help="ONNX file made by `mtinet export`")
     parser.add_argument("--json", action="store_true", help="for programs: all of it as JSON")
 
 
@@ -96,7 +96,44 @@ def _card_lines(card: ModelCard) -> list[str]:
         entries["depth"] = depth
     if "normals" in card.tasks:
         entries["normals"] = card.normals_axes
+    entries |= _origin(card.training)
     return [f"{name:<12} {text}" for name, text in entries.items()]
+
+
+# Figures as people read them: name, and how many digits after the point.
+_FIGURES = {
+    "semseg_miou": ("mIoU", ".3f", ""),
+    "depth_rmse": ("RMSE", ".2f", " m"),
+    "depth_abs_rel": ("abs. rel.", ".3f", ""),
+    "depth_delta1": ("δ1", ".3f", ""),
+    "normals_mean": ("normals", ".1f", "°"),
+}
+
+
+def _origin(training: Mapping[str, object]) -> dict[str, str]:
+    """What data made the model and what was measured of it, as far as its card says in our way."""
+    lines = {}
+    data, figures = training.get("data"), training.get("figures")
+    described = [
+        f"{name} ({source.get('kind')}, {source.get('frames')} frames, {source['share']:.0%})"
+        for name, source in (data.items() if isinstance(data, Mapping) else ())
+        if isinstance(source, Mapping) and isinstance(source.get("share"), float)
+    ]
+    if described:
+        lines["trained on"] = ", ".join(described)
+    measured = [
+        f"{name} ({values.get('frames')} frames): "
+        + ", ".join(
+            f"{title} {values[key]:{digits}}{unit}"
+            for key, (title, digits, unit) in _FIGURES.items()
+            if isinstance(values.get(key), float)
+        )
+        for name, values in (figures.items() if isinstance(figures, Mapping) else ())
+        if isinstance(values, Mapping)
+    ]
+    if measured:
+        lines["measured on"] = f"\n{'':13}".join(measured)
+    return lines
 
 
 def _joined(value: object) -> str:

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+
+from mtinet_ros.install_paths import find_model
 
 
 def path(text: str) -> Path:
@@ -32,6 +35,11 @@ def model_path(text: str) -> Path:
         ArgumentTypeError: The name is in another encoding.
     """
     return Path(plain_text(str(path(text))))
+
+
+def model_or_name(text: str) -> Path:
+    """`model_path`, or the name of a model that comes with the package."""
+    return find_model(str(model_path(text)) if os.sep in text else plain_text(text))
 
 
 def plain_text(text: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtinet_ros.cli.options import model_path, path
+from mtinet_ros.cli.options import model_or_name, path
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.image_files import list_images, png_bytes, read_images
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=path, required=True, help="folder for the results")
     parser.add_argument(
-        "-m", "--model", type=model_path, help="ONNX model with a card (default: the bundled one)"
+        "-m",
+        "--model",
+        type=model_or_name,
+        help="ONNX model with a card (default: the bundled one)",
     )
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
     parser.add_argument(

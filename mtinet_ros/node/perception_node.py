@@ -17,7 +17,7 @@ from rclpy.task import Future
 
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, EngineSettings, Progress, load_backend
-from mtinet_ros.install_paths import bundled_model
+from mtinet_ros.install_paths import bundled_model, find_model
 from mtinet_ros.model_card import ModelCard, read_model_card
 from mtinet_ros.node.camera import Camera
 from mtinet_ros.node.diagnostics import PipelineReport, camera_status, pipeline_status
@@ -127,7 +127,7 @@ class PerceptionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check everything, advertise, and begin loading the model in the background."""
         settings = read_settings(self)
-        model = Path(settings.model).expanduser() if settings.model else bundled_model()
+        model = find_model(settings.model) if settings.model else bundled_model()
         card = read_model_card(model)
         for warning in _doubts_about(card, settings.fit):
             self.get_logger().warning(warning)

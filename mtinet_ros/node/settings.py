@@ -170,7 +170,9 @@ class NodeSettings:
         changeable=Changeable.NEVER,
     )
     model: str = parameter(
-        "", "Path of an ONNX model made by `mtinet export`; empty: the bundled one"
+        "",
+        "Path of an ONNX model made by `mtinet export`, or the name of a bundled one, such as "
+        "mtinet_indoor_rendered; empty: mtinet_indoor",
     )
     backend: str = parameter(
         "auto",
