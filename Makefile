@@ -34,7 +34,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-fast test-numpy1 bare check parameters colcon model model-smoke verify-gpu clean
+.PHONY: demo test test-fast test-numpy1 bare check parameters colcon model model-rendered model-smoke verify-gpu clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
@@ -82,42 +82,72 @@ colcon: $(VENV)-colcon/.done
 	test -x build/colcon/install/mtinet_ros/lib/mtinet_ros/perception_node
 	test -f build/colcon/install/mtinet_ros/share/mtinet_ros/launch/perception.launch.py
 
-# The bundled model, from nothing: over four hours on two cores. Each step continues where it was cut
-# off. First come pictures of half the pixels, which take half the time; the last step begins again
-# from the weights that the others made, at a high rate that falls to zero.
+# The rendered rooms' model, from nothing: over four hours on two cores. Each step continues where it
+# was cut off. First come pictures of half the pixels, which take half the time; the last step begins
+# again from the weights that the others made, at a high rate that falls to zero.
 SMALL := --set data.height=128 --set data.width=192 --set data.focal_length=157.5 \
          --set optimizer.max_steps=1730 --set optimizer.decay_steps=0
 AGAIN := --set run.output=build/train/rooms_again --set run.seed=1 \
          --set network.initial=build/train/rooms/latest.safetensors \
          --set optimizer.learning_rate=1.2e-3 --set optimizer.max_steps=4200 \
          --set optimizer.decay_steps=4100
-model: $(VENV)/.dev
+model-rendered: $(VENV)/.dev
 	$(BIN)/mtinet scenes -n 11500 -o build/rooms
 	$(BIN)/mtinet train config/train/rooms.yaml $(SMALL)
 	$(BIN)/mtinet train config/train/rooms.yaml
 	$(BIN)/mtinet train config/train/rooms.yaml $(AGAIN)
-	for form in onnx safetensors; do \
-	    $(BIN)/mtinet export build/train/rooms_again/latest.safetensors --precision fp16 \
-	        -o build/models/mtinet_indoor.$$form || exit 1; \
-	done
-	$(BIN)/mtinet evaluate build/models/mtinet_indoor.onnx --data build/rooms
+	$(call finish,mtinet_indoor_rendered,build/train/rooms_again,'rendered rooms=build/models/rendered.json')
 
-# The same way in minutes, on so few and small pictures that the model is worth nothing.
+# The bundled model: those weights, trained on with real rooms beside the rendered ones. NYUD names a
+# folder of NYU Depth V2 in either layout (docs/data.md); it is not ours to bring.
+NYUD ?=
+model: $(VENV)/.dev
+	@test -n '$(NYUD)' || { echo 'make model NYUD=FOLDER: say where NYU Depth V2 is (docs/data.md);' \
+	    '`make model-rendered` needs no real pictures' >&2; exit 2; }
+	$(BIN)/mtinet scenes -n 11500 -o build/rooms
+	$(BIN)/mtinet data convert '$(NYUD)' -o build/nyud --hold-out 0.12
+	$(BIN)/mtinet train config/train/indoor.yaml
+	@mkdir -p build/models
+	$(BIN)/mtinet evaluate build/train/indoor/latest.safetensors --data build/nyud \
+	    --json build/models/real.json
+	$(call finish,mtinet_indoor,build/train/indoor,'real rooms=build/models/real.json' \
+	    'rendered rooms=build/models/rendered.json')
+
+# $(call finish,NAME,RUN,FIGURES): a run's weights measured on rendered rooms, and both files of them.
+define finish
+@mkdir -p build/models
+$(BIN)/mtinet evaluate $(2)/latest.safetensors --data build/rooms --json build/models/rendered.json
+$(BIN)/mtinet export $(2)/latest.safetensors --precision fp16 --name $(1) --figures $(3) \
+    -o build/models/$(1).onnx
+$(BIN)/mtinet export $(2)/latest.safetensors --precision fp16 -o build/models/$(1).safetensors
+endef
+
+# Both ways in minutes, on so few and small pictures that the models are worth nothing. Rendered rooms
+# in the layout of NYU Depth V2 stand in for real ones.
 SMOKE := build/smoke
-TINY := --set data.root=$(SMOKE)/rooms --set data.height=96 --set data.width=128 \
-        --set data.focal_length=105 --set data.batch_size=2 --set data.validation_frames=4 \
-        --set run.validate_steps=4
+TINY := --set data.height=96 --set data.width=128 --set data.focal_length=105 \
+        --set data.batch_size=2 --set data.validation_frames=4 --set run.validate_steps=4
+ROOMS := --set data.root=$(SMOKE)/rooms
+BOTH := --set data.sources.real.root=$(SMOKE)/rooms/NYUD_MT \
+        --set data.sources.rendered.root=$(SMOKE)/rooms
 model-smoke: $(VENV)/.dev
-	$(BIN)/mtinet scenes -n 60 --size 160x120 -o $(SMOKE)/rooms
-	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) \
+	$(BIN)/mtinet scenes -n 60 --size 160x120 -o $(SMOKE)/rooms --layout nyud
+	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) $(ROOMS) \
 	    --set run.output=$(SMOKE)/train --set optimizer.max_steps=4
-	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) \
+	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) $(ROOMS) \
 	    --set run.output=$(SMOKE)/train --set optimizer.max_steps=8
-	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) $(AGAIN) --set optimizer.max_steps=4 \
-	    --set run.output=$(SMOKE)/again --set network.initial=$(SMOKE)/train/latest.safetensors
-	$(BIN)/mtinet export $(SMOKE)/again/latest.safetensors --precision fp16 \
+	$(BIN)/mtinet train config/train/rooms.yaml $(TINY) $(ROOMS) $(AGAIN) \
+	    --set optimizer.max_steps=4 --set run.output=$(SMOKE)/again \
+	    --set network.initial=$(SMOKE)/train/latest.safetensors
+	$(BIN)/mtinet train config/train/indoor.yaml $(TINY) $(BOTH) \
+	    --set optimizer.max_steps=4 --set run.output=$(SMOKE)/both \
+	    --set network.initial=$(SMOKE)/again/latest.safetensors
+	$(BIN)/mtinet export $(SMOKE)/both/latest.safetensors --precision fp16 \
 	    -o $(SMOKE)/model.safetensors
-	$(BIN)/mtinet export $(SMOKE)/again/latest.safetensors -o $(SMOKE)/model.onnx
+	$(BIN)/mtinet evaluate $(SMOKE)/both/latest.safetensors --data $(SMOKE)/rooms/NYUD_MT \
+	    --split val --frames 10 --json $(SMOKE)/real.json
+	$(BIN)/mtinet export $(SMOKE)/both/latest.safetensors -o $(SMOKE)/model.onnx \
+	    --figures 'real rooms=$(SMOKE)/real.json'
 	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20
 
 # All of docs/verification.md that needs a GPU; writes build/gpu/report.md.

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares a model's depth with what a real Kinect measured: the bundled frame of a bookshelf.
+"""Compares a model's depth with what real sensors measured: the bundled bookshelf and office.
 
     python evaluation/kinect_depth.py models/mtinet_indoor.onnx
 
-One frame says little, and nothing is tuned to it; but it is real. The depth camera sits beside the
-colour camera, and the recording does not say exactly where: nominal values of the first Kinect are
-used, so depth near edges is compared with a neighbour's.
+Two frames say little, and nothing is tuned to them; but they are real. The bookshelf's depth
+camera sits beside the color camera, and the recording does not say exactly where: nominal values
+of the first Kinect are used, so depth near edges is compared with a neighbor's. The office's depth
+is registered to its color image.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mtinet_ros.demo.sources import KINECT_FOCAL_LENGTH, bundled_images, kinect_shot
+from mtinet_ros.demo.sources import KINECT_FOCAL_LENGTH, bundled_images, kinect_shot, office_shot
 from mtinet_ros.inference import load_backend
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.training.metrics import DepthMetric
@@ -48,25 +49,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     arguments = parser.parse_args()
-    image, camera = kinect_shot()
-    raw = cv2.imread(str(bundled_images() / "kinect_bookshelf_depth_mm.png"), cv2.IMREAD_UNCHANGED)
-    measured = raw.astype(np.float32) / 1000
-    height, width = measured.shape
     backend = load_backend(arguments.model, "auto", max_batch=1)
-    predicted = Predictor(backend).predict([image], [camera])[0].depth
+    predictor = Predictor(backend)
+    for name, (image, camera) in (
+        ("kinect_bookshelf", kinect_shot()),
+        ("office_desk", office_shot()),
+    ):
+        predicted = predictor.predict([image], [camera])[0].depth
+        if predicted is None:
+            raise SystemExit(f"{arguments.model} has no depth")
+        path = bundled_images() / f"{name}_depth_mm.png"
+        measured = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) / 1000
+        height, width = measured.shape
+        depth = np.asarray(cv2.resize(predicted, (width, height)), np.float32)
+        if name == "kinect_bookshelf":
+            depth = depth_in_the_depth_camera(depth, measured)
+        print_comparison(name, depth, measured)
     backend.close()
-    if predicted is None:
-        raise SystemExit(f"{arguments.model} has no depth")
-    depth = depth_in_the_depth_camera(cv2.resize(predicted, (width, height)), measured)
+
+
+def print_comparison(name: str, depth: NDArray[np.float32], measured: NDArray[np.float32]) -> None:
+    """Figures of one frame, both depths [H, W] in metres, 0 where not measured."""
     known = (measured > 0) & (depth > 0)
     d, z = depth[known], measured[known]
-    print(f"{known.mean():.0%} of the pixels compared, {z.min():.2f} to {z.max():.2f} m")
+    print(f"{name}: {known.mean():.0%} of the pixels compared, {z.min():.2f} to {z.max():.2f} m")
     best = float(np.exp(np.median(np.log(z / d))))
     for scale, title in ((1.0, "as predicted"), (best, f"with the best scale, {best:.2f}")):
         metric = DepthMetric()
         metric.update(torch.from_numpy(d * np.float32(scale)), torch.from_numpy(z))
         found = metric.compute()
-        print(f"{title}: RMSE {found['rmse']:.3f} m, delta < 1.25 {found['delta1']:.3f}")
+        print(f"  {title}: RMSE {found['rmse']:.3f} m, delta < 1.25 {found['delta1']:.3f}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 
     python evaluation/real_pictures.py models/mtinet_indoor.onnx -o real_pictures.png
 
-Eight views around the hotel room and the Kinect's bookshelf, each as picture, segmentation, depth
-and normals. Judge a model in training the same way: export `latest.safetensors` first.
+The office, the Kinect's bookshelf and eight views around the hotel room, each as picture,
+segmentation, depth and normals. Judge a model in training the same way: export
+`latest.safetensors` first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtinet_ros.demo.sources import hotel_room_shots, kinect_shot
+from mtinet_ros.demo.sources import hotel_room_shots, kinect_shot, office_shot
 from mtinet_ros.image_files import write_png
 from mtinet_ros.inference import load_backend
 from mtinet_ros.perception.predictor import Predictor
@@ -29,7 +30,7 @@ def main() -> None:
     predictor = Predictor(backend)
     card = backend.card
     panels: list[Panel] = []
-    for image, camera in [*hotel_room_shots(45.0), kinect_shot()]:
+    for image, camera in [office_shot(), kinect_shot(), *hotel_room_shots(45.0)]:
         prediction = predictor.predict([image], [camera])[0]
         views = frame_panels(
             prediction.image,

@@ -34,7 +34,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "model",
         default_value="",
-        description="Path of an ONNX model made by `mtinet export`, or name of a bundled one; empty: as in params_file",
+        description="Path of an ONNX model made by `mtinet export`, or the name of a bundled one; "
+        "empty: as in params_file",
     ),
     DeclareLaunchArgument(
         "backend",

@@ -14,7 +14,7 @@ from support.tiny_model import tiny_card, write_tiny_model
 from mtinet_ros.errors import ModelError
 from mtinet_ros.model_card import METADATA_KEY, ModelCard, read_model_card
 
-BUNDLED = Path(__file__).parent.parent / "models" / "mtinet_indoor.onnx"
+BUNDLED = Path(__file__).parent.parent / "models" / "mtinet_indoor_rendered.onnx"
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,9 @@ Shot = tuple[NDArray[np.uint8], CameraModel | None]
 
 KINECT_FOCAL_LENGTH = 521.2
 """Of the Kinect's colour camera, pixels, from the recording's own calibration."""
-_KINECT_FRAMES = 5
+OFFICE_LENS = (535.4, 539.2, 320.1, 247.6)
+"""fx, fy, cx, cy of the office's camera, pixels (TUM RGB-D benchmark, fr3)."""
+_STILL_FRAMES = 5
 _PAN_STEP = 3.0  # degrees per frame: 15 degrees a second at 5 Hz
 
 
@@ -64,17 +66,19 @@ def _pictures(paths: list[Path]) -> list[Shot]:
 
 
 def _bundled() -> Iterator[Shot]:
-    """A real Kinect's frame for a second, then once around a real hotel room, and again."""
-    bookshelf = kinect_shot()
+    """A bookshelf and an office for a second each, then once around a hotel room, and again."""
+    stills = (kinect_shot(), office_shot())
     while True:
-        yield from itertools.repeat(bookshelf, _KINECT_FRAMES)
+        for still in stills:
+            yield from itertools.repeat(still, _STILL_FRAMES)
         yield from hotel_room_shots(_PAN_STEP)
 
 
 def bundled_samples() -> list[NDArray[np.uint8]]:
-    """A few of the bundled images, uint8 [480,640,3] RGB: the bookshelf and views of the room."""
-    # A second of one view and then a slow pan: more would show the same again.
-    return [image for image, _ in itertools.islice(_bundled(), 0, 125, 18)]
+    """A few of the bundled images, uint8 [480,640,3] RGB: both stills and views of the room."""
+    # A slow pan: more would show the same again.
+    views = itertools.islice(hotel_room_shots(_PAN_STEP), 0, None, 18)
+    return [image for image, _ in (kinect_shot(), office_shot(), *views)]
 
 
 def kinect_shot() -> Shot:
@@ -85,6 +89,13 @@ def kinect_shot() -> Shot:
     return bookshelf, CameraModel.pinhole(
         width, height, KINECT_FOCAL_LENGTH, KINECT_FOCAL_LENGTH, *center
     )
+
+
+def office_shot() -> Shot:
+    """The bundled frame of a real office, two desks and chairs, with its lens."""
+    desks = read_image(bundled_images() / "office_desk.jpg")
+    height, width = desks.shape[:2]
+    return desks, CameraModel.pinhole(width, height, *OFFICE_LENS)
 
 
 def hotel_room_shots(step: float) -> Iterator[Shot]:

@@ -48,12 +48,14 @@ def test_a_video_is_played_and_again(tmp_path: Path) -> None:
 
 
 def test_the_bundled_pictures_come_with_their_lenses() -> None:
-    shots = list(itertools.islice(open_source(""), 8))
+    shots = list(itertools.islice(open_source(""), 12))
     for image, camera in shots:
         assert camera is not None
         assert image.shape == (camera.height, camera.width, 3)
     assert shots[0][1].K[0, 0] == 521.2  # type: ignore[union-attr]
-    assert not np.array_equal(shots[5][0], shots[6][0])  # the camera pans
+    assert shots[5][1].K[1, 1] == 539.2  # type: ignore[union-attr]
+    assert not np.array_equal(shots[4][0], shots[5][0])
+    assert not np.array_equal(shots[10][0], shots[11][0])  # the camera pans
 
 
 def test_what_is_missing_empty_or_no_video_is_named(tmp_path: Path) -> None:

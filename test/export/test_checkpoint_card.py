@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from mtinet_ros.cli.export import _preset, _read_names, add_arguments
+from mtinet_ros.datasets.class_sets import voc_palette
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
-from mtinet_ros.export.presets import PRESETS, Preset, voc_palette
+from mtinet_ros.export.presets import PRESETS, Preset
 from mtinet_ros.export.synthetic_images import synthetic_images
 from mtinet_ros.network import MTINet, save_checkpoint
 
-BUNDLED = Path(__file__).parents[2] / "models" / "mtinet_indoor.safetensors"
+BUNDLED = Path(__file__).parents[2] / "models" / "mtinet_indoor_rendered.safetensors"
 BACKBONE = "efficientnet_lite0"
 NYUD = {"semseg": 40, "normals": 3, "depth": 1}
 

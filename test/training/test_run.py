@@ -366,7 +366,8 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     assert network.tasks == {"semseg": 13, "normals": 3, "depth": 1}
     header = read_metadata(folder / "latest.safetensors")
     card = ModelCard.from_json(header[METADATA_KEY])
-    assert (card.name, card.input_size, card.focal_length) == ("mtinet_indoor", (32, 64), 210)
+    assert (card.name, card.input_size) == ("mtinet_indoor_rendered", (32, 64))
+    assert card.focal_length == 210
     assert card.class_names[:2] == ("wall", "floor")
     assert card.training["steps"] == 2
     assert any("by Ann, Bob (CC-BY-3.0)" in credit for credit in card.attribution)
