@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtinet evaluate`: measure a model or a checkpoint on rendered rooms."""
+"""`mtinet evaluate`: measure a model or a checkpoint on rendered or real rooms, or compare two."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mtinet_ros.datasets.intrinsics import Intrinsics
+    from mtinet_ros.inference import Backend
     from mtinet_ros.model_card import ModelCard
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import DensePrediction
+    from mtinet_ros.training.evaluation_data import OpenedData
+    from mtinet_ros.training.evaluation_gallery import Shelf
+    from mtinet_ros.training.evaluation_report import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +31,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         type=model_path,
+        nargs="?",
         help="exported model (.onnx) or a checkpoint that `mtinet export` takes",
     )
     parser.add_argument(
-        "--data", type=path_text, required=True, help="folder written by `mtinet scenes`"
+        "--compare",
+        type=model_path,
+        nargs=2,
+        metavar=("A", "B"),
+        help="instead of one model: two of them, measured on the same frames, or reports (.json) "
+        "written earlier",
+    )
+    parser.add_argument(
+        "--data",
+        type=path_text,
+        metavar="DIR",
+        help="folder written by `mtinet scenes`, or of NYU Depth V2",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("rooms", "nyud"),
+        help="of data: rendered rooms or NYU Depth V2 (default: what the folder holds)",
     )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--frames", type=int, default=0, help="the first so many (0: all)")
+    parser.add_argument(
+        "--whole-frame",
+        action="store_true",
+        help="measure the border without truth too, as published figures do; else it is cut off",
+    )
     parser.add_argument(
         "--weights",
         choices=("ema", "model"),
@@ -39,66 +67,225 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--backend", default="auto", help="what runs an exported model")
     parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures there")
+    parser.add_argument(
+        "--html",
+        type=path,
+        metavar="FILE",
+        help="also write a page with the worst and best frames",
+    )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A model that can be measured: its card is known, it is loaded when it is its turn."""
+
+    path: Path
+    card: ModelCard
+    note: str
+    load: Callable[[], Backend]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    report: Report
+    shelves: Sequence[Shelf] = ()
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print; returns 0."""
-    import json
-    from dataclasses import asdict
+    """Measure or compare, print and write; returns 0."""
+    from mtinet_ros.output_files import check_target
+    from mtinet_ros.training.evaluation_page import is_page
 
-    from tqdm import tqdm
-
-    from mtinet_ros.datasets.sources import open_samples
-    from mtinet_ros.export.checkpoint_backend import CheckpointBackend
-    from mtinet_ros.inference import Backend, load_backend
-    from mtinet_ros.output_files import check_target, write_file
-    from mtinet_ros.perception.predictor import Predictor
-    from mtinet_ros.training.evaluation import evaluate
-
-    if arguments.frames < 0:
-        raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
-    if arguments.json:
-        check_target(arguments.json, _is_report)
-    source = open_samples("rooms", arguments.data, arguments.split)
-    count = min(arguments.frames or len(source), len(source))
-    backend: Backend
-    notes = []
-    if arguments.model.suffix.lower() == ".onnx":
-        if arguments.weights:
-            raise ConfigurationError(
-                f"--weights {arguments.weights} goes with a checkpoint; {arguments.model} is an "
-                "exported model, whose weights were chosen at its export"
-            )
-        backend = load_backend(arguments.model, arguments.backend, max_batch=1)
+    inputs = _inputs(arguments)
+    for target, is_own in ((arguments.json, _is_own_json), (arguments.html, is_page)):
+        if target:
+            if target in inputs and target.suffix.lower() == ".json":
+                raise ConfigurationError(f"{target} is compared and cannot be written to as well")
+            check_target(target, is_own)
+    if arguments.compare:
+        _compare(arguments)
     else:
-        backend = CheckpointBackend(arguments.model, max_batch=1, choice=arguments.weights)
-        notes.append(backend.note)
-    try:
-        _check_classes(backend.card.class_names, source.class_names)
-        predict = _CameraSizePredictor(Predictor(backend))
-        with tqdm(total=count, unit="frame") as bar:
-            report = evaluate(predict, source, range(count), len(source.class_names), bar.update)
-        notes += _caveats(backend.card)
-    finally:
-        backend.close()
-    if arguments.json:
-        write_file(arguments.json, json.dumps(asdict(report), indent=2) + "\n")
-    print(f"{report.frames} frames of {arguments.data}, split {arguments.split}")
-    for note in filter(None, notes):
-        print(f"note: {note}")
-    for name, value in report.metrics.items():
-        print(f"  {name:22} {value:8.4f}")
-    for name, iou in zip(source.class_names, report.class_iou, strict=False):  # or no IoU at all
-        print(f"  IoU {name:18} {iou:8.4f}")
+        candidate = _candidate(arguments.model, arguments)
+        data = _open_data(arguments, candidate.card)
+        _show(_measure(candidate, data, arguments), arguments)
     return 0
 
 
-def _is_report(there: Path) -> bool:
+def _inputs(arguments: argparse.Namespace) -> list[Path]:
+    """The files that the command line names, once it makes sense."""
+    if arguments.frames < 0:
+        raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
+    if (arguments.model is None) == (arguments.compare is None):
+        what = "no model is named" if arguments.model is None else (
+            f"{arguments.model} stands beside --compare"
+        )  # fmt: skip
+        raise ConfigurationError(f"{what}; name one model, or two files after --compare")
+    if arguments.json and arguments.json == arguments.html:
+        raise ConfigurationError(f"--json and --html both name {arguments.json}; name two files")
+    inputs: list[Path] = arguments.compare or [arguments.model]
+    models = [file for file in inputs if not _is_report_file(file, arguments)]
+    if models and not arguments.data:
+        raise ConfigurationError(f"no data are named to measure {models[0]} on; add --data DIR")
+    if not models and arguments.data:
+        raise ConfigurationError(
+            f"--data {arguments.data} goes with a model; {inputs[0]} and {inputs[1]} were measured"
+        )
+    if arguments.weights and models and all(_is_onnx(file) for file in models):
+        raise ConfigurationError(
+            f"--weights {arguments.weights} goes with a checkpoint; {models[0]} is an "
+            "exported model, whose weights were chosen at its export"
+        )
+    return inputs
+
+
+def _is_onnx(file: Path) -> bool:
+    return file.suffix.lower() == ".onnx"
+
+
+def _is_report_file(file: Path, arguments: argparse.Namespace) -> bool:
+    return bool(arguments.compare) and file.suffix.lower() == ".json"
+
+
+def _is_own_json(there: Path) -> bool:
     """Whether a file is what --json wrote before."""
     import json
 
-    report = json.loads(there.read_text(encoding="utf-8"))
-    return isinstance(report, dict) and {"frames", "metrics", "class_iou"} <= set(report)
+    from mtinet_ros.training.evaluation_report import is_report
+
+    record = json.loads(there.read_text(encoding="utf-8"))
+    return is_report(there) or (
+        isinstance(record, dict) and set(record) == {"reports", "differences"}
+    )
+
+
+def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
+    from mtinet_ros.export.checkpoint_backend import CheckpointBackend
+    from mtinet_ros.inference import load_backend
+    from mtinet_ros.model_card import read_model_card
+
+    if _is_onnx(file):
+        # Loading can mean to compile for minutes: the data are looked at first.
+        card = read_model_card(file)
+        return _Candidate(
+            file, card, "", lambda: load_backend(file, arguments.backend, max_batch=1)
+        )
+    backend = CheckpointBackend(file, max_batch=1, choice=arguments.weights)
+    return _Candidate(file, backend.card, backend.note, lambda: backend)
+
+
+def _open_data(arguments: argparse.Namespace, card: ModelCard) -> OpenedData:
+    from mtinet_ros.training.evaluation_data import open_data
+
+    return open_data(
+        Path(arguments.data),
+        arguments.split,
+        card.class_names,
+        kind=arguments.kind or "",
+        crop=not arguments.whole_frame,
+    )
+
+
+def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namespace) -> _Measured:
+    """Walk a model over the frames."""
+    from dataclasses import replace
+
+    from tqdm import tqdm
+
+    from mtinet_ros.onnx_file import read_onnx_file
+    from mtinet_ros.perception.predictor import Predictor
+    from mtinet_ros.training.evaluation import evaluate
+    from mtinet_ros.training.evaluation_gallery import Gallery
+    from mtinet_ros.training.evaluation_report import EvaluatedModel
+
+    card, count = candidate.card, _count(data, arguments)
+    gallery = Gallery(2 if arguments.compare else 3) if arguments.html else None
+    backend = candidate.load()
+    try:
+        predict = _CameraSizePredictor(Predictor(backend))
+        with tqdm(total=count, unit="frame") as bar:
+            report = evaluate(
+                predict,
+                data.source,
+                range(count),
+                len(data.source.class_names),
+                bar.update,
+                observe=gallery.offer if gallery else lambda _f, _s, _p: None,
+                frame_name=data.frame_name,
+            )
+    finally:
+        backend.close()
+    fingerprint = read_onnx_file(candidate.path).fingerprint if _is_onnx(candidate.path) else ""
+    report = replace(
+        report,
+        model=EvaluatedModel(
+            card.name, candidate.path.name, fingerprint, card.stated_precision, candidate.note
+        ),
+        data=data.description,
+        notes=tuple(filter(None, (candidate.note, *_caveats(card), *data.notes))),
+    )
+    return _Measured(report, gallery.shelves() if gallery else ())
+
+
+def _count(data: OpenedData, arguments: argparse.Namespace) -> int:
+    return min(arguments.frames or len(data.source), len(data.source))
+
+
+def _show(measured: _Measured, arguments: argparse.Namespace) -> None:
+    from mtinet_ros.output_files import write_file
+    from mtinet_ros.training.evaluation_page import report_page
+    from mtinet_ros.training.evaluation_report import to_json, to_record
+    from mtinet_ros.training.evaluation_tables import as_text, headline, report_tables
+
+    report = measured.report
+    if arguments.json:
+        write_file(arguments.json, to_json(to_record(report)))
+    if arguments.html:
+        write_file(arguments.html, report_page(report, measured.shelves))
+    print(headline(report))
+    for note in report.notes:
+        print(f"note: {note}")
+    for table in report_tables(report):
+        print(f"\n{as_text(table)}")
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from mtinet_ros.output_files import write_file
+    from mtinet_ros.training.evaluation_comparison import (
+        check_same_data,
+        compare,
+        comparison_names,
+        comparison_tables,
+        to_comparison_record,
+    )
+    from mtinet_ros.training.evaluation_page import comparison_page
+    from mtinet_ros.training.evaluation_report import Report, read_report, to_json
+    from mtinet_ros.training.evaluation_tables import as_text, headline
+
+    plans: list[tuple[Report, Callable[[], _Measured]]] = []
+    for file in arguments.compare:
+        if _is_report_file(file, arguments):
+            read = read_report(file)
+            plans.append((read, lambda read=read: _Measured(read)))  # type: ignore[misc]
+        else:
+            one = _candidate(file, arguments)
+            data = _open_data(arguments, one.card)
+            expected = Report(_count(data, arguments), {}, data=data.description)
+            plans.append(
+                (expected, lambda one=one, data=data: _measure(one, data, arguments))  # type: ignore[misc]
+            )
+    check_same_data(plans[0][0], plans[1][0])  # before the work as well
+    a, b = (measure() for _, measure in plans)
+    comparison = compare(a.report, b.report)
+    if arguments.json:
+        write_file(arguments.json, to_json(to_comparison_record(comparison)))
+    if arguments.html:
+        write_file(arguments.html, comparison_page(comparison, (a.shelves, b.shelves)))
+    for name, measured in zip(comparison_names(comparison), (a, b), strict=True):
+        print(f"{name}: {headline(measured.report)}")
+        for note in measured.report.notes:
+            print(f"note: {name}: {note}")
+    for table in comparison_tables(comparison):
+        print(f"\n{as_text(table)}")
 
 
 def _caveats(card: ModelCard) -> list[str]:
@@ -120,16 +307,6 @@ def _caveats(card: ModelCard) -> list[str]:
             "--preset or --normals-axes says how they point"
         )
     return caveats
-
-
-def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    """Refuse a model of other classes; one whose classes nobody named is taken at its word."""
-    known = names != tuple(f"class {number}" for number in range(len(names)))
-    if names and (len(names) != len(wanted) or (known and names != wanted)):
-        raise ConfigurationError(
-            f"the model tells {len(names)} classes ({', '.join(names[:3])}, ...) and the data "
-            f"have {len(wanted)} ({', '.join(wanted[:3])}, ...): only the same can be measured"
-        )
 
 
 class _CameraSizePredictor:

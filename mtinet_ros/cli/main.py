@@ -26,7 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
-    "evaluate": ("mtinet_ros.cli.evaluate", "measure a model or checkpoint on rendered rooms"),
+    "evaluate": (
+        "mtinet_ros.cli.evaluate",
+        "measure a model or checkpoint on rendered or real rooms",
+    ),
     "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }

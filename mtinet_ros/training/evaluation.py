@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -14,7 +16,18 @@ from numpy.typing import NDArray
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, SampleSource, Target
-from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
+from mtinet_ros.training.evaluation_report import FrameFigures, Report
+from mtinet_ros.training.metrics import (
+    DISTANCES,
+    NormalMetric,
+    class_iou,
+    confusion,
+    depth_by_distance,
+    depth_figures,
+    depth_range_sums,
+    miou_of_present,
+    segmentation_figures,
+)
 from mtinet_ros.training.stability import Stability, find_correspondence
 
 
@@ -48,22 +61,8 @@ class DensePredictor(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Report:
-    """Results of one evaluation.
-
-    Attributes:
-        frames: Number of frames.
-        metrics: Value by "task_name", e.g. "semseg_miou"; "flicker" and "depth_jitter" where the
-            data hold camera paths. Depth up to scale gives "depth_aligned_abs_rel" and so on,
-            after scaling each frame to the median of its truth; nothing in metres, and no jitter,
-            which needs the true motion.
-        class_iou: IoU by class id; empty without segmentation.
-    """
-
-    frames: int
-    metrics: dict[str, float]
-    class_iou: list[float] = field(default_factory=list)
+FrameObserver = Callable[[FrameFigures, Sample, DensePrediction], None]
+"""Told of every frame: its figures, its truth and what was predicted."""
 
 
 def evaluate(
@@ -72,6 +71,9 @@ def evaluate(
     indices: Iterable[int],
     classes: int,
     progress: Callable[[], None] = lambda: None,
+    *,
+    observe: FrameObserver = lambda _figures, _sample, _prediction: None,
+    frame_name: Callable[[int], str] = str,
 ) -> Report:
     """Measure a predictor on samples, and its stability where they follow a camera path.
 
@@ -81,28 +83,21 @@ def evaluate(
         indices: Samples to measure on; each counts once.
         classes: Number of semseg classes.
         progress: Called after every sample.
+        observe: Called after every sample too.
+        frame_name: What the data set calls a sample, by index.
+
+    Returns:
+        A report that does not know of which model and data it is.
     """
-    indices = sorted(set(indices))
-    segmentation, depth, normals = SegmentationMetric(classes), DepthMetric(), NormalMetric()
-    aligned_depth = DepthMetric()
-    stability = Stability()
+    totals, stability = _Totals(classes), Stability()
     predecessors = {
         index: before for video in source.videos() for before, index in pairwise(video)
     }
     previous: tuple[int, Sample, DensePrediction] | None = None
-    for index in indices:
+    for index in sorted(set(indices)):
         sample = source[index]
         prediction = predictor(sample.image, sample.intrinsics)
-        if prediction.labels is not None and "semseg" in sample.targets:
-            segmentation.update(_tensor(prediction.labels), _tensor(sample.targets["semseg"]))
-        if prediction.depth is not None and "depth" in sample.targets:
-            truth = sample.targets["depth"]
-            if prediction.depth_is_metric:
-                depth.update(_tensor(prediction.depth), _tensor(truth))
-            else:
-                aligned_depth.update(_tensor(_aligned(prediction.depth, truth)), _tensor(truth))
-        if prediction.normals is not None and "normals" in sample.targets:
-            normals.update(_tensor(prediction.normals), _tensor(sample.targets["normals"]))
+        observe(totals.update(frame_name(index), sample, prediction), sample, prediction)
         if previous is not None and predecessors.get(index) == previous[0]:
             match = find_correspondence(previous[1], sample)
             before = previous[2]
@@ -113,30 +108,142 @@ def evaluate(
                 stability.update_depth(match, before.depth, prediction.depth)
         previous = (index, sample, prediction)
         progress()
-    metrics = {
-        f"{task}_{name}": value
-        for task, metric, count in (
-            ("semseg", segmentation, segmentation.confusion.sum()),
-            ("depth", depth, depth.sums[0]),
-            ("depth_aligned", aligned_depth, aligned_depth.sums[0]),
-            ("normals", normals, normals.sums[0]),
+    return totals.report(stability.compute())
+
+
+class _Totals:
+    """Everything that is summed over frames; of a frame, only its figures stay."""
+
+    def __init__(self, classes: int) -> None:
+        self.confusion = torch.zeros(classes, classes, dtype=torch.long)
+        self.depth = torch.zeros(8, len(DISTANCES) - 1, dtype=torch.double)
+        self.aligned = self.depth.clone()
+        self.normals = NormalMetric()
+        self.frames: list[FrameFigures] = []
+        self._digest = hashlib.sha256()
+
+    def update(self, name: str, sample: Sample, prediction: DensePrediction) -> FrameFigures:
+        """Add a frame; returns its figures."""
+        for task in ("semseg", "depth"):  # other truth may be derived, and differ in its last bit
+            if task in sample.targets:
+                self._digest.update(np.ascontiguousarray(sample.targets[task]).data)
+        figures = FrameFigures(name)
+        if prediction.labels is not None and "semseg" in sample.targets:
+            figures = self._add_labels(figures, prediction.labels, sample.targets["semseg"])
+        if prediction.depth is not None and "depth" in sample.targets:
+            truth = sample.targets["depth"]
+            figures = self._add_depth(
+                figures, prediction.depth, truth, is_metric=prediction.depth_is_metric
+            )
+        if prediction.normals is not None and "normals" in sample.targets:
+            figures = self._add_normals(figures, prediction.normals, sample.targets["normals"])
+        self.frames.append(figures)
+        return figures
+
+    def _add_labels(
+        self, figures: FrameFigures, labels: NDArray[np.uint8], truth: Target
+    ) -> FrameFigures:
+        matrix = confusion(_tensor(labels), _tensor(truth), len(self.confusion))
+        self.confusion += matrix
+        return replace(figures, miou=miou_of_present(matrix) if matrix.any() else None)
+
+    def _add_depth(
+        self, figures: FrameFigures, depth: NDArray[np.float32], truth: Target, *, is_metric: bool
+    ) -> FrameFigures:
+        scale = median_scale(depth, truth)
+        true, predicted = _tensor(truth), _tensor(depth)
+        scaled = predicted * (math.nan if scale is None else scale)
+        aligned = depth_range_sums(scaled, true)
+        self.aligned += aligned
+        shown = depth_range_sums(predicted, true) if is_metric else aligned
+        if is_metric:
+            self.depth += shown
+        sums = shown.sum(1)[1:]
+        if scale is None or not sums[0]:
+            return figures
+        values = depth_figures(sums)
+        return replace(
+            figures,
+            depth_scale=scale,
+            depth_rmse=values["rmse"] if is_metric else None,
+            depth_abs_rel=values["abs_rel"],
+            depth_delta1=values["delta1"],
         )
-        if count > 0
-        for name, value in metric.compute().items()
-        if (task, name) != ("depth_aligned", "rmse")  # in metres
-    }
-    has_labels = segmentation.confusion.sum() > 0
-    return Report(
-        len(indices), metrics | stability.compute(), segmentation.iou() if has_labels else []
-    )
+
+    def _add_normals(
+        self, figures: FrameFigures, normals: NDArray[np.float32], truth: Target
+    ) -> FrameFigures:
+        before = self.normals.sums.clone()
+        self.normals.update(_tensor(normals), _tensor(truth))
+        pixels, angles = (self.normals.sums - before)[:2].tolist()
+        return replace(figures, normals_mean=angles / pixels if pixels else None)
+
+    def report(self, stability: dict[str, float]) -> Report:
+        """The figures over all frames."""
+        has_labels = bool(self.confusion.any())
+        has_metric_depth = bool(self.depth[1].sum() > 0)
+        has_depth = bool(self.aligned[1].sum() > 0)
+        metrics: dict[str, float] = {}
+        if has_labels:
+            metrics |= _named("semseg", segmentation_figures(self.confusion))
+        if has_metric_depth:
+            metrics |= _named("depth", _pooled(self.depth))
+        if has_depth:
+            # Of depth without metres, nothing in metres, nor what is compared with it.
+            left_out = () if has_metric_depth else ("rmse", "log_rmse")
+            metrics |= _named("depth_aligned", _pooled(self.aligned), left_out)
+        if self.normals.sums[0] > 0:
+            metrics |= _named("normals", self.normals.compute())
+        scales = [f.depth_scale for f in self.frames if f.depth_scale is not None]
+        ranges = depth_by_distance(self.depth if has_metric_depth else self.aligned)
+        if not has_metric_depth:
+            ranges = [{k: v for k, v in entry.items() if k != "rmse"} for entry in ranges]
+        return Report(
+            len(self.frames),
+            metrics | stability,
+            class_iou(self.confusion).tolist() if has_labels else [],
+            self.confusion.tolist() if has_labels else [],
+            _spread(scales) if scales else {},
+            ranges if has_depth else [],
+            self.frames,
+            self._digest.hexdigest(),
+        )
 
 
-def _aligned(depth: NDArray[np.float32], truth: Target) -> NDArray[np.float32]:
-    """Depth times the factor that brings its median to the truth's, over pixels that have both."""
+def _named(
+    task: str, figures: dict[str, float], left_out: tuple[str, ...] = ()
+) -> dict[str, float]:
+    return {f"{task}_{name}": v for name, v in figures.items() if name not in left_out}
+
+
+def _pooled(ranges: torch.Tensor) -> dict[str, float]:
+    """Figures over all ranges, and the share of pixels with truth that are predicted."""
+    known, *sums = ranges.sum(1)
+    return {**depth_figures(torch.stack(sums)), "coverage": float(sums[0] / known)}
+
+
+def median_scale(depth: NDArray[np.float32], truth: Target) -> float | None:
+    """The factor that brings the median of a depth map to the truth's, over pixels with both.
+
+    Args:
+        depth: float32 [H, W] in any unit; NaN or 0: none.
+        truth: float32 [H, W], metres; 0 where unknown.
+
+    Returns:
+        The quotient of the two medians; None where no pixel has both.
+
+    >>> median_scale(np.array([[1.0, 2.0, 9.0, np.nan]]), np.array([[3.0, 3.0, 0.0, 5.0]]))
+    2.0
+    """
     known = np.isfinite(depth) & (depth > 0) & (truth > 0)
     if not known.any():
-        return np.full_like(depth, np.nan)
-    return np.asarray(depth * (np.median(truth[known]) / np.median(depth[known])), np.float32)
+        return None
+    return float(np.median(truth[known]) / np.median(depth[known]))
+
+
+def _spread(scales: list[float]) -> dict[str, float]:
+    low, middle, high = np.percentile(scales, (16, 50, 84)).tolist()
+    return {"median": middle, "p16": low, "p84": high}
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:

@@ -8,6 +8,7 @@ ground truth.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from torchmetrics import Metric
 from mtinet_ros.model_contract import VOID_ID
 
 _ANGLE_BINS = 18000  # hundredths of a degree, 0..180
+DISTANCES = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, math.inf)
+"""Edges of the ranges of true depth that are told apart, metres."""
 
 
 def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
@@ -48,8 +51,35 @@ def class_iou(matrix: Tensor) -> Tensor:
     return hits / union.clamp(min=1)
 
 
+def miou_of_present(matrix: Tensor) -> float:
+    """Mean IoU over the classes that occur in the truth; NaN if none does.
+
+    >>> miou_of_present(torch.tensor([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))  # the third is absent
+    0.5833333333333333
+    """
+    present = matrix.sum(1) > 0
+    return float(class_iou(matrix)[present].mean())
+
+
+def segmentation_figures(matrix: Tensor) -> dict[str, float]:
+    """Figures from a `confusion` matrix, 0..1.
+
+    Returns:
+        `miou` over all classes, where an absent one counts 0; `miou_present` over those that occur
+        in the truth; `accuracy`: the share of pixels that are right.
+
+    >>> segmentation_figures(torch.tensor([[3, 1], [0, 0]]))
+    {'miou': 0.375, 'miou_present': 0.75, 'accuracy': 0.75}
+    """
+    return {
+        "miou": float(class_iou(matrix).mean()),
+        "miou_present": miou_of_present(matrix) if matrix.any() else 0.0,
+        "accuracy": float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)),
+    }
+
+
 class SegmentationMetric(Metric):
-    """Mean IoU over all classes (an absent one counts 0) and pixel accuracy."""
+    """Mean IoU over all classes (an absent one counts 0), over those that occur, and accuracy."""
 
     confusion: Tensor
 
@@ -66,20 +96,114 @@ class SegmentationMetric(Metric):
         self.confusion += confusion(predicted, truth, self.classes)
 
     def compute(self) -> dict[str, float]:
-        """mIoU and accuracy, 0..1."""
-        known = self.confusion.sum().clamp(min=1)
-        return {
-            "miou": float(class_iou(self.confusion).mean()),
-            "accuracy": float(self.confusion.diagonal().sum() / known),
-        }
+        """See `segmentation_figures`."""
+        return segmentation_figures(self.confusion)
 
     def iou(self) -> list[float]:
         """IoU by class."""
         return [float(value) for value in class_iou(self.confusion)]
 
 
+def depth_sums(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Sums of depth errors over the pixels that have both depths.
+
+    Args:
+        predicted: Metres, any shape; not finite where none is predicted; 1 mm at the least.
+        truth: Metres, same shape; 0 where unknown.
+
+    Returns:
+        float64 [7]: pixels, squared errors, relative errors, squared errors of the natural
+        logarithm, pixels within a factor of 1.25, 1.25², 1.25³.
+
+    >>> depth_sums(torch.tensor([1.0, 3.0, 9.0]), torch.tensor([1.0, 2.0, 0.0]))[:3].tolist()
+    [2.0, 1.0, 0.5]
+    """
+    true, errors = _pixel_errors(predicted, truth)
+    count = torch.tensor([float(true.numel())], dtype=torch.double, device=true.device)
+    return torch.cat([count, errors.sum(1)])
+
+
+def depth_range_sums(
+    predicted: Tensor, truth: Tensor, edges: Sequence[float] = DISTANCES
+) -> Tensor:
+    """`depth_sums` in ranges of true depth: what sums over all pixels hide.
+
+    Args:
+        predicted: See `depth_sums`.
+        truth: Likewise.
+        edges: Metres, ascending, from 0 on; a range holds its upper edge.
+
+    Returns:
+        float64 [8, ranges]: pixels with truth, then as `depth_sums`. What lies beyond the last
+        edge is left out.
+
+    >>> predicted, truth = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0])
+    >>> depth_range_sums(predicted, truth, (0, 1, 5))[:3].tolist()
+    [[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]]
+    """
+    limits = torch.tensor(edges, dtype=torch.double, device=truth.device)
+
+    def ranges_of(distance: Tensor) -> Tensor:
+        return torch.bucketize(distance.double(), limits)
+
+    def by_range(ranges: Tensor, values: Tensor | None = None) -> Tensor:
+        # 0 is what lies below the first edge, the last number what lies beyond the last one.
+        return torch.bincount(ranges, values, minlength=len(edges) + 1)[1:-1].double()
+
+    true, errors = _pixel_errors(predicted, truth)
+    ranges = ranges_of(true)
+    rows = [by_range(ranges_of(truth[truth > 0])), by_range(ranges)]
+    return torch.stack([*rows, *(by_range(ranges, row) for row in errors)])
+
+
+def depth_by_distance(sums: Tensor, edges: Sequence[float] = DISTANCES) -> list[dict[str, float]]:
+    """Figures from `depth_range_sums`.
+
+    Returns:
+        By range: its edges `from` and `to`, its `share` of all pixels with truth, `rmse`,
+        `abs_rel` and `delta1`; a range without predicted pixels has its edges and its share only.
+    """
+    total = float(sums[0].sum().clamp(min=1))
+    ranges = []
+    for number, column in enumerate(sums.T):
+        share = float(column[0]) / total
+        entry = {"from": edges[number], "to": edges[number + 1], "share": share}
+        if column[1] > 0:
+            figures = depth_figures(column[1:])
+            entry |= {name: figures[name] for name in ("rmse", "abs_rel", "delta1")}
+        ranges.append(entry)
+    return ranges
+
+
+def depth_figures(sums: Tensor) -> dict[str, float]:
+    """Figures from `depth_sums`: rmse in metres; abs_rel; log_rmse; delta1..3 as shares.
+
+    >>> depth_figures(torch.tensor([2.0, 8.0, 1.0, 0.0, 1.0, 2.0, 2.0]))["rmse"]
+    2.0
+    """
+    _, squares, relative, logarithms, *within = (sums / sums[0].clamp(min=1)).tolist()
+    return {
+        "rmse": math.sqrt(squares),
+        "abs_rel": relative,
+        "log_rmse": math.sqrt(logarithms),
+        **{f"delta{power}": share for power, share in enumerate(within, 1)},
+    }
+
+
+def _pixel_errors(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the M pixels with both depths: true depth [M], errors [6, M] in `depth_sums`' order."""
+    both = (truth > 0) & predicted.isfinite()
+    depth, true = predicted[both].double().clamp(min=1e-3), truth[both].double()
+    ratio = torch.maximum(depth / true, true / depth)
+    error = (depth - true).abs()
+    within = (ratio < 1.25**power for power in (1, 2, 3))
+    return true, torch.stack(
+        [error**2, error / true, ratio.log() ** 2, *(share.double() for share in within)]
+    )
+
+
 class DepthMetric(Metric):
-    """RMSE and mean absolute relative error of depth, and shares within 1.25, 1.25², 1.25³."""
+    """RMSE, relative and logarithmic error of depth, and shares within 1.25, 1.25², 1.25³."""
 
     sums: Tensor
     known: Tensor
@@ -87,33 +211,18 @@ class DepthMetric(Metric):
     def __init__(self) -> None:
         """Start at nothing."""
         super().__init__()
-        self.add_state("sums", torch.zeros(6, dtype=torch.double), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(7, dtype=torch.double), dist_reduce_fx="sum")
         self.add_state("known", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
         """Add pixels; metres, any shape; truth 0 where unknown, NaN where none is predicted."""
         self.known += (truth > 0).sum()
-        both = (truth > 0) & predicted.isfinite()
-        depth, true = predicted[both].double().clamp(min=1e-3), truth[both].double()
-        ratio = torch.maximum(depth / true, true / depth)
-        self.sums += torch.stack(
-            [
-                torch.tensor(float(true.numel()), dtype=torch.double, device=true.device),
-                ((depth - true) ** 2).sum(),
-                ((depth - true).abs() / true).sum(),
-                *((ratio < 1.25**power).sum().double() for power in (1, 2, 3)),
-            ]
-        )
+        self.sums += depth_sums(predicted, truth)
 
     def compute(self) -> dict[str, float]:
-        """rmse in metres; abs_rel, delta1..3 as shares; coverage: share of pixels predicted."""
-        _, squares, relative, *within = (self.sums / self.sums[0].clamp(min=1)).tolist()
-        return {
-            "rmse": math.sqrt(squares),
-            "abs_rel": relative,
-            **{f"delta{power}": share for power, share in enumerate(within, 1)},
-            "coverage": float(self.sums[0] / self.known.clamp(min=1)),
-        }
+        """`depth_figures`, and coverage: the share of pixels with truth that are predicted."""
+        coverage = float(self.sums[0] / self.known.clamp(min=1))
+        return {**depth_figures(self.sums), "coverage": coverage}
 
 
 class NormalMetric(Metric):

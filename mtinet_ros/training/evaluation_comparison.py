@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two reports of the same data side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.training.evaluation_figures import figure_name, is_error, number
+from mtinet_ros.training.evaluation_report import Report, to_record
+from mtinet_ros.training.evaluation_tables import Table, distance_range
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure that both reports have.
+
+    Attributes:
+        key: A key of `Report.metrics`, or "class_iou/NAME" or "depth_by_distance/FROM/FIGURE".
+        name: For people.
+        a: Of the first report.
+        b: Of the second one.
+        less_is_better: Whether the figure is an error.
+    """
+
+    key: str
+    name: str
+    a: float
+    b: float
+    less_is_better: bool
+
+    @property
+    def difference(self) -> float:
+        """Second less first."""
+        return self.b - self.a
+
+    @property
+    def better(self) -> str:
+        """ "a" or "b"; empty if they are equal."""
+        if self.a == self.b:
+            return ""
+        return "b" if (self.b < self.a) == self.less_is_better else "a"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two reports of the same data.
+
+    Attributes:
+        a: The first one.
+        b: The second one.
+        figures: Figures over all pixels.
+        classes: IoU of the classes that occur in the truth.
+        distances: Depth by distance.
+    """
+
+    a: Report
+    b: Report
+    figures: tuple[Row, ...]
+    classes: tuple[Row, ...]
+    distances: tuple[Row, ...]
+
+
+def check_same_data(a: Report, b: Report) -> None:
+    """Refuse reports whose figures must not be compared.
+
+    Args:
+        a: A report that knows its data. One without a digest is about to be measured.
+        b: Another one.
+
+    Raises:
+        ConfigurationError: They are of different frames, parts of frames, truth or classes.
+    """
+    assert a.data is not None
+    assert b.data is not None
+    if a.data.class_names != b.data.class_names:
+        one, other = (f"{len(d.class_names)} ({', '.join(d.class_names[:3])}, ...)"
+                      for d in (a.data, b.data))  # fmt: skip
+        raise ConfigurationError(
+            f"the reports are of different classes, {one} and {other}; figures over other classes "
+            "are not comparable"
+        )
+    for what, one, other in (
+        ("kinds of data", a.data.kind, b.data.kind),
+        ("splits", a.data.split, b.data.split),
+        ("numbers of frames", str(a.frames), str(b.frames)),
+        ("parts of the frames", _part(a), _part(b)),
+    ):
+        if one != other:
+            raise ConfigurationError(
+                f"the reports are of different {what}, {one} and {other}; measure both models on "
+                "the same"
+            )
+    if a.truth_digest and b.truth_digest and a.truth_digest != b.truth_digest:
+        raise ConfigurationError(
+            f"the reports are of different data: the truth in {a.data.folder} and in "
+            f"{b.data.folder} is not the same; measure both models on the same"
+        )
+
+
+def _part(report: Report) -> str:
+    assert report.data is not None
+    crop = report.data.crop
+    if crop is None:
+        return "whole frames"
+    return f"rows {crop[0]} to {crop[1] - 1} and columns {crop[2]} to {crop[3] - 1}"
+
+
+def compare(a: Report, b: Report) -> Comparison:
+    """Pair the figures that both have.
+
+    Raises:
+        ConfigurationError: See `check_same_data`.
+    """
+    check_same_data(a, b)
+    figures = tuple(
+        Row(key, figure_name(key), value, b.metrics[key], is_error(key))
+        for key, value in a.metrics.items()
+        if key in b.metrics and not key.endswith("_coverage")
+    )
+    classes = tuple(
+        Row(f"class_iou/{name}", name, one, other, False)
+        for name, one, other, pixels in zip(
+            a.class_names, a.class_iou, b.class_iou, a.class_pixels, strict=False
+        )
+        if pixels
+    )
+    return Comparison(a, b, figures, classes, tuple(_distances(a, b)))
+
+
+def _distances(a: Report, b: Report) -> Iterable[Row]:
+    if ("depth_rmse" in a.metrics) != ("depth_rmse" in b.metrics):
+        return  # one as predicted, the other after scaling
+    for one, other in zip(a.depth_by_distance, b.depth_by_distance, strict=False):
+        for key in ("rmse", "abs_rel", "delta1"):
+            if key in one and key in other:
+                name = f"{distance_range(one)}: {key}"
+                path = f"depth_by_distance/{one['from']:g}/{key}"
+                yield Row(path, name, one[key], other[key], key != "delta1")
+
+
+def comparison_names(comparison: Comparison) -> tuple[str, str]:
+    """What the two are called: their models' names, the files where these are equal."""
+    models = (comparison.a.model, comparison.b.model)
+    names = tuple(model.name if model else "" for model in models)
+    if names[0] == names[1]:
+        names = tuple(model.file if model else "" for model in models)
+    if names[0] == names[1] or not all(names):
+        return "A", "B"
+    return names[0], names[1]
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """The comparison as tables; the better one is named in the last column."""
+    names = comparison_names(comparison)
+    header = ("", *names, "difference", "better")
+    tables = (
+        ("Figures", comparison.figures),
+        ("IoU", comparison.classes),
+        ("Depth by true distance", comparison.distances),
+    )
+    return [
+        Table(title, header, tuple(_cells(row, names) for row in rows), _score(rows, names))
+        for title, rows in tables
+        if rows
+    ]
+
+
+def _cells(row: Row, names: tuple[str, str]) -> tuple[str, ...]:
+    better = {"a": names[0], "b": names[1], "": "equal"}[row.better]
+    sign = "+" if row.difference > 0 else ""
+    return row.name, number(row.a), number(row.b), sign + number(row.difference), better
+
+
+def _score(rows: tuple[Row, ...], names: tuple[str, str]) -> str:
+    wins = [sum(row.better == side for row in rows) for side in "ab"]
+    return f"better: {names[0]} {wins[0]} times, {names[1]} {wins[1]} times of {len(rows)}"
+
+
+def to_comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON has it: both reports, and the differences by key."""
+    rows = (*comparison.figures, *comparison.classes, *comparison.distances)
+    return {
+        "reports": [to_record(comparison.a), to_record(comparison.b)],
+        "differences": {
+            row.key: {"a": row.a, "b": row.b, "difference": row.difference, "better": row.better}
+            for row in rows
+        },
+    }
