@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = _inputs(arguments)
     for target, is_own in ((arguments.json, _is_own_json), (arguments.html, is_page)):
         if target:
-            if target in inputs and target.suffix.lower() == ".json":
+            if any(_is_same(target, file) for file in inputs if _is_report_file(file, arguments)):
                 raise ConfigurationError(f"{target} is compared and cannot be written to as well")
             check_target(target, is_own)
     if arguments.compare:
@@ -120,7 +120,7 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
             f"{arguments.model} stands beside --compare"
         )  # fmt: skip
         raise ConfigurationError(f"{what}; name one model, or two files after --compare")
-    if arguments.json and arguments.json == arguments.html:
+    if arguments.json and arguments.html and _is_same(arguments.json, arguments.html):
         raise ConfigurationError(f"--json and --html both name {arguments.json}; name two files")
     inputs: list[Path] = arguments.compare or [arguments.model]
     models = [file for file in inputs if not _is_report_file(file, arguments)]
@@ -136,6 +136,10 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
             "exported model, whose weights were chosen at its export"
         )
     return inputs
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _is_onnx(file: Path) -> bool:
@@ -217,9 +221,7 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     fingerprint = read_onnx_file(candidate.path).fingerprint if _is_onnx(candidate.path) else ""
     report = replace(
         report,
-        model=EvaluatedModel(
-            card.name, candidate.path.name, fingerprint, card.stated_precision, candidate.note
-        ),
+        model=EvaluatedModel(card.name, candidate.path.name, fingerprint, card.stated_precision),
         data=data.description,
         notes=tuple(filter(None, (candidate.note, *_caveats(card), *data.notes))),
     )
@@ -253,7 +255,6 @@ def _compare(arguments: argparse.Namespace) -> None:
     from mtinet_ros.training.evaluation_comparison import (
         check_same_data,
         compare,
-        comparison_names,
         comparison_tables,
         to_comparison_record,
     )
@@ -280,10 +281,14 @@ def _compare(arguments: argparse.Namespace) -> None:
         write_file(arguments.json, to_json(to_comparison_record(comparison)))
     if arguments.html:
         write_file(arguments.html, comparison_page(comparison, (a.shelves, b.shelves)))
-    for name, measured in zip(comparison_names(comparison), (a, b), strict=True):
+    common = [note for note in a.report.notes if note in b.report.notes]
+    for name, measured in (("A", a), ("B", b)):
         print(f"{name}: {headline(measured.report)}")
         for note in measured.report.notes:
-            print(f"note: {name}: {note}")
+            if note not in common:
+                print(f"note: {name}: {note}")
+    for note in common:
+        print(f"note: {note}")
     for table in comparison_tables(comparison):
         print(f"\n{as_text(table)}")
 

@@ -38,8 +38,8 @@ class Row:
 
     @property
     def better(self) -> str:
-        """ "a" or "b"; empty if they are equal."""
-        if self.a == self.b:
+        """`a` or `b`; empty if they print alike."""
+        if number(self.a) == number(self.b):
             return ""
         return "b" if (self.b < self.a) == self.less_is_better else "a"
 
@@ -141,42 +141,30 @@ def _distances(a: Report, b: Report) -> Iterable[Row]:
                 yield Row(path, name, one[key], other[key], key != "delta1")
 
 
-def comparison_names(comparison: Comparison) -> tuple[str, str]:
-    """What the two are called: their models' names, the files where these are equal."""
-    models = (comparison.a.model, comparison.b.model)
-    names = tuple(model.name if model else "" for model in models)
-    if names[0] == names[1]:
-        names = tuple(model.file if model else "" for model in models)
-    if names[0] == names[1] or not all(names):
-        return "A", "B"
-    return names[0], names[1]
-
-
 def comparison_tables(comparison: Comparison) -> list[Table]:
-    """The comparison as tables; the better one is named in the last column."""
-    names = comparison_names(comparison)
-    header = ("", *names, "difference", "better")
+    """The comparison as tables; the last column says which one is better."""
     tables = (
         ("Figures", comparison.figures),
         ("IoU", comparison.classes),
         ("Depth by true distance", comparison.distances),
     )
+    header = ("", "A", "B", "B - A", "better")
     return [
-        Table(title, header, tuple(_cells(row, names) for row in rows), _score(rows, names))
+        Table(title, header, tuple(_cells(row) for row in rows), _score(rows))
         for title, rows in tables
         if rows
     ]
 
 
-def _cells(row: Row, names: tuple[str, str]) -> tuple[str, ...]:
-    better = {"a": names[0], "b": names[1], "": "equal"}[row.better]
-    sign = "+" if row.difference > 0 else ""
-    return row.name, number(row.a), number(row.b), sign + number(row.difference), better
+def _cells(row: Row) -> tuple[str, ...]:
+    sign = "+" if row.better and row.difference > 0 else ""
+    difference = sign + number(row.difference) if row.better else "0"
+    return row.name, number(row.a), number(row.b), difference, row.better.upper()
 
 
-def _score(rows: tuple[Row, ...], names: tuple[str, str]) -> str:
-    wins = [sum(row.better == side for row in rows) for side in "ab"]
-    return f"better: {names[0]} {wins[0]} times, {names[1]} {wins[1]} times of {len(rows)}"
+def _score(rows: tuple[Row, ...]) -> str:
+    a, b = (sum(row.better == side for row in rows) for side in "ab")
+    return f"A is better in {a}, B in {b} of {len(rows)}"
 
 
 def to_comparison_record(comparison: Comparison) -> dict[str, Any]:

@@ -11,11 +11,7 @@ from pathlib import Path
 import cv2
 
 from mtinet_ros.model_contract import RGB
-from mtinet_ros.training.evaluation_comparison import (
-    Comparison,
-    comparison_names,
-    comparison_tables,
-)
+from mtinet_ros.training.evaluation_comparison import Comparison, comparison_tables
 from mtinet_ros.training.evaluation_gallery import Exhibit, Shelf
 from mtinet_ros.training.evaluation_report import Report
 from mtinet_ros.training.evaluation_tables import (
@@ -68,11 +64,12 @@ def comparison_page(
         comparison: Both reports.
         shelves: Frames of each of both to show; empty where there are only figures.
     """
-    names = comparison_names(comparison)
-    parts = ["".join(_table(table) for table in comparison_tables(comparison))]
-    for name, report, shown in zip(names, (comparison.a, comparison.b), shelves, strict=True):
-        parts.append(f"<h1>{escape(name)}: {escape(headline(report))}</h1>{_body(report, shown)}")
-    return _page(f"{names[0]} and {names[1]} compared", "".join(parts))
+    sides = list(zip("AB", (comparison.a, comparison.b), shelves, strict=True))
+    parts = [f"<p>{name}: {escape(headline(report))}</p>" for name, report, _ in sides]
+    parts += [_table(table) for table in comparison_tables(comparison)]
+    for name, report, shown in sides:
+        parts.append(f"<h1>{name}: {escape(headline(report))}</h1>{_body(report, shown)}")
+    return _page("Two models compared", "".join(parts))
 
 
 def is_page(path: Path) -> bool:
@@ -167,7 +164,7 @@ def _shelf(shelf: Shelf, palette: tuple[RGB, ...]) -> str:
     return (
         f"<h2>{escape(shelf.title.capitalize())}</h2>"
         '<p class="note">Truth above; below what the model saw, in its picture wrong labels in '
-        "red. Both depths of a frame have the same colors, near is bright.</p>"
+        "red. Both depths of a frame have the same colors, near is bright. Black is unknown.</p>"
         f"{figures}\n"
     )
 

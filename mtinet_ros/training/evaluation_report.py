@@ -25,14 +25,12 @@ class EvaluatedModel:
         file: Name of its file, without folders.
         fingerprint: sha256 of the graph; empty for a checkpoint, or where the card has none.
         precision: That the graph computes in.
-        note: What there is to say of the weights; empty: nothing.
     """
 
     name: str
     file: str = ""
     fingerprint: str = ""
     precision: str = ""
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,24 +202,24 @@ def read_report(path: Path) -> Report:
 
 
 def _report(record: dict[str, Any]) -> Report:
-    data = record["data"]
-    crop = data["crop"]
+    data, model = record["data"], record["model"]
     names = tuple(str(name) for name in data["class_names"])
+    confusion = [[int(count) for count in row] for row in record["confusion"]]
+    if confusion and {len(confusion), *(len(row) for row in confusion)} != {len(names)}:
+        raise ValueError(f"the confusion matrix is not of {len(names)} classes")
     return Report(
         int(record["frames"]),
-        {str(name): float(value) for name, value in record["metrics"].items()},
+        _numbers(record["metrics"]),
         [float(value) for value in record["class_iou"]],
-        [[int(count) for count in row] for row in record["confusion"]],
-        {str(name): float(value) for name, value in record["depth_scale"].items()},
+        confusion,
+        _numbers(record["depth_scale"]),
         [_range(entry) for entry in record["depth_by_distance"]],
-        [FrameFigures(**figures) for figures in record["frame_figures"]],
+        [_frame(figures) for figures in record["frame_figures"]],
         str(record["truth_digest"]),
-        EvaluatedModel(**{key: str(value) for key, value in record["model"].items()})
-        if record["model"]
-        else None,
+        model and EvaluatedModel(**{key: str(value) for key, value in model.items()}),
         replace(
             EvaluatedData(**data),
-            crop=None if crop is None else _four(crop),
+            crop=None if data["crop"] is None else _four(data["crop"]),
             class_names=names,
             palette=tuple((int(r), int(g), int(b)) for r, g, b in data["palette"]),
         ),
@@ -229,8 +227,21 @@ def _report(record: dict[str, Any]) -> Report:
     )
 
 
+def _numbers(record: dict[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in record.items()}
+
+
 def _range(entry: dict[str, float | None]) -> dict[str, float]:
-    return {key: math.inf if value is None else float(value) for key, value in entry.items()}
+    to = entry["to"]  # the last range has no end
+    return {
+        **_numbers({key: entry[key] for key in {"from", "share", *entry} - {"to"}}),
+        "to": math.inf if to is None else float(to),
+    }
+
+
+def _frame(figures: dict[str, Any]) -> FrameFigures:
+    values = {k: None if v is None else float(v) for k, v in figures.items() if k != "name"}
+    return FrameFigures(str(figures["name"]), **values)
 
 
 def _four(numbers: list[int]) -> tuple[int, int, int, int]:

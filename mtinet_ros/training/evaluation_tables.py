@@ -139,7 +139,17 @@ def frame_table(report: Report) -> Table:
         for which, some in (("worst", frames[:count]), ("best", frames[::-1][:count])):
             rows += [(f"{name}, {which}", frame.name, *frame_cells(frame)) for frame in some]
     header = ("", "frame", "mIoU", "depth rmse", "delta1", "scale", "normals mean")
-    return Table("Frames", header, tuple(rows), "mIoU here is over the classes in the frame")
+    kept = [
+        column
+        for column in range(len(header))
+        if not rows or any(row[column] != number(None) for row in rows)
+    ]
+    return Table(
+        "Frames",
+        tuple(header[column] for column in kept),
+        tuple(tuple(row[column] for column in kept) for row in rows),
+        "mIoU here is over the classes in the frame",
+    )
 
 
 def frame_cells(frame: FrameFigures) -> tuple[str, ...]:
