@@ -206,7 +206,7 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     backend = candidate.load()
     try:
         predict = _CameraSizePredictor(Predictor(backend))
-        with tqdm(total=count, unit="frame") as bar:
+        with tqdm(total=count, unit="frame", desc=candidate.path.name) as bar:
             report = evaluate(
                 predict,
                 data.source,
@@ -223,7 +223,7 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
         report,
         model=EvaluatedModel(card.name, candidate.path.name, fingerprint, card.stated_precision),
         data=data.description,
-        notes=tuple(filter(None, (candidate.note, *_caveats(card), *data.notes))),
+        notes=tuple(filter(None, (candidate.note, *_caveats(card, report), *data.notes))),
     )
     return _Measured(report, gallery.shelves() if gallery else ())
 
@@ -239,18 +239,21 @@ def _show(measured: _Measured, arguments: argparse.Namespace) -> None:
     from mtinet_ros.training.evaluation_tables import as_text, headline, report_tables
 
     report = measured.report
-    if arguments.json:
-        write_file(arguments.json, to_json(to_record(report)))
-    if arguments.html:
-        write_file(arguments.html, report_page(report, measured.shelves))
     print(headline(report))
     for note in report.notes:
         print(f"note: {note}")
     for table in report_tables(report):
         print(f"\n{as_text(table)}")
+    # After the table, so that a full disk does not take the figures along.
+    if arguments.json:
+        write_file(arguments.json, to_json(to_record(report)))
+    if arguments.html:
+        write_file(arguments.html, report_page(report, measured.shelves))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    from functools import partial
+
     from mtinet_ros.output_files import write_file
     from mtinet_ros.training.evaluation_comparison import (
         check_same_data,
@@ -266,21 +269,15 @@ def _compare(arguments: argparse.Namespace) -> None:
     for file in arguments.compare:
         if _is_report_file(file, arguments):
             read = read_report(file)
-            plans.append((read, lambda read=read: _Measured(read)))  # type: ignore[misc]
+            plans.append((read, partial(_Measured, read)))
         else:
             one = _candidate(file, arguments)
             data = _open_data(arguments, one.card)
             expected = Report(_count(data, arguments), {}, data=data.description)
-            plans.append(
-                (expected, lambda one=one, data=data: _measure(one, data, arguments))  # type: ignore[misc]
-            )
+            plans.append((expected, partial(_measure, one, data, arguments)))
     check_same_data(plans[0][0], plans[1][0])  # before the work as well
     a, b = (measure() for _, measure in plans)
     comparison = compare(a.report, b.report)
-    if arguments.json:
-        write_file(arguments.json, to_json(to_comparison_record(comparison)))
-    if arguments.html:
-        write_file(arguments.html, comparison_page(comparison, (a.shelves, b.shelves)))
     common = [note for note in a.report.notes if note in b.report.notes]
     for name, measured in (("A", a), ("B", b)):
         print(f"{name}: {headline(measured.report)}")
@@ -291,11 +288,22 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(f"note: {note}")
     for table in comparison_tables(comparison):
         print(f"\n{as_text(table)}")
+    if arguments.json:
+        write_file(arguments.json, to_json(to_comparison_record(comparison)))
+    if arguments.html:
+        write_file(arguments.html, comparison_page(comparison, (a.shelves, b.shelves)))
 
 
-def _caveats(card: ModelCard) -> list[str]:
-    """What the figures do not say of a model whose depth or normals are not the contract's."""
+def _caveats(card: ModelCard, report: Report) -> list[str]:
+    """What the figures do not say where depth or normals are not the contract's."""
     caveats = []
+    frames = [frame for frame in report.frame_figures if frame.depth_abs_rel is not None]
+    without_lens = sum(frame.depth_rmse is None for frame in frames)
+    if card.has_metric_depth and without_lens:
+        caveats.append(
+            f"{without_lens} of {len(frames)} frames have no known lens: their depth is measured "
+            "scaled alone"
+        )
     if "depth" in card.tasks and not card.has_metric_depth:
         why = (
             f"the model's depth is {card.depth_kind}, not metric"
@@ -339,4 +347,4 @@ class _CameraSizePredictor:
             None if array is None else array.copy()
             for array in (found.labels, found.depth, normals)
         )
-        return DensePrediction(labels, depth, normals, depth_is_metric=card.has_metric_depth)
+        return DensePrediction(labels, depth, normals, depth_is_metric=found.depth_is_metric)

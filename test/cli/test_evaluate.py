@@ -39,9 +39,8 @@ def real_rooms(tmp_path: Path) -> Path:
     root = tmp_path / "real"
     for folder in ("images", "segmentation", "depth", "gt_sets"):
         (root / folder).mkdir(parents=True)
-    lens = (50.0, 50.0, 31.5, 15.5)
     (root / "mtinet_ros.json").write_text(
-        Meaning("nyu40", "camera_optical", 0.0, lens, CROP).to_json()
+        Meaning("nyu40", "camera_optical", 0.0, None, CROP).to_json()
     )
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     top, bottom, left, right = CROP
@@ -49,6 +48,7 @@ def real_rooms(tmp_path: Path) -> Path:
     labels[HEIGHT // 2 : bottom, left:right] = 18  # pillow
     labels[0, 0] = 1  # a pixel of wall outside the crop
     names = [f"{number:04}" for number in range(FRAMES)]
+    (root / "lenses.json").write_text(json.dumps({name: [50.0, 31.5, 15.5] for name in names}))
     for name, image in zip(names, random_images(FRAMES), strict=True):
         cv2.imwrite(str(root / "images" / f"{name}.jpg"), image)
         cv2.imwrite(str(root / "segmentation" / f"{name}.png"), labels)
@@ -103,6 +103,17 @@ def test_whole_frames_are_what_published_figures_are_of(
     assert report["class_pixels"][ROOMS.names.index("table")] == 14 * 56
     assert report["data"]["crop"] is None
     assert report["frames"] == 1
+
+
+def test_without_a_lens_nobody_knows_metres(
+    model: Path, real_rooms: Path, tmp_path: Path, capsys: Said
+) -> None:
+    (real_rooms / "lenses.json").unlink()
+    assert evaluate(model, "--data", real_rooms, "--json", tmp_path / "f.json") == 0
+    assert "3 of 3 frames have no known lens" in capsys.readouterr().out
+    metrics = report_of(tmp_path / "f.json")["metrics"]
+    assert "depth_aligned_abs_rel" in metrics
+    assert not any("rmse" in key for key in metrics)
 
 
 def test_forty_classes_stay_forty_for_a_model_that_tells_them(
