@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtinet_ros.cli.options import model_path, path, path_text
+from mtinet_ros.cli.options import model_or_name, path, path_text
 from mtinet_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument(
         "model",
-        type=model_path,
+        type=model_or_name,
         nargs="?",
         help="exported model (.onnx) or a checkpoint that `mtinet export` takes",
     )
     parser.add_argument(
         "--compare",
-        type=model_path,
+        type=model_or_name,
         nargs=2,
         metavar=("A", "B"),
         help="instead of one model: two of them, measured on the same frames, or reports (.json) "
