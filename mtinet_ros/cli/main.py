@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "measure a model or checkpoint on rendered or real rooms",
     ),
     "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
+    "data": ("mtinet_ros.cli.data", "check or convert a folder of NYU Depth V2"),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 # The extra of setup.py that holds what a command needs beyond running a model.
@@ -40,6 +41,7 @@ _EXTRAS = {
     "train": "train",
     "evaluate": "train",
     "scenes": "train",
+    "data": "train",
 }
 # What pip calls a package that Python calls otherwise.
 _PIP_NAMES = {"cv2": "opencv-python", "yaml": "PyYAML"}

@@ -21,7 +21,7 @@ REFERENCE_WIDTH = 640
 SENSOR_NOISE = 0.0015
 """Deviation of a structured-light depth sensor, metres at one metre; it grows with the square
 (Khoshelham and Oude Elberink, Sensors 2012)."""
-_TOLERANCE = 1.4
+TOLERANCE = 1.4
 _STEEPEST = np.cos(np.radians(80))
 _MOST_ODD = 3.0
 
@@ -101,7 +101,7 @@ def _fit(
     whole[:half], whole[-half:], whole[:, :half], whole[:, -half:] = (False,) * 4
     flat = (
         whole
-        & (deviation < _TOLERANCE * uncertain)
+        & (deviation < TOLERANCE * uncertain)
         & (off < _MOST_ODD * uncertain + step / 2)
         & (facing > _STEEPEST)
     )

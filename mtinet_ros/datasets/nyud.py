@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import cv2
@@ -14,8 +16,10 @@ from numpy.typing import NDArray
 from mtinet_ros.datasets.class_sets import CLASS_SETS
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.nyud_layout import (
+    COMPACT_SATURATED,
     COMPACT_STEP,
     LENSES,
+    MARKER,
     NYU_SIZE,
     TRUTH,
     in_optical_frame,
@@ -25,11 +29,15 @@ from mtinet_ros.datasets.nyud_layout import (
 )
 from mtinet_ros.datasets.sample import Sample, Target
 from mtinet_ros.errors import DataError, InputError
-from mtinet_ros.image_files import read_image
+from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_format
+from mtinet_ros.image_files.decoder_log import decode_with_log
+from mtinet_ros.image_files.png import png_structure
 from mtinet_ros.model_contract import VOID_ID
 
-_FARTHEST = 100.0
-"""Metres; a depth beyond is in another unit."""
+_SHALLOWEST, _FARTHEST = 0.3, 100.0
+"""Metres; a frame whose farthest point is nearer, or beyond, is in another unit."""
+_NOT_COMPACT = ("normals", "edge")
+"""Truth that the compact layout does not have."""
 
 
 class NyudSamples:
@@ -45,19 +53,25 @@ class NyudSamples:
                 figures have them.
 
         Raises:
-            DataError: The folder, its list or files that it names are missing.
+            DataError: The folder, its list or files that it names are missing, or a frame is in
+                two lists.
         """
         self.root = Path(root)
         self.split = split
         self.names = read_names(self.root, split)
         self.meaning = read_meaning(self.root)
         self.compact = is_compact(self.root)
+        self._knows_unknown_edges = (self.root / MARKER).is_file()
         self.class_names = CLASS_SETS[self.meaning.classes].names
         self.palette = CLASS_SETS[self.meaning.classes].palette
         self.attribution = self.meaning.attribution
         self._crop = self.meaning.crop if crop else None
         self._lenses = self._read_lenses()
-        self.tasks = tuple(t for t, folder in TRUTH.items() if (self.root / folder).is_dir())
+        self.tasks = tuple(
+            task
+            for task, folder in TRUTH.items()
+            if (self.root / folder).is_dir() and not (self.compact and task in _NOT_COMPACT)
+        )
         self._check_files()
 
     def __len__(self) -> int:
@@ -71,19 +85,16 @@ class NyudSamples:
             DataError: A file of it is damaged, or does not hold what it should.
         """
         name = self.names[index]
-        try:
-            image = read_image(self.path("images", name))
-        except InputError as error:
-            raise DataError(f"{error}; copy the file again") from error
+        image = _read_picture(self.path("images", name))
         targets = {task: self._target(task, name, image.shape[:2]) for task in self.tasks}
         intrinsics = self._intrinsics(name, image.shape[:2])
         if self._crop is not None:
             top, bottom, left, right = self._crop
-            if bottom > image.shape[0] or right > image.shape[1]:
+            if image.shape[:2] != NYU_SIZE:
                 raise DataError(
-                    f"{self.path('images', name)} has {image.shape[1]}x{image.shape[0]} pixels, "
-                    f"less than the part that has truth (columns {left} to {right}, rows {top} "
-                    f"to {bottom}); the data set's own pictures have 640x480"
+                    f"{self.path('images', name)} has {image.shape[1]}x{image.shape[0]} pixels; "
+                    "the data set's own pictures have 640x480, and where others have truth is not "
+                    "known"
                 )
             image = np.ascontiguousarray(image[top:bottom, left:right])
             targets = {task: target[top:bottom, left:right] for task, target in targets.items()}
@@ -101,35 +112,53 @@ class NyudSamples:
         """The file of a frame in a folder."""
         if folder == "images":
             return self.root / folder / f"{name}.jpg"
-        is_array = folder in ("normals", "edge") or (folder == "depth" and not self.compact)
+        is_array = folder in _NOT_COMPACT or (folder == "depth" and not self.compact)
         return self.root / folder / (f"{name}.npy" if is_array else f"{name}.png")
 
+    def missing_files(self) -> list[Path]:
+        """Files that the list names and that are not there."""
+        missing = []
+        for folder in ("images", *(TRUTH[task] for task in self.tasks)):
+            where = self.root / folder
+            there = {entry.name for entry in where.iterdir()} if where.is_dir() else set()
+            paths = (self.path(folder, name) for name in self.names)
+            missing += [path for path in paths if path.name not in there]
+        return missing
+
     def _check_files(self) -> None:
-        folders = ("images", *(TRUTH[task] for task in self.tasks))
-        missing = [
-            path
-            for name in self.names
-            for folder in folders
-            if not (path := self.path(folder, name)).is_file()
-        ]
-        if missing:
+        if not self.tasks:
             raise DataError(
-                f"{self.root} lacks {len(missing)} files of its {self.split} frames, such as "
-                f"{missing[0].relative_to(self.root)}; copy it again, or take the names off the "
-                "list"
+                f"{self.root} has pictures without truth: none of the folders "
+                f"{', '.join(TRUTH.values())} is there; copy it again"
+            )
+        missing = self.missing_files()
+        if missing:
+            counts = Counter(path.parent.name for path in missing)
+            absent = ", ".join(f"{count} in {folder}/" for folder, count in counts.items())
+            raise DataError(
+                f"{self.root} lacks files of its {len(self.names)} {self.split} frames: {absent}, "
+                f"such as {missing[0].relative_to(self.root)}; copy it again, or take the names "
+                "off the list (and a folder away whose truth is not wanted)"
             )
 
     def _read_lenses(self) -> dict[str, Intrinsics]:
+        """Lenses by name; none where `LENSES` is missing, as version 0.1 left it."""
         path = self.root / LENSES
         if self.meaning.lens is not None or not path.exists():
             return {}
         try:
-            return {
+            lenses = {
                 str(name): Intrinsics(*(float(value) for value in values))
                 for name, values in json.loads(path.read_text(encoding="utf-8")).items()
             }
+            if any(not lens.focal_length > 0 for lens in lenses.values()):
+                raise ValueError("a focal length is not above 0")
+            lost = set(self.names) - set(lenses)
+            if lost:
+                raise ValueError(f"it lacks {len(lost)} {self.split} frames, such as {min(lost)}")
+            return lenses
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} cannot be read ({error}); write the folder again") from error
+            raise DataError(f"{path} cannot be used: {error}; write the folder again") from error
 
     def _intrinsics(self, name: str, size: tuple[int, ...]) -> Intrinsics | None:
         if self.meaning.lens is None:
@@ -144,33 +173,43 @@ class NyudSamples:
     def _target(self, task: str, name: str, size: tuple[int, ...]) -> Target:
         path = self.path(TRUTH[task], name)
         values = _read_array(path) if path.suffix == ".npy" else _read_png(path)
-        if values.shape[:2] != size or values.ndim != (3 if task == "normals" else 2):
+        if task != "normals" and values.ndim == 3 and values.shape[2] == 1:
+            values = values[..., 0]
+        if values.shape != (*size, *((3,) if task == "normals" else ())):
+            shape = "x".join(str(n) for n in values.shape) or "of one number"
             raise DataError(
-                f"{path} has the shape {'x'.join(str(n) for n in values.shape)}, its picture "
+                f"{path} has the shape {shape}, its picture "
                 f"{size[0]}x{size[1]} (rows x columns); both must be of the same size"
+                + (", with x, y and z for every pixel" if task == "normals" else "")
             )
         if task == "semseg":
             return self._labels(path, values)
         if task == "depth":
             return self._depth(path, values)
         if task == "edge":
-            return np.where(values == VOID_ID, VOID_ID, values > 0).astype(np.uint8)
-        return self._normals(path, values)
+            return self._edge(path, values)
+        return self._normals(path, values, self._intrinsics(name, size))
 
     def _labels(self, path: Path, values: NDArray[Any]) -> NDArray[np.uint8]:
-        count = len(self.class_names)
-        highest = count - 1 if self.compact else count
-        ids = values.astype(np.int64)
-        odd = (ids > highest) & (ids != VOID_ID)
-        if odd.any() or ids.min() < 0:
+        if values.dtype != np.uint8:
             raise DataError(
-                f"{path} has the label {ids[odd].max() if odd.any() else ids.min()}; allowed is "
-                f"0 to {highest}: it is of another class set than {self.meaning.classes}"
+                f"{path} has {values.dtype.itemsize * 8} bits a pixel, labels of "
+                f"{self.meaning.classes} have 8: it is of another class set; use the labels of "
+                f"{len(self.class_names)} classes"
+            )
+        count = len(self.class_names)
+        # Ids from 0 often come with 255 for unlabelled; in NYUD_MT that is 0, and ids are from 1.
+        odd = (values >= count) & (values != VOID_ID) if self.compact else values > count
+        if odd.any():
+            raise DataError(
+                f"{path} has the label {values[odd].max()}; allowed is "
+                + (f"0 to {count - 1} and 255" if self.compact else f"1 to {count}, 0 unlabelled")
+                + f": it is of another class set than {self.meaning.classes}, or numbered "
+                "otherwise"
             )
         if self.compact:
-            unknown = (ids == count - 1) | (ids == VOID_ID)
-            return np.where(unknown, VOID_ID, ids).astype(np.uint8)
-        return np.where((ids == 0) | (ids == VOID_ID), VOID_ID, ids - 1).astype(np.uint8)
+            return np.where(values == count - 1, VOID_ID, values).astype(np.uint8)
+        return np.where(values == 0, VOID_ID, values - np.uint8(1)).astype(np.uint8)
 
     def _depth(self, path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
         if path.suffix == ".png":
@@ -179,46 +218,131 @@ class NyudSamples:
                     f"{path} has {values.dtype.itemsize * 8} bits a pixel; the compact layout "
                     "has 8 (metres · 255 / 10)"
                 )
-            return np.asarray(values * np.float32(COMPACT_STEP), np.float32)
-        depth = values.astype(np.float32)
-        depth[~np.isfinite(depth) | (depth < 0)] = 0
-        if depth.max() > _FARTHEST:
+            steps = np.where(values == COMPACT_SATURATED, 0, values)
+            return np.asarray(steps * np.float32(COMPACT_STEP), np.float32)
+        if values.dtype.kind != "f":
             raise DataError(
-                f"{path} has a depth of {depth.max():.6g}; depth is in metres, and no room is "
-                f"deeper than {_FARTHEST:.0f}"
+                f"{path} holds {values.dtype}; depth is floating point, in metres, 0 where unknown"
+            )
+        depth = np.where(np.isfinite(values), values, 0).astype(np.float32)
+        known = depth[depth != 0]
+        if known.size and not (known.min() > 0 and _SHALLOWEST < known.max() <= _FARTHEST):
+            raise DataError(
+                f"{path} has depths from {known.min():.6g} to {known.max():.6g}; depth is in "
+                f"metres, 0 where unknown, and the farthest point of a room is {_SHALLOWEST:.1f} "
+                f"to {_FARTHEST:.0f} away: it is in another unit"
             )
         return depth
 
-    def _normals(self, path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
-        normals = values.astype(np.float32)
+    def _edge(self, path: Path, values: NDArray[Any]) -> NDArray[np.uint8]:
+        known = (values == 0) | (values == 1)
+        if self._knows_unknown_edges:
+            known |= values == VOID_ID
+        if not known.all():
+            raise DataError(
+                f"{path} holds {values[~known].flat[0]:.6g}; edges are 1 and all else is 0"
+                + (", 255 where unknown" if self._knows_unknown_edges else "")
+            )
+        return np.array(values, np.uint8)  # in memory, not in the file
+
+    def _normals(
+        self, path: Path, values: NDArray[Any], intrinsics: Intrinsics | None
+    ) -> NDArray[np.float32]:
+        normals = np.where(np.isfinite(values), values, 0).astype(np.float32)
         length = np.linalg.norm(normals, axis=-1, keepdims=True)
-        if values.shape[-1] != 3 or np.median(length[length > 0]) > 2 if length.any() else False:
-            raise DataError(f"{path} does not hold unit vectors; normals are x, y, z each")
-        unit = np.where(length > 0.1, normals / np.maximum(length, 1e-6), 0)
-        return np.asarray(in_optical_frame(unit, self.meaning.normals_axes), np.float32)
+        known = length > 0.1
+        if known.any() and abs(np.median(length[known]) - 1) > 0.1:
+            raise DataError(
+                f"{path} does not hold unit vectors, but of length {np.median(length[known]):.3g} "
+                "(median); normals are floating point, x, y and z from -1 to 1"
+            )
+        unit = np.where(known, normals / np.maximum(length, 1e-6), 0)
+        unit = np.asarray(in_optical_frame(unit, self.meaning.normals_axes), np.float32)
+        away = _share_facing_away(unit, known[..., 0], intrinsics)
+        if away > 0.5:
+            raise DataError(
+                f"{path} has {away:.0%} of its normals facing away from the viewer, read with the "
+                f"axes {self.meaning.normals_axes}; say in {self.root / MARKER} what they are"
+            )
+        return unit
+
+
+def _share_facing_away(
+    normals: NDArray[np.float32], known: NDArray[np.bool_], intrinsics: Intrinsics | None
+) -> float:
+    """Share of the known normals that no camera could have seen."""
+    if not known.any():
+        return 0.0
+    rows, columns = known.shape
+    lens = intrinsics or Intrinsics.centered(float(columns), rows, columns)
+    x = ((np.arange(columns) - lens.cx) / lens.focal_length).astype(np.float32)
+    y = ((np.arange(rows) - lens.cy) / lens.focal_length).astype(np.float32)
+    along = normals[..., 0] * x + normals[..., 1] * y[:, None] + normals[..., 2]
+    return float((along[known] > 0).mean())
+
+
+def _read_picture(path: Path) -> NDArray[np.uint8]:
+    """A picture as uint8 [h, w, 3] RGB, in the rows and columns that its truth has.
+
+    Raises:
+        DataError: It is damaged, or its EXIF data has it turned: nobody knows whether its truth
+            was made before or after that.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); copy it again") from error
+    try:
+        image = decode_image_file(data, upright=False)
+        turned = b"xif\0" in data.tobytes() or b"eXIf" in data.tobytes()
+        if turned and not np.array_equal(image, decode_image_file(data, upright=True)):
+            raise DataError(
+                f"{path} is to be turned, says its EXIF orientation, and its truth would not "
+                "match; save it upright and without"
+            )
+    except InputError as error:
+        raise DataError(f"{path} {error}; copy the file again") from error
+    return image
 
 
 def _read_array(path: Path) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    # EOFError: nothing is in the file; the last three: its header is damaged.
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
         raise DataError(f"{path} cannot be read ({error}); copy the file again") from error
-    if values.dtype.kind not in "fiub":
-        raise DataError(f"{path} holds {values.dtype}, no numbers; copy the file again")
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
+        what = str(values.dtype) if isinstance(values, np.ndarray) else "several arrays"
+        raise DataError(f"{path} holds {what}, no numbers; an array of numbers is needed")
     return values
 
 
 def _read_png(path: Path) -> NDArray[Any]:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); copy it again") from error
-    values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if values is None:
-        raise DataError(f"{path} is no complete picture; copy the file again")
-    if values.ndim != 2:
+    data = np.frombuffer(content, np.uint8)
+    if image_file_format(data) != "png":
+        raise DataError(f"{path} is no png ({len(content)} bytes); copy the file again")
+    try:
+        structure = png_structure(content)
+    except InputError as error:
+        raise DataError(f"{path} {error}; copy the file again") from error
+    # OpenCV would make gray levels of fewer bits, and colors of a palette.
+    bits, kind = content[_PNG_BITS], content[_PNG_KIND]
+    if kind or bits not in (8, 16):
+        what = {0: f"has {bits} bits a pixel", 3: "has a palette"}.get(kind, "is a color picture")
         raise DataError(
-            f"{path} is a color picture; ids and depths are pictures of one channel, without a "
+            f"{path} {what}; ids and depths are pictures of one channel of 8 bits, gray without a "
             "palette"
         )
+    small = structure.width * structure.height <= min(structure.capacity, MAX_PIXELS)
+    values = decode_with_log(data, cv2.IMREAD_UNCHANGED)[0] if small else None
+    if values is None:
+        raise DataError(f"{path} is a damaged png ({len(content)} bytes); copy the file again")
     return np.asarray(values)
+
+
+_PNG_BITS, _PNG_KIND = 24, 25
+"""Places of the bit depth and the color type in a PNG."""

@@ -3,11 +3,12 @@
 
 NYUD_MT, of MTI-Net's authors: `gt_sets/{train,val,test}.txt` with one name per line;
 images/*.jpg; segmentation/*.png (0 unlabelled, class id + 1); depth/*.npy (float32, metres, 0
-unknown); normals/*.npy (float32, zero unknown); edge/*.npy (1 on edges). A folder may lack kinds
-of truth. Rendered rooms are written in it too.
+unknown); normals/*.npy (float32, zero unknown); edge/*.npy (1 on edges; 255 unknown where `MARKER`
+is there). A folder may lack kinds of truth. Rendered rooms are written in it too.
 
 Compact: `{train,val,test}.txt`; images/*.jpg; segmentation/*.png (class id; the last holds both
-"other prop" and "unlabelled", so it is unknown); depth/*.png (8 bit, metres · 255 / 10).
+"other prop" and "unlabelled", so it is unknown); depth/*.png (8 bit, metres · 255 / 10; 0 is
+unknown, and so is 255, which stands for all that is farther than the 10 m of the sensor).
 
 `MARKER` beside them says what the files do not.
 """
@@ -15,7 +16,8 @@ Compact: `{train,val,test}.txt`; images/*.jpg; segmentation/*.png (class id; the
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ MARKER = "mtinet_ros.json"
 SPLITS = ("train", "val", "test")
 COMPACT_STEP = 10 / 255
 """Metres in one step of the compact layout's depth."""
+COMPACT_SATURATED = 255
+"""That depth where it is the sensor's reach or more, so unknown."""
 
 NYU_LENS = (518.857901, 519.469611, 325.582449, 253.736166)
 """fx, fy, cx, cy of the color camera at 480×640, pixels (NYU Depth V2's toolbox)."""
@@ -71,6 +75,8 @@ class Meaning:
         return json.dumps({"layout": "NYUD_MT", **asdict(self)}, indent=1) + "\n"
 
 
+COMPACT = Meaning(depth_step=COMPACT_STEP)
+"""What a folder in the compact layout means."""
 LENSES = "lenses.json"
 """File with `[f, cx, cy]` by name, where every image has a lens of its own."""
 
@@ -89,37 +95,73 @@ def read_meaning(root: Path) -> Meaning:
     """What the files of a folder mean; without a marker, what the data set's publishers mean.
 
     Raises:
-        DataError: The marker cannot be read or says something that is not known here.
+        DataError: The marker cannot be read, says something that is not known here, or tells of
+            the other layout than the one that is there.
     """
-    if is_compact(root):
-        return Meaning(depth_step=COMPACT_STEP)
+    compact = is_compact(root)
     path = root / MARKER
     if not path.exists():
-        return Meaning()
+        return COMPACT if compact else Meaning()
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        return _meaning(entries)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if not isinstance(entries, dict):
+            raise ValueError("it is no table of entries")
+        says_compact = entries.get("layout") == "compact"
+        meaning = COMPACT if says_compact else _meaning(entries)
+    except KeyError as error:
+        raise DataError(f"{path} lacks the entry {error}; {_REWRITE}") from error
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} cannot be understood ({reason}); {_REWRITE}") from error
+    if compact != says_compact:
+        lists = "in the folder itself" if compact else "in gt_sets/, or not there"
         raise DataError(
-            f"{path} cannot be understood ({str(error) or type(error).__name__}); write the "
-            "folder again, or remove the file if the folder is the authors' NYUD_MT"
-        ) from error
+            f"{path} says that the layout is {'compact' if says_compact else 'NYUD_MT'}, yet the "
+            f"lists of frames are {lists}; copy the folder again as a whole"
+        )
+    return meaning
+
+
+_REWRITE = "write the folder again, or remove the file if the folder is the authors' NYUD_MT"
 
 
 def _meaning(entries: dict[str, Any]) -> Meaning:
+    """What a marker says; see `read_meaning`.
+
+    Raises:
+        KeyError: An entry is missing.
+        ValueError: One is not known or not possible.
+        TypeError: One is no number.
+    """
     if "classes" not in entries:  # written by version 0.1, which wrote rendered rooms only
+        _components(str(entries["normals_axes"]))
         return Meaning("rooms", str(entries["normals_axes"]), 0.0, None, None, ())
+    strange = set(entries) - {"layout", *(field.name for field in fields(Meaning))}
+    if strange or entries.get("layout") != "NYUD_MT":
+        what = f"the entry {min(strange)}" if strange else f"the layout {entries.get('layout')!r}"
+        raise ValueError(f"this version does not know {what}")
+    attribution = entries["attribution"]
+    if not isinstance(attribution, list):
+        raise ValueError(f"attribution is {attribution!r}, no list of sentences")
     meaning = Meaning(
         str(entries["classes"]),
         str(entries["normals_axes"]),
         float(entries["depth_step"]),
         None if entries["lens"] is None else _numbers(entries["lens"], 4),
         None if entries["crop"] is None else tuple(int(v) for v in _numbers(entries["crop"], 4)),  # type: ignore[arg-type]
-        tuple(str(sentence) for sentence in entries["attribution"]),
+        tuple(str(sentence) for sentence in attribution),
     )
     if meaning.classes not in CLASS_SETS:
         raise ValueError(f"classes is {meaning.classes!r}; known are {', '.join(CLASS_SETS)}")
     _components(meaning.normals_axes)
+    if not 0 <= meaning.depth_step < 1:
+        raise ValueError(f"depth_step is {meaning.depth_step}; metres, 0 to 1")
+    if meaning.lens is not None and not min(meaning.lens[:2]) > 0:
+        raise ValueError(f"lens is {list(meaning.lens)}; focal lengths are above 0")
+    if meaning.crop is not None:
+        top, bottom, left, right = meaning.crop
+        if not (0 <= top < bottom and 0 <= left < right):
+            raise ValueError(f"crop is {list(meaning.crop)}; top, bottom, left, right in order")
     return meaning
 
 
@@ -150,29 +192,67 @@ def _numbers(values: Any, count: int) -> Any:
 def read_names(root: Path, split: str) -> list[str]:
     """Names of the frames of a split, in the list's order.
 
+    A list may have Windows' line ends and byte order mark, and the suffix of the pictures.
+
     Raises:
-        DataError: There is no such folder or list, it is empty, or names a frame twice.
+        DataError: There is no such folder or list, it is empty, names a frame twice, or one that
+            another list names too.
     """
+    names = _read_list(root, split)
+    own = set(names)
+    for other in SPLITS:
+        path = list_file(root, other)
+        if other == split or not path.is_file() or not path.stat().st_size:
+            continue
+        both = own.intersection(_read_list(root, other))
+        if both:
+            raise DataError(
+                f"{list_file(root, split)} and {path.name} both name {len(both)} frames, such as "
+                f"{min(both)}; a frame that is trained on must not be measured on, so take each "
+                "off one list"
+            )
+    return names
+
+
+def _read_list(root: Path, split: str) -> list[str]:
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
     if not root.is_dir():
-        raise DataError(f"there is no folder {root}; name a folder of NYU Depth V2")
+        there = "is a file" if root.exists() else "is not there"
+        raise DataError(f"the folder {root} {there}; name a folder of NYU Depth V2")
     path = list_file(root, split)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        there = [s for s in SPLITS if list_file(root, s).is_file()]
-        advice = (
-            f"there is {', '.join(there)}; `mtinet data convert --hold-out` makes val of train"
-            if there
-            else "neither NYUD_MT (gt_sets/) nor the compact layout (train.txt) is there"
-        )
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise DataError(
-            f"{path}, the list of {split} frames, cannot be read: {reason}; {advice}"
+            f"{path}, the list of {split} frames, cannot be read: {error.strerror}; "
+            f"{_what_is_there(root)}"
         ) from error
-    names = [line.strip() for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        raise DataError(f"{path} is no UTF-8 text ({error}); save it as such") from error
+    names = [_without_suffix(line.strip()) for line in text.splitlines() if line.strip()]
     if not names:
         raise DataError(f"{path} lists no frames; copy the data set again")
+    for name in names:
+        if "/" in name or "\\" in name or "\0" in name:
+            raise DataError(f"{path} names {name!a}; names of frames are without folders")
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(names)
+        twice = next(name for name in names if counts[name] > 1)
         raise DataError(f"{path} names {twice} more than once; remove the repetition")
     return names
+
+
+def _what_is_there(root: Path) -> str:
+    """What a folder without the wanted list is, and what to do."""
+    lists = [s for s in SPLITS if list_file(root, s).is_file()]
+    if lists:
+        return f"there is {', '.join(lists)}; `mtinet data convert --hold-out` makes val of train"
+    if (root / "index.json").is_file():
+        return "these seem to be rendered rooms, which `mtinet scenes --check` checks"
+    return "neither NYUD_MT (gt_sets/train.txt) nor the compact layout (train.txt) is there"
+
+
+def _without_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and stem and suffix.lower() in ("jpg", "png", "npy") else name

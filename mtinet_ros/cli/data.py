@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtinet data`: check folders of NYU Depth V2, and write one of their layouts as the other."""
+
+from __future__ import annotations
+
+import argparse
+
+from mtinet_ros.cli.options import path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Sub-commands and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    convert = actions.add_parser(
+        "convert",
+        help="write NYUD_MT from the compact layout, or the other way round",
+        description="Write the layout NYUD_MT from the compact one (normals and edges are made), "
+        "or the other way round; which one is there is found out. Cut off, it goes on.",
+    )
+    convert.add_argument("source", type=path, metavar="SRC", help="folder of one of the layouts")
+    convert.add_argument(
+        "-o", "--output", type=path, metavar="DIR", required=True, help="folder to make"
+    )
+    convert.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="list about that share of the training frames as val instead, whole scenes (0)",
+    )
+    check = actions.add_parser(
+        "check",
+        help="read every frame of a folder, say what is in it and what is wrong",
+        description="Read every frame of a folder in either layout; say what is in it, and what is "
+        "wrong, file by file. Ends with status 1 where something is wrong.",
+    )
+    check.add_argument("folder", type=path, metavar="DIR")
+    check.add_argument(
+        "-o", "--output", type=path, metavar="DIR", help="also write report and contact sheets"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert or check.
+
+    Returns:
+        0; 1 where a check finds something wrong.
+    """
+    from tqdm import tqdm
+
+    if arguments.action == "convert":
+        from mtinet_ros.datasets.nyud_conversion import convert, plan_conversion
+
+        plan = plan_conversion(arguments.source, arguments.output, arguments.hold_out)
+        with tqdm(total=plan.frames, unit="frame") as bar:
+            counts = convert(plan, bar.update)
+        layout = "compact" if plan.to_compact else "NYUD_MT"
+        frames = ", ".join(f"{count} {split}" for split, count in counts.items())
+        print(f"{layout} layout in {arguments.output}: {frames}; truth: {', '.join(plan.tasks)}")
+        return 0
+    from mtinet_ros.datasets.nyud_check import check, count_frames
+
+    with tqdm(total=count_frames(arguments.folder), unit="frame") as bar:
+        report = check(arguments.folder, arguments.output, bar.update)
+    print(report.text())
+    return 1 if report.failures else 0
