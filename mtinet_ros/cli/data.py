@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser(
         "check",
         help="read every frame of a folder, say what is in it and what is wrong",
-        description="Read every frame of a folder in either layout; say what is in it, and what is "
-        "wrong, file by file. Ends with status 1 where something is wrong.",
+        description="Read every frame of a folder in either layout; say what is in it, and what "
+        "is wrong, file by file. Ends with status 1 where something is wrong.",
     )
     check.add_argument("folder", type=path, metavar="DIR")
     check.add_argument(

@@ -24,6 +24,7 @@ from mtinet_ros.datasets.nyud_layout import (
     TRUTH,
     in_optical_frame,
     is_compact,
+    read_list,
     read_meaning,
     read_names,
 )
@@ -43,7 +44,7 @@ _NOT_COMPACT = ("normals", "edge")
 class NyudSamples:
     """One split of a folder in the layout NYUD_MT or the compact one, with the truth it has."""
 
-    def __init__(self, root: str, split: str, *, crop: bool = True) -> None:
+    def __init__(self, root: str, split: str, *, crop: bool = True, complete: bool = True) -> None:
         """Read the list of frames and look whether their files are there.
 
         Args:
@@ -51,6 +52,8 @@ class NyudSamples:
             split: "train", "val" or "test".
             crop: Leave out the border that has no truth; False: whole images, as published
                 figures have them.
+            complete: Refuse a split whose files are not all there, or of which another list names
+                a frame; False: refuse frames, one by one, when they are read.
 
         Raises:
             DataError: The folder, its list or files that it names are missing, or a frame is in
@@ -58,7 +61,7 @@ class NyudSamples:
         """
         self.root = Path(root)
         self.split = split
-        self.names = read_names(self.root, split)
+        self.names = read_names(self.root, split) if complete else read_list(self.root, split)
         self.meaning = read_meaning(self.root)
         self.compact = is_compact(self.root)
         self._knows_unknown_edges = (self.root / MARKER).is_file()
@@ -72,7 +75,8 @@ class NyudSamples:
             for task, folder in TRUTH.items()
             if (self.root / folder).is_dir() and not (self.compact and task in _NOT_COMPACT)
         )
-        self._check_files()
+        if complete:
+            self._check_files()
 
     def __len__(self) -> int:
         """Number of frames."""

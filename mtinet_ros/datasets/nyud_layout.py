@@ -190,31 +190,42 @@ def _numbers(values: Any, count: int) -> Any:
 
 
 def read_names(root: Path, split: str) -> list[str]:
-    """Names of the frames of a split, in the list's order.
-
-    A list may have Windows' line ends and byte order mark, and the suffix of the pictures.
+    """`read_list` of frames that no other list names.
 
     Raises:
-        DataError: There is no such folder or list, it is empty, names a frame twice, or one that
-            another list names too.
+        DataError: As `read_list`, or another list names one of them too.
     """
-    names = _read_list(root, split)
-    own = set(names)
+    names = read_list(root, split)
     for other in SPLITS:
         path = list_file(root, other)
         if other == split or not path.is_file() or not path.stat().st_size:
             continue
-        both = own.intersection(_read_list(root, other))
+        both = shared_frames(root, split, other, names, read_list(root, other))
         if both:
-            raise DataError(
-                f"{list_file(root, split)} and {path.name} both name {len(both)} frames, such as "
-                f"{min(both)}; a frame that is trained on must not be measured on, so take each "
-                "off one list"
-            )
+            raise DataError(both)
     return names
 
 
-def _read_list(root: Path, split: str) -> list[str]:
+def shared_frames(root: Path, split: str, other: str, names: list[str], others: list[str]) -> str:
+    """What is to be said of frames in two lists; empty where there are none."""
+    both = set(names).intersection(others)
+    if not both:
+        return ""
+    return (
+        f"{list_file(root, split)} and {list_file(root, other).name} both name {len(both)} "
+        f"frames, such as {min(both)}; what is trained on must not be measured on, so take each off one "
+        "list"
+    )
+
+
+def read_list(root: Path, split: str) -> list[str]:
+    """Names of the frames of a split, in the list's order.
+
+    The list may have Windows' line ends and byte order mark, and suffixes of pictures.
+
+    Raises:
+        DataError: There is no such folder or list, it is empty, or names a frame twice.
+    """
     if split not in SPLITS:
         raise DataError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
     if not root.is_dir():
