@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
 
-WINDOWS = (41, 31, 23, 17, 13)
-"""Sides of the windows at `REFERENCE_WIDTH`, pixels, the largest first."""
-REFERENCE_WIDTH = 640
+WINDOWS = (81, 61, 41, 31, 23, 17, 13)
+"""Sides of the windows at `REFERENCE_FOCAL_LENGTH`, pixels, the largest first."""
+REFERENCE_FOCAL_LENGTH = 519.0
+STEEPEST_ERROR = 0.2
 SENSOR_NOISE = 0.0015
 """Deviation of a structured-light depth sensor, metres at one metre; it grows with the square
 (Khoshelham and Oude Elberink, Sensors 2012)."""
@@ -52,7 +53,7 @@ def normals_from_depth(
     normals = np.zeros((rows, columns, 3))
     open_ = known.copy()
     for window in WINDOWS:
-        side = max(3, round(window * columns / REFERENCE_WIDTH)) | 1
+        side = max(3, round(window * intrinsics.focal_length / REFERENCE_FOCAL_LENGTH)) | 1
         if side > min(rows, columns):
             continue
         fitted, flat = _fit(inverse, known, x, y, uncertain, step, side)
@@ -99,8 +100,13 @@ def _fit(
         borderType=cv2.BORDER_CONSTANT, borderValue=0,
     ).astype(bool)  # fmt: skip
     whole[:half], whole[-half:], whole[:, :half], whole[:, -half:] = (False,) * 4
+    # Depth that crosses fewer than two steps may be turned by as much as a step across the window.
+    width = side * spacing / np.maximum(mean_q, 1e-6)
+    crossed = (np.abs(a) + np.abs(b)) * spacing * side / np.maximum(mean_q, 1e-6) ** 2
+    turned = step / width / np.maximum(1.0, crossed / max(step, 1e-9))
     flat = (
         whole
+        & (turned < STEEPEST_ERROR)
         & (deviation < TOLERANCE * uncertain)
         & (off < _MOST_ODD * uncertain + step / 2)
         & (facing > _STEEPEST)

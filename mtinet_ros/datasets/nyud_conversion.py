@@ -16,6 +16,7 @@ from mtinet_ros.datasets import depth_normals
 from mtinet_ros.datasets.depth_normals import normals_from_depth
 from mtinet_ros.datasets.nyud import NyudSamples
 from mtinet_ros.datasets.nyud_layout import (
+    MARKER,
     NYU_CROP,
     NYU_LENS,
     SPLITS,
@@ -154,10 +155,11 @@ def convert(plan: Conversion, progress: Callable[[], object] = lambda: None) -> 
     there = target / RECORD
     with file_errors(f"write {target}", DataError, "choose another place"):
         is_continued = there.is_file() and there.read_text("utf-8", "replace") == record
-        if not is_continued and any((target / "images").glob("*")):
+        is_ours = (target / MARKER).exists()  # if not, `prepare` says so
+        if is_ours and not is_continued and any((target / "images").glob("*")):
             raise DataError(
-                f"{target} holds frames of another source or of another version of mtinet; "
-                "remove the folder or choose another"
+                f"{target} holds frames of another source, or made by another version; choose "
+                "another folder"
             )
     if plan.to_compact:
         marker = json.dumps({"layout": "compact", "classes": "nyu40"}) + "\n"

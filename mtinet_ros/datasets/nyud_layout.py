@@ -213,8 +213,8 @@ def shared_frames(root: Path, split: str, other: str, names: list[str], others: 
         return ""
     return (
         f"{list_file(root, split)} and {list_file(root, other).name} both name {len(both)} "
-        f"frames, such as {min(both)}; what is trained on must not be measured on, so take each off one "
-        "list"
+        f"frames, such as {min(both)}; what is trained on must not be measured on, so take each "
+        "off one list"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mtinet_ros.cli.main import main
-from mtinet_ros.datasets.nyud import outlines, prepare_nyud, write_nyud
+from mtinet_ros.datasets.nyud_writer import outlines, prepare_rooms, write_rooms
 from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.scenes.classes import NAMES
@@ -121,14 +121,14 @@ def test_a_data_set_of_somebody_else_is_not_written_into(tmp_path: Path) -> None
     theirs.parent.mkdir(parents=True)
     theirs.write_text("0001\n")
     with pytest.raises(DataError, match="did not write"):
-        prepare_nyud(tmp_path / "NYUD_MT")
+        prepare_rooms(tmp_path / "NYUD_MT")
     assert theirs.read_text() == "0001\n"
     for _ in range(2):  # a second run knows its own folder
-        prepare_nyud(tmp_path / "ours")
+        prepare_rooms(tmp_path / "ours")
 
 
 def test_the_nyud_layout_brings_every_frame_back(tiny_rooms: Path, tmp_path: Path) -> None:
-    count = write_nyud(tiny_rooms, tmp_path / "NYUD_MT")
+    count = write_rooms(tiny_rooms, tmp_path / "NYUD_MT")
     assert count == sum(len(SceneDataset(tiny_rooms, split)) for split in SPLITS)
     data = SceneDataset(tiny_rooms, "val")
     names = (tmp_path / "NYUD_MT" / "gt_sets" / "val.txt").read_text().split()
