@@ -32,7 +32,7 @@ def write_npy(path: Path, values: np.ndarray) -> None:
 
 @pytest.fixture
 def compact(tmp_path: Path) -> Path:
-    """Wall (0) above, floor (1) from row 300, unknown (39) in a corner; depth 51 · 10/255 = 2 m."""
+    """Wall (0), floor (1) from row 300, unknown (39) in a corner; depth 51 · 10/255 = 2 m."""
     root = tmp_path / "compact"
     labels = np.zeros(SIZE, np.uint8)
     labels[300:] = 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One layout of NYU Depth V2 from the other: nothing lost but what is said, nothing overwritten."""
+"""One layout of NYU Depth V2 from the other: nothing lost in silence, nothing overwritten."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_authors_folder_becomes_compact_within_half_a_step(
     labels = np.full((480, 640), 40, np.uint8)
     cv2.imwrite(str(authors / "segmentation" / "0003.png"), labels)
     convert(plan_conversion(authors, tmp_path / "made"))
-    assert set(path.name for path in (tmp_path / "made").iterdir() if path.is_dir()) == {
+    assert {path.name for path in (tmp_path / "made").iterdir() if path.is_dir()} == {
         "images", "segmentation", "depth"
     }  # fmt: skip
     targets = NyudSamples(str(tmp_path / "made"), "train", crop=False)[0].targets
@@ -142,7 +142,7 @@ def test_a_conversion_that_was_cut_off_goes_on(compact: Path, tmp_path: Path) ->
     convert(plan_conversion(compact, target))
     assert (target / "normals" / "0003.npy").stat().st_mtime_ns == first
     assert len(NyudSamples(str(target), "train")) == 4
-    assert not [path for path in target.rglob("*.part")]
+    assert not list(target.rglob("*.part"))
 
 
 def test_a_frame_whose_source_changed_is_made_again(compact: Path, tmp_path: Path) -> None:
