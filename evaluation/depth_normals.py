@@ -4,7 +4,8 @@
     python evaluation/depth_normals.py build/rooms
 
 Depth is fitted as it was rendered, and rounded to steps of 3.9 cm as in the compact layout of NYU
-Depth V2, whose normals `mtinet data convert` makes so.
+Depth V2, whose normals `mtinet data convert` makes so. Render at that data set's size, or the same
+window has fewer pixels: `mtinet scenes -n 40 --size 640x480 -o build/rooms`.
 """
 
 from __future__ import annotations

@@ -186,7 +186,9 @@ def convert(plan: Conversion, progress: Callable[[], object] = lambda: None) -> 
 
 def _record(plan: Conversion) -> str:
     """What makes frames that are there the same as those that would be written."""
-    how = (__version__, depth_normals.WINDOWS, depth_normals.TOLERANCE, depth_normals.SENSOR_NOISE)
+    fit = depth_normals
+    how = (__version__, fit.WINDOWS, fit.TOLERANCE, fit.SENSOR_NOISE, fit.STEEPEST_ERROR,
+           fit.AGREEING_RADIUS, fit.MOST_SPREAD)  # fmt: skip
     return json.dumps({"source": str(plan.root.resolve()), "how": how}) + "\n"
 
 
