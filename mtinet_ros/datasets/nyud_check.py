@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -140,12 +141,16 @@ class DataReport:
 
 
 def count_frames(root: Path) -> int:
-    """Number of frames that the lists of a folder name.
+    """Number of frames that the lists of a folder name; a list that cannot be read has none.
 
     Raises:
-        DataError: There is no list, or one cannot be read.
+        DataError: There is no list.
     """
-    return sum(len(read_list(root, split)) for split in _lists(root))
+    total = 0
+    for split in _lists(root):
+        with contextlib.suppress(DataError):  # `check` says it
+            total += len(read_list(root, split))
+    return total
 
 
 def check(
@@ -161,11 +166,11 @@ def check(
 
     Returns:
         The report; `failures` is empty where nothing is wrong. A file that is missing or damaged
-        is a failure among others.
+        is a failure among others, and so is a list.
 
     Raises:
         ConfigurationError: `output` cannot be written to, or holds other people's files.
-        DataError: The folder is of no known layout, or its lists or its marker cannot be read.
+        DataError: The folder is of no known layout, or its marker cannot be read.
     """
     splits = _lists(root)
     results = None
@@ -182,8 +187,13 @@ def check(
             f"lens {lens}" + ("" if is_compact(root) else f"; normals {meaning.normals_axes}"),
         ]
     )
-    opened = {split: NyudSamples(str(root), split, complete=False) for split in splits}
-    for one, two in combinations(splits, 2):
+    opened = {}
+    for split in splits:
+        try:
+            opened[split] = NyudSamples(str(root), split, complete=False)
+        except DataError as error:
+            report.failures.append(str(error))
+    for one, two in combinations(opened, 2):
         both = shared_frames(root, one, two, opened[one].names, opened[two].names)
         report.failures += [both] if both else []
     pictures: dict[str, str] = {}
@@ -192,7 +202,8 @@ def check(
         report.splits[split] = part
         if results is not None and sheet is not None:
             results.write(f"contact_{split}.png", png_bytes(sheet))
-    report.notes += _odd_files(root, list(opened.values()))
+    if opened:
+        report.notes += _odd_files(root, list(opened.values()))
     if results is not None:
         results.write("report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
         results.write("report.txt", (report.text() + "\n").encode("utf-8", "backslashreplace"))

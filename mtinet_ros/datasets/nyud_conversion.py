@@ -30,6 +30,7 @@ from mtinet_ros.datasets.nyud_writer import (
     outlines,
     prepare,
     prepare_nyud,
+    remove_lists,
     write_compact_truth,
     write_list,
     write_truth,
@@ -173,12 +174,13 @@ def convert(plan: Conversion, progress: Callable[[], object] = lambda: None) -> 
         file_errors(f"write {target}", DataError, "free some space and run again"),
     ):
         replace_file(there, record)
+        lists = target if plan.to_compact else target / "gt_sets"
+        remove_lists(lists)
         for samples in plan.splits.values():
             for index, name in enumerate(samples.names):
                 if not _is_done(plan, samples, name):
                     _convert_frame(plan, samples, index)
                 progress()
-        lists = target if plan.to_compact else target / "gt_sets"
         for split, names in plan.lists.items():
             write_list(lists / f"{split}.txt", names)
     return {split: len(names) for split, names in plan.lists.items()}

@@ -34,8 +34,6 @@ COMPACT_UNKNOWN = 39
 def prepare(target: Path, marker: str, folders: Iterable[str]) -> None:
     """Make a folder for one of the layouts, or take up one that was made here for the same data.
 
-    Lists of frames that are there are removed: while files change, nobody should read them.
-
     Args:
         target: The folder.
         marker: Text of its `MARKER`.
@@ -48,7 +46,9 @@ def prepare(target: Path, marker: str, folders: Iterable[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         there = target / MARKER
         if not there.exists() and any(target.iterdir()):
-            raise DataError(f"{target} holds files that mtinet did not write; move them away")
+            raise DataError(
+                f"{target} holds files that mtinet did not write; choose another folder"
+            )
         if there.exists() and _identity(there.read_text("utf-8", "replace")) != _identity(marker):
             raise DataError(
                 f"{target} holds other data or another layout, says its {MARKER}; choose another "
@@ -57,9 +57,16 @@ def prepare(target: Path, marker: str, folders: Iterable[str]) -> None:
         replace_file(there, marker)
         for name in folders:
             (target / name).mkdir(exist_ok=True)
-        for split in SPLITS:
-            for path in (target / f"{split}.txt", target / "gt_sets" / f"{split}.txt"):
-                path.unlink(missing_ok=True)
+
+
+def remove_lists(folder: Path) -> None:
+    """Take the lists of frames away before files change, so that nobody reads a mixture.
+
+    Raises:
+        OSError: One cannot be removed.
+    """
+    for split in SPLITS:
+        (folder / f"{split}.txt").unlink(missing_ok=True)
 
 
 def _identity(marker: str) -> tuple[object, ...]:
@@ -99,6 +106,7 @@ def write_rooms(root: Path, target: Path) -> int:
     lists: dict[str, list[str]] = {}
     lenses: dict[str, list[float]] = {}
     with file_errors(f"write {target}", DataError, "free some space and run again"):
+        remove_lists(target / "gt_sets")
         for split in SPLITS:
             names = _write_split(root, split, target, lenses)
             lists[split] = names

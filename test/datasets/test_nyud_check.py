@@ -71,6 +71,14 @@ def test_every_fault_is_named_and_the_rest_is_counted(compact: Path, tmp_path: P
     assert "WRONG: " in (tmp_path / "report" / "report.txt").read_text()
 
 
+def test_a_list_that_cannot_be_read_does_not_hide_the_others(compact: Path) -> None:
+    (compact / "test.txt").write_text("")
+    report = check(compact)
+    assert report.failures == [f"{compact}/test.txt lists no frames; copy the data set again"]
+    assert report.splits["train"].read == 4
+    assert count_frames(compact) == 4
+
+
 def test_one_picture_under_two_names_is_a_leak(compact: Path) -> None:
     shutil.copy(compact / "images" / "0003.jpg", compact / "images" / "0005.jpg")
     assert check(compact).failures == [
