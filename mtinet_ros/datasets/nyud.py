@@ -20,6 +20,7 @@ from mtinet_ros.datasets.nyud_layout import (
     COMPACT_STEP,
     LENSES,
     MARKER,
+    NYU_CROP,
     NYU_SIZE,
     TRUTH,
     in_optical_frame,
@@ -94,11 +95,12 @@ class NyudSamples:
         intrinsics = self._intrinsics(name, image.shape[:2])
         if self._crop is not None:
             top, bottom, left, right = self._crop
-            if image.shape[:2] != NYU_SIZE:
+            of_another_size = self._crop == NYU_CROP and image.shape[:2] != NYU_SIZE
+            if of_another_size or bottom > image.shape[0] or right > image.shape[1]:
                 raise DataError(
                     f"{self.path('images', name)} has {image.shape[1]}x{image.shape[0]} pixels; "
                     "the data set's own pictures have 640x480, and where others have truth is not "
-                    "known"
+                    f"known: rows {top} to {bottom - 1}, columns {left} to {right - 1} are said to"
                 )
             image = np.ascontiguousarray(image[top:bottom, left:right])
             targets = {task: target[top:bottom, left:right] for task, target in targets.items()}

@@ -58,7 +58,8 @@ class Meaning:
         normals_axes: "camera_optical", or components of the files' normals, with sign, that are x
             (right), y (down) and z (forward) of the camera optical frame, e.g. "x,y,-z".
         depth_step: Distance of two depths that the files can tell apart, metres; 0: exact.
-        lens: fx, fy, cx, cy of every image, pixels, centres at integers; None: see `LENSES`.
+        lens: fx, fy, cx, cy of every image at 640x480, pixels, centres at integers; None: see
+            `LENSES`.
         crop: First and one past the last row, then column, of the part that has truth; None: all.
         attribution: Credits, a sentence each.
     """
