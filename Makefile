@@ -96,30 +96,32 @@ model-rendered: $(VENV)/.dev
 	$(BIN)/mtinet train config/train/rooms.yaml $(SMALL)
 	$(BIN)/mtinet train config/train/rooms.yaml
 	$(BIN)/mtinet train config/train/rooms.yaml $(AGAIN)
-	$(call finish,mtinet_indoor_rendered,build/train/rooms_again,'rendered rooms=build/models/rendered.json')
+	$(call finish,mtinet_indoor_rendered,build/train/rooms_again,192x256)
 
-# The bundled model: those weights, trained on with real rooms beside the rendered ones. NYUD names a
-# folder of NYU Depth V2 in either layout (docs/data.md); it is not ours to bring.
+# The bundled model: those weights, trained on with real rooms beside the rendered ones, and exported
+# for larger pictures than it was trained on. NYUD names a folder of NYU Depth V2 in the compact layout
+# (docs/data.md); it is not ours to bring.
 NYUD ?=
+ifneq ($(filter model,$(MAKECMDGOALS)),)
+ifeq ($(NYUD),)
+$(error say where NYU Depth V2 is, make model NYUD=FOLDER (docs/data.md); make model-rendered needs no real pictures)
+endif
+endif
 model: $(VENV)/.dev
-	@test -n '$(NYUD)' || { echo 'make model NYUD=FOLDER: say where NYU Depth V2 is (docs/data.md);' \
-	    '`make model-rendered` needs no real pictures' >&2; exit 2; }
-	$(BIN)/mtinet scenes -n 11500 -o build/rooms
 	$(BIN)/mtinet data convert '$(NYUD)' -o build/nyud --hold-out 0.12
+	$(BIN)/mtinet scenes -n 11500 -o build/rooms
 	$(BIN)/mtinet train config/train/indoor.yaml
-	@mkdir -p build/models
-	$(BIN)/mtinet evaluate build/train/indoor/latest.safetensors --data build/nyud \
-	    --json build/models/real.json
-	$(call finish,mtinet_indoor,build/train/indoor,'real rooms=build/models/real.json' \
-	    'rendered rooms=build/models/rendered.json')
+	$(call finish,mtinet_indoor,build/train/indoor,256x320)
+	$(BIN)/mtinet evaluate build/models/mtinet_indoor.onnx --data build/nyud --record 'real rooms'
 
-# $(call finish,NAME,RUN,FIGURES): a run's weights measured on rendered rooms, and both files of them.
+# $(call finish,NAME,RUN,SIZE): both files of a run's weights, measured on rendered rooms.
 define finish
 @mkdir -p build/models
-$(BIN)/mtinet evaluate $(2)/latest.safetensors --data build/rooms --json build/models/rendered.json
-$(BIN)/mtinet export $(2)/latest.safetensors --precision fp16 --name $(1) --figures $(3) \
-    -o build/models/$(1).onnx
+rm -f build/models/$(1).safetensors
 $(BIN)/mtinet export $(2)/latest.safetensors --precision fp16 -o build/models/$(1).safetensors
+$(BIN)/mtinet export $(2)/latest.safetensors --precision fp16 --input-size $(3) --name $(1) \
+    -o build/models/$(1).onnx
+$(BIN)/mtinet evaluate build/models/$(1).onnx --data build/rooms --record 'rendered rooms'
 endef
 
 # Both ways in minutes, on so few and small pictures that the models are worth nothing. Rendered rooms
@@ -142,13 +144,15 @@ model-smoke: $(VENV)/.dev
 	$(BIN)/mtinet train config/train/indoor.yaml $(TINY) $(BOTH) \
 	    --set optimizer.max_steps=4 --set run.output=$(SMOKE)/both \
 	    --set network.initial=$(SMOKE)/again/latest.safetensors
+	rm -f $(SMOKE)/model.safetensors
 	$(BIN)/mtinet export $(SMOKE)/both/latest.safetensors --precision fp16 \
 	    -o $(SMOKE)/model.safetensors
-	$(BIN)/mtinet evaluate $(SMOKE)/both/latest.safetensors --data $(SMOKE)/rooms/NYUD_MT \
-	    --split val --frames 10 --json $(SMOKE)/real.json
-	$(BIN)/mtinet export $(SMOKE)/both/latest.safetensors -o $(SMOKE)/model.onnx \
-	    --figures 'real rooms=$(SMOKE)/real.json'
-	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20
+	$(BIN)/mtinet export $(SMOKE)/both/latest.safetensors -o $(SMOKE)/model.onnx
+	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms/NYUD_MT --split val \
+	    --frames 10 --record 'real rooms'
+	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20 \
+	    --record 'rendered rooms'
+	$(BIN)/mtinet inspect $(SMOKE)/model.onnx
 
 # All of docs/verification.md that needs a GPU; writes build/gpu/report.md.
 verify-gpu: $(VENV)/.dev $(MODEL)

@@ -35,10 +35,13 @@ def find_model(given: str) -> Path:
     >>> find_model("mtinet_indoor_rendered").name
     'mtinet_indoor_rendered.onnx'
     """
-    path = Path(given).expanduser()
-    if os.sep in given or path.suffix.lower() not in ("", ".onnx") or path.exists():
+    try:
+        path = Path(given).expanduser()
+    except RuntimeError:  # nobody is called so
+        path = Path(given)
+    if os.sep in given or path.suffix or path.exists():
         return path
-    bundled = share_directory() / "models" / f"{path.stem}.onnx"
+    bundled = share_directory() / "models" / f"{given}.onnx"
     return bundled if bundled.is_file() else path
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtinet_ros.cli.options import model_or_name, path, path_text
+from mtinet_ros.cli.options import model_or_name, path, path_text, plain_text
 from mtinet_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -66,6 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where a checkpoint holds both: the averaged weights (default), or those in training",
     )
     parser.add_argument("--backend", default="auto", help="what runs an exported model")
+    parser.add_argument(
+        "--record",
+        metavar="NAME",
+        type=plain_text,
+        help="also put the figures into the card of the exported model, as of NAME, e.g. "
+        "'real rooms'",
+    )
     parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures there")
     parser.add_argument(
         "--html",
@@ -107,8 +114,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         candidate = _candidate(arguments.model, arguments)
         data = _open_data(arguments, candidate.card)
-        _show(_measure(candidate, data, arguments), arguments)
+        measured = _measure(candidate, data, arguments)
+        _show(measured, arguments)
+        if arguments.record:
+            _record(candidate.path, measured.report, arguments.record)
     return 0
+
+
+def _record(model: Path, report: Report, name: str) -> None:
+    from mtinet_ros.export.figures import record_figures
+
+    assert report.data is not None
+    record_figures(model, name, report.data.split, report.frames, report.metrics)
+    print(f"\nrecorded in the card of {model} as {name}")
 
 
 def _inputs(arguments: argparse.Namespace) -> list[Path]:
@@ -134,6 +152,12 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
         raise ConfigurationError(
             f"--weights {arguments.weights} goes with a checkpoint; {models[0]} is an "
             "exported model, whose weights were chosen at its export"
+        )
+    if arguments.record and (arguments.compare or not _is_onnx(inputs[0])):
+        raise ConfigurationError(
+            f"--record {arguments.record} goes with one exported model (.onnx), whose card keeps "
+            f"the figures; {inputs[0]} is "
+            + ("compared: measure it alone" if arguments.compare else "none")
         )
     return inputs
 

@@ -82,11 +82,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     said.add_argument(
         "--focal-length", type=float, metavar="PIXELS", help="of the training pictures (f0)"
     )
-    said.add_argument(
-        "--figures", nargs="+", metavar="NAME=FILE", default=[],
-        help="reports of `mtinet evaluate --json` about these weights, for the card, e.g. "
-        "'real rooms=real.json'",
-    )  # fmt: skip
     said.add_argument("--license", type=plain_text, help="SPDX expression for the weights")
 
     numbers = parser.add_argument_group("precision")
@@ -121,8 +116,6 @@ def run(arguments: argparse.Namespace) -> int:
         card = replace(card, max_batch=arguments.max_batch)
     if arguments.name is not None:
         card = replace(card, name=arguments.name)
-    if arguments.figures:
-        card = replace(card, training={**card.training, "figures": _figures(arguments.figures)})
     for note in (described.note, *_gaps(described, arguments)):
         if note:
             print(f"note: {note}")
@@ -146,19 +139,6 @@ def run(arguments: argparse.Namespace) -> int:
     if export.card.untrained:
         print("The weights are random: what this model answers means nothing.")
     return 0
-
-
-def _figures(reports: list[str]) -> dict[str, dict[str, float]]:
-    """The figures of a model card by the name of what they were measured on."""
-    from mtinet_ros.export.figures import read_figures
-
-    found = {}
-    for entry in reports:
-        name, equals, file = entry.partition("=")
-        if not (name and equals and file):
-            raise ConfigurationError(f"--figures {entry} is no NAME=FILE; write 'rooms=a.json'")
-        found[plain_text(name)] = read_figures(path(file))
-    return found
 
 
 def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8] | None:

@@ -22,7 +22,9 @@ class MergedClasses:
         table = merging(source.class_names, classes)
         if table is None:
             raise ConfigurationError(
-                f"the {len(source.class_names)} classes of the data "
+                f"classes is {classes!r}; allowed is {', '.join(CLASS_SETS)}"
+                if classes not in CLASS_SETS
+                else f"the {len(source.class_names)} classes of the data "
                 f"({', '.join(source.class_names[:3])}, ...) cannot be merged into {classes!r}; "
                 "NYUv2's 40 can, into 'rooms'"
             )

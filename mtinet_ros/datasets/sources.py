@@ -34,5 +34,5 @@ def open_samples(
     elif kind == "nyud":
         source = NyudSamples(root, split, crop=crop)
     else:
-        raise ConfigurationError(f"data: kind is {kind!r}; allowed is {', '.join(KINDS)}")
+        raise ConfigurationError(f"kind is {kind!r}; allowed is {', '.join(KINDS)}")
     return MergedClasses(source, classes) if classes else source

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures for a model card, out of the reports that `mtinet evaluate --json` wrote."""
+"""Figures of an exported model in its own card: what was measured of it, and on what."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from mtinet_ros.errors import ConfigurationError
+import onnx
+
+from mtinet_ros.errors import ModelError
+from mtinet_ros.export.onnx_graph import attach_card, write_model
+from mtinet_ros.model_card import read_model_card
 
 FIGURES = (
     "semseg_miou", "depth_rmse", "depth_abs_rel", "depth_delta1", "normals_mean",
@@ -15,20 +20,36 @@ FIGURES = (
 """Figures of a report that are worth a line in a card."""
 
 
-def read_figures(path: Path) -> dict[str, float]:
-    """The number of frames of a report, and those `FIGURES` that it has.
+def record_figures(
+    model: Path, name: str, split: str, frames: int, metrics: Mapping[str, float]
+) -> None:
+    """Put figures into a model's card; the graph stays as it is.
+
+    Args:
+        model: ONNX file with a card.
+        name: What was measured on, for people; figures of that name are replaced.
+        split: Which of the data.
+        frames: How many.
+        metrics: By the names of `mtinet evaluate`; those in `FIGURES` are kept.
 
     Raises:
-        ConfigurationError: It cannot be read, or is no report.
+        ModelError: The file has no card, or another tool has changed its graph.
+        ExportError: It cannot be written.
     """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        metrics = report["metrics"]
-        found = {"frames": int(report["frames"])}
-        return found | {
-            name: round(float(metrics[name]), 4) for name in FIGURES if name in metrics
-        }
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(
-            f"{path} is no report of `mtinet evaluate --json` ({str(error) or 'nothing in it'})"
-        ) from error
+    card = read_model_card(model)
+    if card.modified:
+        raise ModelError(
+            f"the graph of {model} is another one than was exported; export it again, then measure"
+        )
+    figures = card.training.get("figures")
+    kept = {key: round(float(metrics[key]), 4) for key in FIGURES if key in metrics}
+    training = {
+        **card.training,
+        "figures": {
+            **(figures if isinstance(figures, Mapping) else {}),
+            name: {"split": split, "frames": frames, **kept},
+        },
+    }
+    graph = onnx.load(model)
+    attach_card(graph, replace(card, training=training))
+    write_model(graph, model)

@@ -100,6 +100,14 @@ class Pause(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save and stop if any process of the run got a signal or is out of time."""
+        self._pause_if_asked(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before a validation, which may take minutes, if the end was asked for meanwhile."""
+        if not trainer.should_stop:
+            self._pause_if_asked(trainer)
+
+    def _pause_if_asked(self, trainer: Trainer) -> None:
         any_process = partial(trainer.strategy.reduce_boolean_decision, all=False)
         late = time.monotonic() - self.started >= self.seconds
         if any_process(bool(self.status) or late):

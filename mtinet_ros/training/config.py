@@ -85,8 +85,8 @@ class DataConfig:
     """The data, and the size and batches in which the network gets them.
 
     Attributes:
-        kind: Of the data set, see `SourceConfig`.
-        root: Folder of the data set.
+        kind: Of the data set, see `SourceConfig`; empty: "rooms".
+        root: Folder of the data set; empty: "build/rooms".
         sources: Several data sets by name instead of that one.
         height: Rows of the network's input.
         width: Columns of the network's input.
@@ -97,8 +97,8 @@ class DataConfig:
             while training.
     """
 
-    kind: str = "rooms"
-    root: str = "build/rooms"
+    kind: str = ""
+    root: str = ""
     sources: dict[str, SourceConfig] = field(default_factory=dict)
     height: int = 192
     width: int = 256
@@ -109,7 +109,9 @@ class DataConfig:
 
     def named_sources(self) -> dict[str, SourceConfig]:
         """All data sets by name; where there is one, it is called by its kind."""
-        return self.sources or {self.kind: SourceConfig(self.kind, self.root)}
+        return self.sources or {
+            self.kind or "rooms": SourceConfig(self.kind or "rooms", self.root or "build/rooms")
+        }
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,27 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     _complete_augmentations(document)
     config = _build(TrainConfig, document, str(path))
     _check_limits(config)
+    _check_sources(config.data)
     return config
+
+
+def _check_sources(data: DataConfig) -> None:
+    """Refuse what would be ignored, and a source that nobody said where to find."""
+    for name in ("kind", "root"):
+        if data.sources and getattr(data, name):
+            raise ConfigurationError(
+                f"data.{name} is {getattr(data, name)!r}, and data.sources names the data sets; "
+                f"set data.sources.{next(iter(data.sources))}.{name}, or leave sources out"
+            )
+    total = sum(source.share for source in data.sources.values())
+    for name, source in data.sources.items():
+        if not source.root:
+            raise ConfigurationError(f"data.sources.{name} has no root; name its folder")
+        if source.share < total / 1000:
+            raise ConfigurationError(
+                f"data.sources.{name}.share is {source.share} of {total:.6g}; at least one "
+                "thousandth of all, or leave it out"
+            )
 
 
 def _override(document: dict[str, Any], override: str, where: str) -> None:

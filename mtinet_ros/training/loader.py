@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 import cv2
@@ -207,9 +208,12 @@ def training_loader(samples: TrainingSamples, sampler: StepSampler) -> DataLoade
 
 
 def validation_loader(samples: FixedSamples) -> DataLoader[Batch]:
-    """Batches of fixed samples, in order."""
-    workers = min(samples.data.workers, -(-len(samples) // samples.data.batch_size))
-    return DataLoader(samples, batch_size=samples.data.batch_size, **_processes(workers))
+    """Batches of fixed samples, in order, loaded by the process itself.
+
+    Workers of each data set would wait idly from one validation to the next, or take longer to
+    start than they save.
+    """
+    return DataLoader(samples, batch_size=samples.data.batch_size)
 
 
 def _processes(workers: int) -> dict[str, Any]:
@@ -222,13 +226,39 @@ def _processes(workers: int) -> dict[str, Any]:
         return {"num_workers": 0}
     return {
         "num_workers": workers,
-        "multiprocessing_context": "spawn",
+        "multiprocessing_context": _DeafSpawn(),
         "persistent_workers": True,
         "worker_init_fn": _initialize_worker,
     }
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _DeafSpawn(SpawnContext):
+    """Spawned processes that are deaf to signals until `_initialize_worker` decides for itself.
+
+    Importing takes seconds, in which a SIGTERM to the whole group would end them. Blocked signals
+    are inherited, handlers are not.
+    """
+
+    class Process(SpawnProcess):
+        """A process that begins with the signals of the end blocked."""
+
+        def start(self) -> None:
+            """Start it; the starting thread hears the signals again afterwards."""
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            try:
+                super().start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _initialize_worker(_worker: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    # Ctrl-C and a SIGTERM to the whole group are the trainer's to handle: it needs the frames of
+    # the step that it finishes. Workers end when it ends them, or is gone.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -96,8 +96,8 @@ class SegmentationMetric(Metric):
         self.confusion += confusion(predicted, truth, self.classes)
 
     def compute(self) -> dict[str, float]:
-        """See `segmentation_figures`."""
-        return segmentation_figures(self.confusion)
+        """See `segmentation_figures`; empty without truth, for zero would be a perfect figure."""
+        return segmentation_figures(self.confusion) if self.confusion.any() else {}
 
     def iou(self) -> list[float]:
         """IoU by class."""
@@ -220,7 +220,14 @@ class DepthMetric(Metric):
         self.sums += depth_sums(predicted, truth)
 
     def compute(self) -> dict[str, float]:
-        """`depth_figures`, and coverage: the share of pixels with truth that are predicted."""
+        """`depth_figures`, and coverage: the share of pixels with truth that are predicted.
+
+        Without a pixel that has both depths: coverage alone, and nothing without truth.
+        """
+        if not self.known:
+            return {}
+        if not self.sums[0]:
+            return {"coverage": 0.0}
         coverage = float(self.sums[0] / self.known.clamp(min=1))
         return {**depth_figures(self.sums), "coverage": coverage}
 
@@ -261,7 +268,12 @@ class NormalMetric(Metric):
         )
 
     def compute(self) -> dict[str, float]:
-        """Mean, median (to 0.01) and rmse in degrees; shares below 11.25, 22.5 and 30 degrees."""
+        """Mean, median (to 0.01) and rmse in degrees; shares below 11.25, 22.5 and 30 degrees.
+
+        Empty without truth.
+        """
+        if not self.sums[0]:
+            return {}
         _, mean, square, *below = (self.sums / self.sums[0].clamp(min=1)).tolist()
         cumulated = self.histogram.cumsum(0)
         middle = int(torch.searchsorted(cumulated, (cumulated[-1] + 1) // 2))

@@ -55,10 +55,13 @@ def open_sources(config: TrainConfig, tasks: Sequence[str]) -> list[TrainingSour
     total = sum(source.share for source in described.values())
     opened = []
     for name, source in described.items():
-        splits = [
-            open_samples(source.kind, source.root, split, classes=source.classes)
-            for split in ("train", "val")
-        ]
+        try:
+            splits = [
+                open_samples(source.kind, source.root, split, classes=source.classes)
+                for split in ("train", "val")
+            ]
+        except ConfigurationError as error:
+            raise ConfigurationError(f"data.sources.{name}: {error}") from error
         if not len(splits[0]):
             raise DataError(f"{source.root} has no training frames; name another folder")
         there = splits[0][0].targets
@@ -69,6 +72,11 @@ def open_sources(config: TrainConfig, tasks: Sequence[str]) -> list[TrainingSour
                 f"{', '.join(there)}"
             )
         used = source.tasks or tuple(there)
+        if len(described) > 1 and not set(used) & set(tasks):
+            raise ConfigurationError(
+                f"data: the source {name} teaches nothing: it has truth for {', '.join(used)}, "
+                f"the network is trained in {', '.join(tasks)}; leave it out"
+            )
         opened.append(
             TrainingSource(
                 name, source.kind, splits[0], splits[1], source.share / total,

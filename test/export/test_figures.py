@@ -1,40 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures that a model carries: from a report into the card, and onto the page of inspect."""
+"""Figures that a model carries: into its card, and onto the page of inspect."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 from support.tiny_model import tiny_card, write_tiny_model
 
 from mtinet_ros.cli.inspect import _origin
 from mtinet_ros.cli.main import main
-from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.export.figures import read_figures
+from mtinet_ros.errors import ModelError
+from mtinet_ros.export.figures import record_figures
+from mtinet_ros.model_card import METADATA_KEY, read_model_card
+from mtinet_ros.onnx_file import read_onnx_file
 
 
-def test_the_figures_worth_a_line_are_taken_from_a_report(tmp_path: Path) -> None:
-    report = {
-        "frames": 327,
-        "metrics": {"semseg_miou": 0.56123456, "depth_rmse": 0.6, "semseg_accuracy": 0.7},
-    }
-    (tmp_path / "a.json").write_text(json.dumps(report))
-    assert read_figures(tmp_path / "a.json") == {
-        "frames": 327, "semseg_miou": 0.5612, "depth_rmse": 0.6,
+def test_figures_are_kept_in_the_card_and_the_graph_stays(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    before = read_onnx_file(model)
+    metrics = {"semseg_miou": 0.56123456, "depth_rmse": 0.6, "semseg_accuracy": 0.7}
+    record_figures(model, "real rooms", "test", 327, metrics)
+    record_figures(model, "rendered rooms", "test", 9, {"normals_mean": 13.66})
+    record_figures(model, "rendered rooms", "val", 10, {"normals_mean": 14})
+    card = read_model_card(model)
+    assert card.training["figures"] == {
+        "real rooms": {
+            "split": "test", "frames": 327, "semseg_miou": 0.5612, "depth_rmse": 0.6,
+        },
+        "rendered rooms": {"split": "val", "frames": 10, "normals_mean": 14.0},
     }  # fmt: skip
+    assert read_onnx_file(model).fingerprint == before.fingerprint
+    assert not card.modified
+    assert card.name == tiny_card().name
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"frames": 3}', '{"frames": 3, "metrics": {"depth_rmse": "much"}}']
-)
-def test_what_is_no_report_is_called_so(text: str, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ConfigurationError, match=r"a\.json is no report of `mtinet evaluate"):
-        read_figures(tmp_path / "a.json")
-    with pytest.raises(ConfigurationError, match=r"b\.json is no report"):
-        read_figures(tmp_path / "b.json")
+def test_a_graph_that_was_changed_gets_no_figures(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    graph = onnx.load(model)
+    onnx.helper.set_model_props(
+        graph,
+        {METADATA_KEY: replace(tiny_card(), fingerprint="of another graph").to_json()},
+    )
+    onnx.save(graph, model)
+    with pytest.raises(ModelError, match=r"tiny\.onnx is another one than was exported"):
+        record_figures(model, "rooms", "test", 1, {})
 
 
 def test_inspect_says_which_data_made_the_model_and_what_was_measured() -> None:

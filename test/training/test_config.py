@@ -87,6 +87,17 @@ def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
         ("optimizer: {clip: .nan}", [], "optimizer.clip is nan; allowed is 0 to"),
         ("augmentation: {zoom: [0, 1]}", [], "zoom is .* allowed is 0.1 to 10, the lesser first"),
         ("augmentation: {zoom: [2, 1]}", [], "the lesser first"),
+        ("data: {sources: {a: {share: 3}}}", [], "data.sources.a has no root; name its folder"),
+        (
+            "data: {root: x, sources: {a: {root: y}}}",
+            [],
+            "data.root is 'x', and data.sources names the data sets; set data.sources.a.root",
+        ),
+        (
+            "data: {sources: {a: {root: x}, b: {root: x, share: 1e-4}}}",
+            [],
+            "data.sources.b.share is 0.0001 of 1.0001; at least one thousandth",
+        ),
         ("data: {sources: {a: {share: 0}}}", [], "data.sources.a.share is 0.0; allowed is 1e-06"),
         ("data: {sources: {a: {shares: 1}}}", [], "sources: a has the unknown entry 'shares'"),
         ("data: {sources: [a]}", [], "sources is"),
