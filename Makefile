@@ -108,7 +108,7 @@ $(error say where NYU Depth V2 is, make model NYUD=FOLDER (docs/data.md); make m
 endif
 endif
 model: $(VENV)/.dev
-	$(BIN)/mtinet data convert '$(NYUD)' -o build/nyud --hold-out 0.12
+	$(BIN)/mtinet data convert '$(NYUD)' -o build/nyud --to nyud_mt --hold-out 0.12
 	$(BIN)/mtinet scenes -n 11500 -o build/rooms
 	$(BIN)/mtinet train config/train/indoor.yaml
 	$(call finish,mtinet_indoor,build/train/indoor,256x320)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from mtinet_ros.cli.options import path
+from mtinet_ros.errors import ConfigurationError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="SHARE",
         help="list about that share of the training frames as val instead, whole scenes (0)",
+    )
+    convert.add_argument(
+        "--to",
+        choices=("nyud_mt", "compact"),
+        help="refuse a folder that would be written in the other layout",
     )
     check = actions.add_parser(
         "check",
@@ -52,9 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         from mtinet_ros.datasets.nyud_conversion import convert, plan_conversion
 
         plan = plan_conversion(arguments.source, arguments.output, arguments.hold_out)
+        layout = "compact" if plan.to_compact else "NYUD_MT"
+        if arguments.to not in (None, layout.lower()):
+            raise ConfigurationError(
+                f"{arguments.source} has the layout {arguments.to} already; use it as it is"
+            )
         with tqdm(total=plan.frames, unit="frame") as bar:
             counts = convert(plan, bar.update)
-        layout = "compact" if plan.to_compact else "NYUD_MT"
         frames = ", ".join(f"{count} {split}" for split, count in counts.items())
         print(f"{layout} layout in {arguments.output}: {frames}; truth: {', '.join(plan.tasks)}")
         return 0

@@ -157,8 +157,14 @@ def _check_output(arguments: argparse.Namespace) -> None:
     """Refuse to replace what no export wrote, and weights in any case: they took days."""
 
     def is_own(there: Path) -> bool:
-        return there.suffix != ".safetensors" and read_model_card(there) is not None
+        return read_model_card(there) is not None
 
+    weights = arguments.output.suffix.lower() == ".safetensors"
+    if weights and arguments.output.is_file() and arguments.output.stat().st_size:
+        raise ConfigurationError(
+            f"{arguments.output} is there, and weights are not replaced: they took days; remove "
+            "it or choose another name"
+        )
     check_target(arguments.output, is_own)
 
 

@@ -72,14 +72,20 @@ def test_the_home_folder_is_found_in_a_training_file(
     assert seen[0].run.watch == ("/home/robot/a.jpg",)
 
 
-@pytest.mark.parametrize("name", ["notes.onnx", "weights.safetensors"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("notes.onnx", "is there and was not written by mtinet"),
+        ("weights.safetensors", "is there, and weights are not replaced"),
+    ],
+)
 def test_an_export_replaces_models_of_its_own_only(
-    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / name).write_bytes(b"days of work")
     words = [str(tmp_path / name)] if name.endswith("rs") else ["--untrained"]
     assert main(["export", *words, "-o", str(tmp_path / name)]) == 1
-    assert f"{name} is there and was not written by mtinet" in capsys.readouterr().err
+    assert f"{name} {reason}" in capsys.readouterr().err
     assert (tmp_path / name).read_bytes() == b"days of work"
 
 

@@ -212,5 +212,9 @@ def test_the_command_converts(
     assert main(["data", "convert", str(compact), "-o", target, "--hold-out", "0.5"]) == 0
     assert "NYUD_MT layout in" in (printed := capsys.readouterr().out)
     assert "2 train, 1 test, 2 val; truth: semseg, depth, normals, edge" in printed
+    again = ["data", "convert", target, "-o", str(tmp_path / "again"), "--to", "nyud_mt"]
+    assert main(again) == 1  # a recipe that needs normals must not lose them
+    assert "made has the layout nyud_mt already" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
     assert main(["data", "convert", target, "-o", target]) == 1
     assert "mtinet data: " in capsys.readouterr().err
