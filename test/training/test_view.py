@@ -117,3 +117,20 @@ def test_depth_of_an_unknown_lens_stays_whatever_the_shape(rows, columns):
     depth = samples[0, 0, 0]["depth"]
     assert depth.shape == (1, rows, columns)
     np.testing.assert_allclose(depth, 2.0, rtol=1e-5)
+
+
+def test_a_picture_that_gets_smaller_is_averaged_as_on_a_robot():
+    """Stripes of one pixel become gray, not stripes or whatever two pixels happen to say."""
+    stripes = np.zeros((96, 128, 3), np.uint8)
+    stripes[:, ::2] = 255
+    intrinsics = Intrinsics.centered(100.0, 96, 128)
+    still = View(1.0, np.eye(3), mirrored=False)
+    small = warp_to_view(Sample(stripes, {}, intrinsics), still, 48, 64)
+    assert np.abs(small.image.astype(int) - 127.5).max() <= 1
+    # A picture that keeps its size stays as it is, and one half as large is cv2's own.
+    same = warp_to_view(Sample(stripes, {}, intrinsics), still, 96, 128)
+    np.testing.assert_array_equal(same.image, stripes)
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    small = warp_to_view(Sample(noise, {}, intrinsics), still, 48, 64)
+    by_hand = noise.reshape(48, 2, 64, 2, 3).mean((1, 3))
+    assert np.abs(small.image - by_hand).max() <= 1
