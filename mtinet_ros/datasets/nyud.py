@@ -225,6 +225,12 @@ class NyudSamples:
                     "has 8 (metres · 255 / 10)"
                 )
             steps = np.where(values == COMPACT_SATURATED, 0, values)
+            farthest = float(steps.max()) * COMPACT_STEP
+            if 0 < farthest <= _SHALLOWEST and not (values == COMPACT_SATURATED).any():
+                raise DataError(
+                    f"{path} has no depth beyond {farthest:.2f} m; the compact layout has metres "
+                    "· 255 / 10: it is in another unit"
+                )
             return np.asarray(steps * np.float32(COMPACT_STEP), np.float32)
         if values.dtype.kind != "f":
             raise DataError(

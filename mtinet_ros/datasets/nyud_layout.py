@@ -259,7 +259,10 @@ def _what_is_there(root: Path) -> str:
     """What a folder without the wanted list is, and what to do."""
     lists = [s for s in SPLITS if list_file(root, s).is_file()]
     if lists:
-        return f"there is {', '.join(lists)}; `mtinet data convert --hold-out` makes val of train"
+        makes = (
+            "; `mtinet data convert --hold-out` makes val of train" if "val" not in lists else ""
+        )
+        return f"there is {', '.join(lists)}{makes}"
     if (root / "index.json").is_file():
         return "these seem to be rendered rooms, which `mtinet scenes --check` checks"
     return "neither NYUD_MT (gt_sets/train.txt) nor the compact layout (train.txt) is there"

@@ -103,7 +103,7 @@ def test_merged_classes(compact: Path) -> None:
     rooms = [NAMES.index(name) for name in ("wall", "table", "furniture")]
     assert found == [*rooms, 255, NAMES.index("object"), 255]
     assert source.class_names == NAMES
-    with pytest.raises(ConfigurationError, match="cannot be merged into 'pascal'"):
+    with pytest.raises(ConfigurationError, match="classes is 'pascal'; allowed is nyu40, rooms"):
         open_samples("nyud", str(compact), "train", classes="pascal")
 
 
@@ -206,6 +206,11 @@ COMPACT_FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
         "depth in millimetres",
         lambda r: png(r, "depth", np.full(SIZE, 2000, np.uint16)),
         "has 16 bits a pixel; the compact layout has 8",
+    ),
+    (
+        "depth ten times too small",
+        lambda r: png(r, "depth", np.full(SIZE, 5, np.uint8)),
+        "no depth beyond 0.20 m; the compact layout has metres",
     ),
     (
         "depth of another size",
