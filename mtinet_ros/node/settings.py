@@ -171,8 +171,8 @@ class NodeSettings:
     )
     model: str = parameter(
         "",
-        "Path of an ONNX model made by `mtinet export`, or the name of a bundled one, such as "
-        "mtinet_indoor_rendered; empty: mtinet_indoor",
+        "Path of an ONNX model made by `mtinet export`; empty: mtinet_indoor",
+        "or the name of a bundled one; mtinet_indoor_rendered has seen no real pictures",
     )
     backend: str = parameter(
         "auto",
