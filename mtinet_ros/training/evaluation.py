@@ -192,8 +192,7 @@ class _Totals:
             # Of depth without metres, nothing in metres, nor what is compared with it.
             left_out = () if has_metric_depth else ("rmse", "log_rmse")
             metrics |= _named("depth_aligned", _pooled(self.aligned), left_out)
-        if self.normals.sums[0] > 0:
-            metrics |= _named("normals", self.normals.compute())
+        metrics |= _named("normals", self.normals.compute())
         scales = [f.depth_scale for f in self.frames if f.depth_scale is not None]
         ranges = depth_by_distance(self.depth if has_metric_depth else self.aligned)
         if not has_metric_depth:

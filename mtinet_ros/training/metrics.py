@@ -274,13 +274,13 @@ class NormalMetric(Metric):
         """
         if not self.sums[0]:
             return {}
-        _, mean, square, *below = (self.sums / self.sums[0].clamp(min=1)).tolist()
+        _, mean, square, *below = (self.sums / self.sums[0]).tolist()
         cumulated = self.histogram.cumsum(0)
         middle = int(torch.searchsorted(cumulated, (cumulated[-1] + 1) // 2))
         shares = dict(zip(("below_11", "below_22", "below_30"), below, strict=True))
         return {
             "mean": mean,
-            "median": (middle + 0.5) * 180 / _ANGLE_BINS if cumulated[-1] else 0.0,
+            "median": (middle + 0.5) * 180 / _ANGLE_BINS,
             "rmse": math.sqrt(square),
             **shares,
         }

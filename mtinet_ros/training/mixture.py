@@ -61,7 +61,8 @@ def open_sources(config: TrainConfig, tasks: Sequence[str]) -> list[TrainingSour
                 for split in ("train", "val")
             ]
         except ConfigurationError as error:
-            raise ConfigurationError(f"data.sources.{name}: {error}") from error
+            where = f"data.sources.{name}" if config.data.sources else "data"
+            raise ConfigurationError(f"{where}: {error}") from error
         if not len(splits[0]):
             raise DataError(f"{source.root} has no training frames; name another folder")
         there = splits[0][0].targets
