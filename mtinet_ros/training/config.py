@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
-
-import yaml
+from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
-
-_T = TypeVar("_T")
+from mtinet_ros.training.config_document import (
+    merged,
+    read_layers,
+    replace_entry,
+    without_nothing,
+)
+from mtinet_ros.training.config_types import typed
 
 
 @dataclass(frozen=True)
@@ -225,13 +226,6 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-# What settings were called in files of earlier versions, by section ("": the sections themselves).
-_FORMER_NAMES: dict[str, dict[str, str]] = {
-    "": {"optimiser": "optimizer"},
-    "network": {"depth_encoding": "depth_output"},
-    "run": {"picture_minutes": "image_minutes"},
-}
-
 # Least and greatest value; of a range, of both its ends.
 _LIMITS: dict[str, tuple[float, float]] = {
     "data.sources.*.share": (1e-6, 1e6),
@@ -269,28 +263,27 @@ _LIMITS: dict[str, tuple[float, float]] = {
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a YAML file.
+    """Read a YAML file, on top of those it is based on.
 
     Args:
-        path: The file.
+        path: The file. Its entry `base` names another one, relative to it, whose entries hold
+            where it says nothing else; `null` takes one of them away.
         overrides: Entries `section.key=value` that replace the file's; values are YAML.
 
     Raises:
         ConfigurationError: The file cannot be read, or an entry is unknown, of the wrong type or
             out of its limits.
     """
-    try:
-        # Bytes: YAML tells UTF-8 from UTF-16 by a mark, whatever the locale.
-        document = yaml.safe_load(Path(path).read_bytes()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path} cannot be read as YAML: {_one_line(error)}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} must map section names to settings")
-    document = _with_current_names(document, str(path))
+    layers = read_layers(Path(path))
+    document: dict[str, Any] = {}
+    for layer in layers:
+        if len(layers) > 1:  # a mistake is named with the file that it is in
+            typed(TrainConfig, without_nothing(layer.sections), str(layer.path))
+        document = merged(document, layer.sections)
     for override in overrides:
-        _override(document, override, str(path))
+        document = replace_entry(document, override, str(path))
     _complete_augmentations(document)
-    config = _build(TrainConfig, document, str(path))
+    config = typed(TrainConfig, document, str(path))
     _check_limits(config)
     _check_sources(config.data)
     return config
@@ -315,28 +308,6 @@ def _check_sources(data: DataConfig) -> None:
             )
 
 
-def _override(document: dict[str, Any], override: str, where: str) -> None:
-    """Set the entry that `section.key=value` names, as deep as it lies."""
-    key, equals, text = override.partition("=")
-    section, *names = key.split(".")
-    if not (equals and names):
-        raise ConfigurationError(f"{override!r} is no setting; write section.key=value")
-    section = _FORMER_NAMES[""].get(section, section)
-    names[0] = _FORMER_NAMES.get(section, {}).get(names[0], names[0])
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(
-            f"the value of {override!r} is not YAML: {_one_line(error)}"
-        ) from error
-    entries: Any = document
-    for name in (section, *names[:-1]):
-        entries = entries.setdefault(name, {})
-        if not isinstance(entries, dict):
-            raise ConfigurationError(f"{where}: {name} must map names to values")
-    entries[names[-1]] = value
-
-
 def _complete_augmentations(document: dict[str, Any]) -> None:
     """Give every source's own augmentation the common entries that it does not replace."""
     common, data = document.get("augmentation") or {}, document.get("data")
@@ -345,31 +316,6 @@ def _complete_augmentations(document: dict[str, Any]) -> None:
         own = source.get("augmentation") if isinstance(source, dict) else None
         if isinstance(own, dict) and isinstance(common, dict):
             source["augmentation"] = {**common, **own}
-
-
-def _one_line(error: Exception) -> str:
-    """The message of an error; PyYAML's shows where in several lines."""
-    return " ".join(str(error).split())
-
-
-def _with_current_names(document: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A document with the names that its sections and settings have in this version."""
-
-    def renamed(entries: Mapping[str, Any], names: Mapping[str, str], at: str) -> dict[str, Any]:
-        for former, current in names.items():
-            if former in entries and current in entries:
-                raise ConfigurationError(
-                    f"{at} has both {current!r} and {former!r}, its former name; keep one"
-                )
-        return {names.get(name, name): value for name, value in entries.items()}
-
-    sections = renamed(document, _FORMER_NAMES[""], where)
-    return {
-        name: renamed(entries, _FORMER_NAMES.get(name, {}), f"{where}: {name}")
-        if isinstance(entries, dict)
-        else entries
-        for name, entries in sections.items()
-    }
 
 
 def _check_limits(config: TrainConfig) -> None:
@@ -398,45 +344,3 @@ def _values(config: TrainConfig, key: Sequence[str]) -> Iterator[tuple[str, Any]
             if source.augmentation is not None:
                 value = getattr(source.augmentation, key[1])
                 yield f"data.sources.{name}.augmentation.{key[1]}", value
-
-
-def _build(kind: type[_T], entries: object, where: str) -> _T:
-    if not isinstance(entries, Mapping):
-        raise ConfigurationError(f"{where} is {entries!r}; it must map names to values")
-    hints = get_type_hints(kind)
-    unknown = [str(name) for name in entries if name not in hints]
-    if unknown:
-        raise ConfigurationError(
-            f"{where} has the unknown entry {unknown[0]!r}; allowed are {', '.join(hints)}"
-        )
-    return kind(
-        **{
-            name: _convert(hints[name], value, f"{where}: {name}")
-            for name, value in entries.items()
-        }
-    )
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """A YAML value as the type a field declares; YAML 1.1 reads 1e-3 as text, so that too."""
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value or {}, where)  # type: ignore[arg-type]
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is UnionType:  # a section or nothing
-        return None if value is None else _convert(arguments[0], value, where)
-    try:
-        if origin is dict and isinstance(value, Mapping):
-            return {str(k): _convert(arguments[1], v, f"{where}: {k}") for k, v in value.items()}
-        if origin is tuple and isinstance(value, list):
-            if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-                raise ValueError(value)
-            return tuple(_convert(arguments[0], v, where) for v in value)
-        if hint is float and not isinstance(value, bool):
-            return float(value)
-        if hint in (int, bool, str) and type(value) is hint:
-            return value
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
-    name = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise ConfigurationError(f"{where} is {value!r}; it must be of type {name}")

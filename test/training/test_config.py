@@ -129,3 +129,64 @@ def test_a_file_of_a_windows_editor_is_read(encoding, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")
+
+
+def write_chain(folder: Path, **files: str) -> None:
+    """Files of a folder by name, dots and slashes in names given as __."""
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_a_file_may_build_on_another(tmp_path):
+    """Recipes that differ in a line are a line long."""
+    write_chain(
+        tmp_path,
+        common="optimizer: {max_steps: 7, clip: 2}\naugmentation: {zoom: [1, 2]}",
+        nyud="base: common.yaml\nnetwork: {tasks: {depth: 1, edge: 1}}\nrun: {watch: [a.jpg]}",
+        deep__one="base: ../nyud.yaml\noptimiser: {clip: 3}\naugmentation: {zoom: [1, 1.5]}\n"
+        "network: {tasks: {edge: null, semseg: 40}}",
+    )
+    config = load_config(tmp_path / "deep" / "one.yaml", ["optimizer.clip=4", "run.seed=9"])
+    assert (config.optimizer.max_steps, config.optimizer.clip) == (7, 4)
+    assert config.augmentation.zoom == (1, 1.5)
+    assert config.network.tasks == {"depth": 1, "semseg": 40}
+    assert (config.run.watch, config.run.seed) == (("a.jpg",), 9)
+
+
+def test_a_section_whose_entries_are_commented_out_takes_nothing_away(tmp_path):
+    write_chain(tmp_path, a="optimizer: {max_steps: 7}", b="base: a.yaml\noptimizer:\n  # clip: 1")
+    assert load_config(tmp_path / "b.yaml").optimizer.max_steps == 7
+
+
+def test_an_entry_of_the_base_can_be_taken_away_on_the_command_line(tmp_path):
+    write_chain(tmp_path, a="losses: {terms: {depth: {l1: 1}, edge: {balanced_bce: 50}}}")
+    config = load_config(tmp_path / "a.yaml", ["losses.terms.edge=null"])
+    assert config.losses.terms == {"depth": {"l1": 1}}
+
+
+@pytest.mark.parametrize(
+    ("files", "fragment"),
+    [
+        (
+            {"a": "base: a.yaml"},
+            r"bases of .*a\.yaml form a circle: .*a\.yaml -> .*a\.yaml; break",
+        ),
+        ({"a": "base: b.yaml", "b": "base: ./a.yaml"}, r"-> .*b\.yaml -> .*a\.yaml; break it"),
+        ({"a": "base: b.yaml"}, r"b\.yaml, the base of .*a\.yaml, cannot be read .*No such file"),
+        ({"a": "base: 3"}, "base is 3; it must be the name of a file"),
+        ({"a": "base: ''"}, "base is ''; it must be"),
+        ({"a": "base: b.yaml", "b": "- 1"}, r"b\.yaml must map section names"),
+        ({"a": "base: b.yaml", "b": "data: {hight: 3}"}, r"b\.yaml: data has the unknown entry"),
+        ({"a": "base: b.yaml", "b": "data: {height: x}"}, r"b\.yaml: data: height is 'x'"),
+        (
+            {"a": "base: b1.yaml", **{f"b{i}": f"base: b{i + 1}.yaml" for i in range(1, 40)}},
+            r"a\.yaml is based on more than 15 files, .* down to .*b16\.yaml; write some",
+        ),
+    ],
+)
+def test_mistakes_in_what_a_file_builds_on_are_named(files, fragment, tmp_path):
+    write_chain(tmp_path, **files)
+    with pytest.raises(ConfigurationError, match=fragment):
+        load_config(tmp_path / "a.yaml")
