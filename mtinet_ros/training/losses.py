@@ -2,7 +2,11 @@
 """Losses per task, and their sum over final and initial predictions (paper, Sec. 3.2, 4.1).
 
 Every loss takes a raw prediction N×C×H×W and its ground truth at the same size, and gives the mean
-over pixels that have ground truth; zero, with a gradient of zero, where no pixel has.
+over pixels that have ground truth; zero, with a gradient of zero, where no pixel has. Truth that
+is no finite number is unknown.
+
+In a run of several processes a mean is over the pixels of all of them: each divides its own sum by
+the mean of all counts, so that averaged gradients are those of one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -14,13 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.network import MTINetOutput
 from mtinet_ros.training.config import LossConfig
+from mtinet_ros.training.processes import mean_over_processes
 
 POSITIVE_WEIGHT = 0.95
 """Weight of the rare positive pixels in balanced binary cross-entropy (authors' training)."""
+
+_NO_DIRECTION = 1e-6
+"""Length up to which a predicted normal points nowhere: it is zero, and so is its gradient."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -28,25 +36,42 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 
     Args:
         logits: N×C×H×W.
-        labels: int64 N×H×W, `VOID_ID` where unknown.
+        labels: int64 N×H×W, 0 to C - 1, `VOID_ID` where unknown.
         class_weights: C.
+
+    Raises:
+        DataError: A label is none of those. On a GPU, where looking would cost a wait in every
+            step, nobody looks: what is trained on was seen by `CheckedSamples`.
     """
+    known = labels != VOID_ID
+    if labels.device.type == "cpu":
+        _check_labels(labels[known], logits.shape[1])
     summed = functional.cross_entropy(
         logits, labels, class_weights, ignore_index=VOID_ID, reduction="sum"
     )
-    known = labels[labels != VOID_ID]
-    norm = known.numel() if class_weights is None else class_weights[known].sum()
-    return summed / torch.as_tensor(norm, device=summed.device).clamp(min=1e-6)
+    weights = known if class_weights is None else class_weights[labels[known]]
+    return summed / _norm(weights.sum(), summed)
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        raise DataError(
+            f"the ground truth has the label {int(wrong[0])}; there are {classes} classes, 0 to "
+            f"{classes - 1}, and {VOID_ID} for unknown"
+        )
 
 
 def l1(depth: Tensor, truth: Tensor) -> Tensor:
     """Mean |d - z|; both N×1×H×W in metres, z = 0 unknown."""
-    return _masked_mean((depth - truth).abs(), truth > 0)
+    truth, known = _known_depth(truth)
+    return _masked_mean((depth - truth).abs(), known)
 
 
 def log_l1(log_depth: Tensor, truth: Tensor) -> Tensor:
     """Mean |d - log z|; the prediction d is log metres, z > 0 metres, 0 unknown."""
-    return _masked_mean((log_depth - _log(truth)).abs(), truth > 0)
+    truth, known = _known_depth(truth)
+    return _masked_mean((log_depth - truth.log()).abs(), known)
 
 
 def log_gradient(log_depth: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
@@ -55,7 +80,8 @@ def log_gradient(log_depth: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
     Zero if the predicted surface has the right shape and edges up to one scale factor (gradient
     matching of MegaDepth, arXiv 1804.00607, Eq. 4).
     """
-    error, known = log_depth - _log(truth), truth > 0
+    truth, known = _known_depth(truth)
+    error = log_depth - truth.log()
     total = error.new_zeros(())
     for scale in range(scales):
         e, k = error[..., :: 2**scale, :: 2**scale], known[..., :: 2**scale, :: 2**scale]
@@ -69,20 +95,43 @@ def log_gradient(log_depth: Tensor, truth: Tensor, scales: int = 3) -> Tensor:
 
 def cosine(normals: Tensor, truth: Tensor) -> Tensor:
     """Mean 1 - cos of the angle; N×3×H×W, truth of unit length, zero unknown."""
-    cosines = (functional.normalize(normals, dim=1, eps=1e-6) * truth).sum(1, keepdim=True)
-    return _masked_mean(1 - cosines, (truth != 0).any(1, keepdim=True))
+    truth, known = _known_normals(truth)
+    cosines = (_directions(normals) * truth).sum(1, keepdim=True)
+    return _masked_mean(1 - cosines, known)
 
 
 def normals_l1(normals: Tensor, truth: Tensor) -> Tensor:
-    """Mean over pixels of the L1 distance between unit vectors (authors' training)."""
-    distance = (functional.normalize(normals, dim=1, eps=1e-6) - truth).abs()
-    return _masked_mean(distance.sum(1, keepdim=True), (truth != 0).any(1, keepdim=True))
+    """Mean |n - t| over the three components of known pixels, n of unit length.
+
+    As in the authors' training: a third of the mean L1 distance of vectors.
+    """
+    truth, known = _known_normals(truth)
+    return _masked_mean((_directions(normals) - truth).abs(), known.expand_as(truth))
 
 
 def balanced_bce(logits: Tensor, truth: Tensor) -> Tensor:
-    """Binary cross-entropy, positives weighted by `POSITIVE_WEIGHT`, negatives by the rest."""
-    weight = torch.where(truth == 1, POSITIVE_WEIGHT, 1 - POSITIVE_WEIGHT)
+    """Binary cross-entropy, positives weighted by `POSITIVE_WEIGHT`, negatives by the rest.
+
+    N×1×H×W; truth 0 or 1, `VOID_ID` unknown. The mean is over known pixels, whatever they weigh.
+    """
     known = truth != VOID_ID
+    weight = torch.full_like(logits, 1 - POSITIVE_WEIGHT).masked_fill(truth == 1, POSITIVE_WEIGHT)
+    return _weighted_bce(logits, truth, known, weight)
+
+
+def saliency_bce(logits: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy in which the rarer kind of pixel weighs more (HED, Eq. 2).
+
+    Positives have the weight w, the share of negatives among the batch's known pixels, negatives
+    1 - w; the mean is over known pixels. Shapes as in `balanced_bce`.
+    """
+    known, positive = truth != VOID_ID, truth == 1
+    counts = mean_over_processes(torch.stack([positive.sum(), known.sum()]).to(logits.dtype))
+    negatives = 1 - counts[0] / counts[1].clamp(min=1e-6)
+    return _weighted_bce(logits, truth, known, torch.where(positive, negatives, 1 - negatives))
+
+
+def _weighted_bce(logits: Tensor, truth: Tensor, known: Tensor, weight: Tensor) -> Tensor:
     clean = torch.where(known, truth, 0.0)
     entropy = functional.binary_cross_entropy_with_logits(logits, clean, reduction="none")
     return _masked_mean(entropy * weight, known)
@@ -111,6 +160,7 @@ LOSSES = {
     "cosine": Loss(cosine, ("normals",)),
     "normals_l1": Loss(normals_l1, ("normals",)),
     "balanced_bce": Loss(balanced_bce, ("edge", "sal")),
+    "saliency_bce": Loss(saliency_bce, ("sal",)),
 }
 
 
@@ -180,9 +230,10 @@ class MultiTaskLoss(nn.Module):
 
     def _loss(self, task: str, name: str, prediction: Tensor, target: Tensor) -> Tensor:
         function = LOSSES[name].function
+        prediction = prediction.to(torch.promote_types(prediction.dtype, torch.float32))
         if name == "cross_entropy" and task == "semseg":
-            return function(prediction.float(), target, self.class_weights)
-        return function(prediction.float(), target)
+            return function(prediction, target, self.class_weights)
+        return function(prediction, target)
 
 
 def check_losses(
@@ -219,8 +270,28 @@ def balanced_class_weights(counts: Tensor, exponent: float) -> Tensor:
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    summed = torch.where(mask, values, 0.0).sum()
+    return summed / _norm(mask.sum(), summed)
 
 
-def _log(truth: Tensor) -> Tensor:
-    return torch.where(truth > 0, truth, 1.0).log()
+def _norm(count: Tensor, summed: Tensor) -> Tensor:
+    """What a sum is divided by; the sum is zero where the count is, and then so is their ratio."""
+    return mean_over_processes(count.to(summed.dtype)).clamp(min=1e-6)
+
+
+def _known_depth(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Depth with 1 where it is unknown, and where it is known."""
+    known = (truth > 0) & truth.isfinite()
+    return torch.where(known, truth, 1.0), known
+
+
+def _known_normals(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Normals with zero where they are unknown, and where they are known, N×1×H×W."""
+    known = (truth != 0).any(1, keepdim=True) & truth.isfinite().all(1, keepdim=True)
+    return torch.where(known, truth, 0.0), known
+
+
+def _directions(normals: Tensor) -> Tensor:
+    """Vectors at unit length; zero, and without gradient, where there is no direction."""
+    length = torch.linalg.vector_norm(normals, dim=1, keepdim=True)
+    return torch.where(length > _NO_DIRECTION, normals / length.clamp(min=_NO_DIRECTION), 0.0)
