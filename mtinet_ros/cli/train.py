@@ -31,10 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="pause after so many minutes; the same command continues (0: no limit)",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="look at the data, build the network, make one step, say how long the run takes and "
+        "what memory it needs; writes nothing",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; returns 0 when the run is complete or paused."""
+    """Train, or try it out; returns 0 when the run is complete or paused."""
     import logging
 
     from mtinet_ros.training.config import load_config
@@ -42,6 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = _at_home(load_config(arguments.config, arguments.overrides))
+    if arguments.dry_run:
+        from mtinet_ros.training.dry_run import dry_run
+        from mtinet_ros.training.run_estimate import to_text
+
+        print(to_text(dry_run(config)))
+        return 0
     folder = train(config, arguments.max_minutes)
     print(f"Averaged weights: {folder / 'latest.safetensors'}")
     return 0
