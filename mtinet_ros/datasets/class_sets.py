@@ -59,9 +59,41 @@ NYUD_CLASSES = (
     "bathtub", "bag", "other structure", "other furniture", "other prop",
 )  # fmt: skip
 
+# PASCAL VOC 2012, ids 0..20.
+PASCAL_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
+    "train", "tv monitor",
+)  # fmt: skip
+
+# UrbanLF (Sheng et al., TCSVT 2022), ids 0..13: its labels 1 to 14 less one, and its colors.
+_URBANLF = {
+    "bike": (168, 198, 168),
+    "building": (198, 0, 0),
+    "fence": (202, 154, 198),
+    "others": (0, 0, 0),
+    "person": (100, 198, 198),
+    "pole": (198, 100, 0),
+    "road": (52, 42, 198),
+    "sidewalk": (154, 52, 192),
+    "traffic sign": (198, 0, 168),
+    "vegetation": (0, 198, 0),
+    "vehicle": (198, 186, 90),
+    "bridge": (108, 107, 161),
+    "rider": (156, 200, 26),
+    "sky": (158, 179, 202),
+}
+
+HUMAN_PARTS = (
+    "background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg",
+)  # fmt: skip
+"""The parts of people in PASCAL-Part, merged, by id (Xia et al., CVPR 2017)."""
+
 CLASS_SETS = {
     "nyu40": ClassSet(NYUD_CLASSES, voc_palette(len(NYUD_CLASSES))),
     "rooms": ClassSet(NAMES, PALETTE),
+    "pascal21": ClassSet(PASCAL_CLASSES, voc_palette(len(PASCAL_CLASSES), first=0)),
+    "urbanlf14": ClassSet(tuple(_URBANLF), tuple(_URBANLF.values())),
 }
 """Every set that data or a run's description can name."""
 

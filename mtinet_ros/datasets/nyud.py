@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,14 +27,21 @@ from mtinet_ros.datasets.nyud_layout import (
     read_names,
 )
 from mtinet_ros.datasets.sample import Sample, Target
-from mtinet_ros.errors import DataError, InputError
-from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_format
-from mtinet_ros.image_files.decoder_log import decode_with_log
-from mtinet_ros.image_files.png import png_structure
+from mtinet_ros.datasets.truth_files import (
+    missing_of,
+    read_array,
+    read_picture,
+    read_png,
+    refuse_infinite,
+    refuse_missing,
+)
+from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
 
 _SHALLOWEST, _FARTHEST = 0.3, 100.0
 """Metres; a frame whose farthest point is nearer, or beyond, is in another unit."""
+_AWAY_LIMIT = 0.9
+"""Share of normals that face away from the camera: more only if their axes are others."""
 _NOT_COMPACT = ("normals", "edge")
 """Truth that the compact layout does not have."""
 
@@ -90,7 +94,7 @@ class NyudSamples:
             DataError: A file of it is damaged, or does not hold what it should.
         """
         name = self.names[index]
-        image = _read_picture(self.path("images", name))
+        image = read_picture(self.path("images", name))
         targets = {task: self._target(task, name, image.shape[:2]) for task in self.tasks}
         intrinsics = self._intrinsics(name, image.shape[:2])
         if self._crop is not None:
@@ -123,13 +127,8 @@ class NyudSamples:
 
     def missing_files(self) -> list[Path]:
         """Files that the list names and that are not there."""
-        missing = []
-        for folder in ("images", *(TRUTH[task] for task in self.tasks)):
-            where = self.root / folder
-            there = {entry.name for entry in where.iterdir()} if where.is_dir() else set()
-            paths = (self.path(folder, name) for name in self.names)
-            missing += [path for path in paths if path.name not in there]
-        return missing
+        folders = ("images", *(TRUTH[task] for task in self.tasks))
+        return missing_of([self.path(folder, n) for folder in folders for n in self.names])
 
     def _check_files(self) -> None:
         if not self.tasks:
@@ -137,15 +136,7 @@ class NyudSamples:
                 f"{self.root} has pictures without truth: none of the folders "
                 f"{', '.join(TRUTH.values())} is there; copy it again"
             )
-        missing = self.missing_files()
-        if missing:
-            counts = Counter(path.parent.name for path in missing)
-            absent = ", ".join(f"{count} in {folder}/" for folder, count in counts.items())
-            raise DataError(
-                f"{self.root} lacks files of its {len(self.names)} {self.split} frames: {absent}, "
-                f"such as {missing[0].relative_to(self.root)}; copy it again, or take the names "
-                "off the list (and a folder away whose truth is not wanted)"
-            )
+        refuse_missing(self.root, self.missing_files(), f"{len(self.names)} {self.split}")
 
     def _read_lenses(self) -> dict[str, Intrinsics]:
         """Lenses by name; none where `LENSES` is missing, as version 0.1 left it."""
@@ -178,7 +169,7 @@ class NyudSamples:
 
     def _target(self, task: str, name: str, size: tuple[int, ...]) -> Target:
         path = self.path(TRUTH[task], name)
-        values = _read_array(path) if path.suffix == ".npy" else _read_png(path)
+        values = read_array(path) if path.suffix == ".npy" else read_png(path)
         if task != "normals" and values.ndim == 3 and values.shape[2] == 1:
             values = values[..., 0]
         if values.shape != (*size, *((3,) if task == "normals" else ())):
@@ -236,7 +227,8 @@ class NyudSamples:
             raise DataError(
                 f"{path} holds {values.dtype}; depth is floating point, in metres, 0 where unknown"
             )
-        depth = np.where(np.isfinite(values), values, 0).astype(np.float32)
+        refuse_infinite(path, values)
+        depth = np.array(values, np.float32)  # in memory, not in the file
         known = depth[depth != 0]
         if known.size and not (known.min() > 0 and _SHALLOWEST < known.max() <= _FARTHEST):
             raise DataError(
@@ -271,7 +263,7 @@ class NyudSamples:
         unit = np.where(known, normals / np.maximum(length, 1e-6), 0)
         unit = np.asarray(in_optical_frame(unit, self.meaning.normals_axes), np.float32)
         away = _share_facing_away(unit, known[..., 0], intrinsics)
-        if away > 0.5:
+        if away > _AWAY_LIMIT:
             raise DataError(
                 f"{path} has {away:.0%} of its normals facing away from the viewer, read with the "
                 f"axes {self.meaning.normals_axes}; say in {self.root / MARKER} what they are"
@@ -291,70 +283,3 @@ def _share_facing_away(
     y = ((np.arange(rows) - lens.cy) / lens.focal_length).astype(np.float32)
     along = normals[..., 0] * x + normals[..., 1] * y[:, None] + normals[..., 2]
     return float((along[known] > 0).mean())
-
-
-def _read_picture(path: Path) -> NDArray[np.uint8]:
-    """A picture as uint8 [h, w, 3] RGB, in the rows and columns that its truth has.
-
-    Raises:
-        DataError: It is damaged, or its EXIF data has it turned: nobody knows whether its truth
-            was made before or after that.
-    """
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); copy it again") from error
-    try:
-        image = decode_image_file(data, upright=False)
-        turned = b"xif\0" in data.tobytes() or b"eXIf" in data.tobytes()
-        if turned and not np.array_equal(image, decode_image_file(data, upright=True)):
-            raise DataError(
-                f"{path} is to be turned, says its EXIF orientation, and its truth would not "
-                "match; save it upright and without"
-            )
-    except InputError as error:
-        raise DataError(f"{path} {error}; copy the file again") from error
-    return image
-
-
-def _read_array(path: Path) -> NDArray[Any]:
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    # EOFError: nothing is in the file; the last three: its header is damaged.
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
-        raise DataError(f"{path} cannot be read ({error}); copy the file again") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
-        what = str(values.dtype) if isinstance(values, np.ndarray) else "several arrays"
-        raise DataError(f"{path} holds {what}, no numbers; an array of numbers is needed")
-    return values
-
-
-def _read_png(path: Path) -> NDArray[Any]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); copy it again") from error
-    data = np.frombuffer(content, np.uint8)
-    if image_file_format(data) != "png":
-        raise DataError(f"{path} is no png ({len(content)} bytes); copy the file again")
-    try:
-        structure = png_structure(content)
-    except InputError as error:
-        raise DataError(f"{path} {error}; copy the file again") from error
-    # OpenCV would make gray levels of fewer bits, and colors of a palette.
-    bits, kind = content[_PNG_BITS], content[_PNG_KIND]
-    if kind or bits not in (8, 16):
-        what = {0: f"has {bits} bits a pixel", 3: "has a palette"}.get(kind, "is a color picture")
-        raise DataError(
-            f"{path} {what}; ids and depths are pictures of one channel of 8 bits, gray without a "
-            "palette"
-        )
-    small = structure.width * structure.height <= min(structure.capacity, MAX_PIXELS)
-    values = decode_with_log(data, cv2.IMREAD_UNCHANGED)[0] if small else None
-    if values is None:
-        raise DataError(f"{path} is a damaged png ({len(content)} bytes); copy the file again")
-    return np.asarray(values)
-
-
-_PNG_BITS, _PNG_KIND = 24, 25
-"""Places of the bit depth and the color type in a PNG."""

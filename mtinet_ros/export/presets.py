@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mtinet_ros.datasets.class_sets import NYUD_CLASSES, voc_palette
+from mtinet_ros.datasets.class_sets import CLASS_SETS, NYUD_CLASSES
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_contract import RGB
 
@@ -63,14 +63,6 @@ class Preset:
             )
 
 
-# PASCAL VOC 2012, ids 0..20.
-PASCAL_CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
-    "train", "tv monitor",
-)  # fmt: skip
-
-
 # Both data sets' normals are coloured in the NYU toolbox's way: x to the right, y down, z towards
 # the camera (so described at github.com/alexsax/2D-3D-Semantics/issues/13), hence optical z = -z.
 _NYU_AXES: Axes = ("x", "y", "-z")
@@ -89,8 +81,8 @@ PRESETS: dict[str, Preset] = {
     ),
     # Pictures from the web: no depth, no known lens. The authors stretch them to a square.
     "pascal": Preset(
-        class_names=PASCAL_CLASSES,
-        palette=((0, 0, 0), *voc_palette(len(PASCAL_CLASSES) - 1)),
+        class_names=CLASS_SETS["pascal21"].names,
+        palette=CLASS_SETS["pascal21"].palette,
         normals_axes=_NYU_AXES,
         input_size=(512, 512),
         fit="stretch",

@@ -22,6 +22,7 @@ from mtinet_ros.scenes.classes import NAMES
 
 SIZE = (480, 640)
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "nyud"
+TOY = SHARED.parent / "reference" / "paper" / "nyud_toy" / "NYUD_MT"
 WALL_AND_FLOOR = {(100, 100): 0, (350, 100): 1, (450, 550): 255}
 """Labels at rows and columns of the hand-written folders."""
 
@@ -103,7 +104,7 @@ def test_merged_classes(compact: Path) -> None:
     rooms = [NAMES.index(name) for name in ("wall", "table", "furniture")]
     assert found == [*rooms, 255, NAMES.index("object"), 255]
     assert source.class_names == NAMES
-    with pytest.raises(ConfigurationError, match="classes is 'pascal'; allowed is nyu40, rooms"):
+    with pytest.raises(ConfigurationError, match="is 'pascal'; allowed is nyu40, rooms, pas"):
         open_samples("nyud", str(compact), "train", classes="pascal")
 
 
@@ -330,13 +331,21 @@ def test_what_is_wrong_with_the_authors_folder_is_said(authors: Path, case: int)
         NyudSamples(str(authors), "train")[0]
 
 
-def test_unknown_depth_in_any_spelling_is_unknown(authors: Path) -> None:
-    depth = np.full((*SIZE, 1), 2.0)
-    depth[100, 100:102, 0] = (np.nan, np.inf)
-    npy(authors, "depth", depth)
+def test_depth_with_a_channel_of_its_own_is_depth(authors: Path) -> None:
+    npy(authors, "depth", np.full((*SIZE, 1), 2.0))
     found = NyudSamples(str(authors), "train", crop=False)[0].targets["depth"]
     assert found.dtype == np.float32
-    assert found[100, 99:103].tolist() == [2, 0, 0, 2]
+    assert found.shape == SIZE
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_depth_without_end_never_reaches_the_loss(authors: Path, value: float) -> None:
+    depth = np.full(SIZE, 2.0)
+    depth[100, 101:103] = value
+    npy(authors, "depth", depth)
+    sentence = f"0003.npy has 2 depths that are no finite numbers, such as {value} in row 100, col"
+    with pytest.raises(DataError, match=sentence):
+        NyudSamples(str(authors), "train", crop=False)[0]
 
 
 @pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "rooms", "pictures"])
@@ -366,6 +375,24 @@ def test_truth_of_some_kinds_is_enough(authors: Path) -> None:
     samples = NyudSamples(str(authors), "train")
     assert samples.tasks == ("semseg",)
     assert set(samples[0].targets) == {"semseg"}
+
+
+@pytest.mark.skipif(not TOY.is_dir(), reason="no toy folder of the authors' layout")
+def test_the_authors_folder_is_read_as_their_loader_reads_it() -> None:
+    """Their labels less one with 0 as 255, their depth, their normals but for z."""
+    samples = NyudSamples(str(TOY), "train", crop=False)
+    assert samples.tasks == ("semseg", "depth", "normals", "edge")
+    for index, name in enumerate(samples.names):
+        targets = samples[index].targets
+        labels = cv2.imread(str(TOY / "segmentation" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        assert labels is not None
+        known = labels > 0
+        np.testing.assert_array_equal(targets["semseg"][known], labels[known] - 1)
+        assert (targets["semseg"][~known] == 255).all()
+        np.testing.assert_array_equal(targets["depth"], np.load(TOY / f"depth/{name}.npy"))
+        np.testing.assert_array_equal(targets["edge"], np.load(TOY / f"edge/{name}.npy"))
+        normals = np.load(TOY / f"normals/{name}.npy") * np.float32([1, 1, -1])
+        np.testing.assert_allclose(targets["normals"], normals, atol=1e-5)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="NYU Depth V2 is not at ../shared/nyud")
