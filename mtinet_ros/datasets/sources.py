@@ -7,9 +7,10 @@ from mtinet_ros.datasets.merged import MergedClasses
 from mtinet_ros.datasets.nyud import NyudSamples
 from mtinet_ros.datasets.rooms import RoomSamples
 from mtinet_ros.datasets.sample import SampleSource
+from mtinet_ros.datasets.urbanlf import UrbanlfSamples
 from mtinet_ros.errors import ConfigurationError
 
-KINDS = ("rooms", "nyud")
+KINDS = ("rooms", "nyud", "urbanlf")
 
 
 def open_samples(
@@ -33,6 +34,8 @@ def open_samples(
         source = RoomSamples(root, split)
     elif kind == "nyud":
         source = NyudSamples(root, split, crop=crop)
+    elif kind == "urbanlf":
+        source = UrbanlfSamples(root, split)
     else:
         raise ConfigurationError(f"kind is {kind!r}; allowed is {', '.join(KINDS)}")
     return MergedClasses(source, classes) if classes else source
