@@ -16,7 +16,7 @@ from mtinet_ros.training.config import OptimizerConfig, TrainConfig
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
 from mtinet_ros.training.losses import MultiTaskLoss
-from mtinet_ros.training.metrics import DepthMetric, NormalMetric, SegmentationMetric
+from mtinet_ros.training.metrics import task_metrics
 
 _DEEPLY_SUPERVISED = re.compile(r"scale_[0-3]\.decoders\.")
 
@@ -54,7 +54,7 @@ class TrainingModule(LightningModule):
             config.losses, network.auxiliary_tasks, config.network.depth_output, class_weights
         )
         self.sources = tuple(sources)
-        self.metrics = nn.ModuleList(_metrics(network) for _ in self.sources)
+        self.metrics = nn.ModuleList(task_metrics(network.tasks) for _ in self.sources)
 
     def train(self, mode: bool = True) -> TrainingModule:
         """Switch to training or evaluation; frozen parts stay in evaluation."""
@@ -97,10 +97,7 @@ class TrainingModule(LightningModule):
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         decoded = decode(self.network(image).predictions, self.config.network.depth_output)
         for task, metric in self._metrics_of(dataloader_idx):
-            prediction, truth = decoded[task].float(), batch[task]
-            if task == "normals":
-                prediction, truth = prediction.movedim(1, -1), truth.movedim(1, -1)
-            metric.update(prediction, truth)
+            metric.update(decoded[task], batch[task])
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of every data set and start anew."""
@@ -111,7 +108,7 @@ class TrainingModule(LightningModule):
                     self.log(
                         f"{prefix}{task}_{name}",
                         value,
-                        prog_bar=name in ("miou", "delta1", "mean"),
+                        prog_bar=name in ("miou", "delta1", "mean", "odsf"),
                         rank_zero_only=True,
                     )
                 metric.reset()
@@ -145,17 +142,6 @@ class TrainingModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def _metrics(network: MTINet) -> nn.ModuleDict:
-    metrics = nn.ModuleDict()
-    if "semseg" in network.tasks:
-        metrics["semseg"] = SegmentationMetric(network.tasks["semseg"])
-    if "depth" in network.tasks:
-        metrics["depth"] = DepthMetric()
-    if "normals" in network.tasks:
-        metrics["normals"] = NormalMetric()
-    return metrics
 
 
 def rate_factor(step: int, config: OptimizerConfig) -> float:

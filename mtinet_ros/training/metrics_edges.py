@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edge detection as the BSDS benchmark measures it: thinned, matched one to one, one threshold.
+
+Martin, Fowlkes and Malik, "Learning to detect natural image boundaries using local brightness,
+color, and texture cues" (PAMI 2004), Sec. 3.2; `odsF` of MTI-Net's literature. A predicted edge
+pixel and a true one can be paired if they are close enough; the largest number of such pairs, each
+pixel in one at most, is what is right. Counts are summed over images before the best threshold is
+chosen.
+
+The benchmark's own program solves an assignment problem that pairs as many pixels as possible and,
+among such pairings, prefers near ones; here pairs are only counted, so the second part is left
+out. Its graph is thinned out at random, so that its figures change a little from run to run; this
+one is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+
+from mtinet_ros.model_contract import VOID_ID
+
+MAX_DISTANCE = 0.0075
+"""Largest distance of a pair, as a share of the image's diagonal (BSDS, PASCAL)."""
+
+THRESHOLDS = tuple(number / 100 for number in range(1, 100))
+"""Thresholds of the probability, 0.01 to 0.99."""
+
+_Mask = NDArray[np.bool_]
+_Indices = NDArray[np.int64]
+
+
+def _kept(second: bool) -> NDArray[np.uint8]:
+    """By code of the eight neighbours, 0 where a pass of thinning takes the pixel away, else 1.
+
+    East is bit 0 of a code, the others follow counter-clockwise. After Lam, Lee and Suen
+    (PAMI 1992), p. 879: the variant of Guo and Hall with two passes.
+    """
+    table = np.zeros(256, np.uint8)
+    for code in range(256):
+        x = [bool(code >> bit & 1) for bit in range(8)]
+        crossings = sum(not x[i] and (x[i + 1] or x[(i + 2) % 8]) for i in range(0, 8, 2))
+        pairs = min(
+            sum(x[i] or x[i + 1] for i in range(0, 8, 2)),
+            sum(x[i + 1] or x[(i + 2) % 8] for i in range(0, 8, 2)),
+        )
+        if second:
+            keeps_end = (x[5] or x[6] or not x[3]) and x[4]
+        else:
+            keeps_end = (x[1] or x[2] or not x[7]) and x[0]
+        table[code] = crossings != 1 or not 2 <= pairs <= 3 or keeps_end
+    return table
+
+
+_PASSES = (_kept(second=False), _kept(second=True))
+
+
+def thin(edges: _Mask) -> _Mask:
+    """Thin edges to lines of one pixel, as MATLAB's `bwmorph(edges, 'thin', Inf)` is described.
+
+    Args:
+        edges: bool [H, W].
+
+    >>> thin(np.ones((3, 5), bool)).astype(int).tolist()
+    [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+    """
+    height, width = edges.shape
+    image = np.zeros((height + 2, width + 2), np.uint8)
+    image[1:-1, 1:-1] = edges
+    flat, row = image.ravel(), width + 2
+    around = np.array([1, 1 - row, -row, -row - 1, -1, row - 1, row, row + 1])
+    # A pixel needs to be looked at by a pass only if a neighbour has gone since the last time.
+    outer = image > cv2.erode(image, np.ones((3, 3), np.uint8))  # all that can go at first
+    pending = np.stack([outer.ravel()] * 2)
+    while pending.any():
+        for table, waiting in zip(_PASSES, pending, strict=True):
+            pixels = np.flatnonzero(waiting)
+            waiting[pixels] = False
+            pixels = pixels[flat[pixels] > 0]
+            codes = np.zeros(len(pixels), np.uint8)
+            for bit, step in enumerate(around):
+                codes |= flat[pixels + step] << bit
+            gone = pixels[table[codes] == 0]
+            flat[gone] = 0
+            pending[:, gone[:, None] + around] = True
+    return image[1:-1, 1:-1].astype(np.bool_)
+
+
+def count_pairs(predicted: _Mask, truth: _Mask, radius: float) -> int:
+    """Size of a largest pairing of predicted with true pixels at most `radius` pixels apart.
+
+    Args:
+        predicted: bool [H, W].
+        truth: bool [H, W].
+        radius: Pixels.
+
+    >>> count_pairs(np.array([[1, 1, 0, 0, 1]], bool), np.array([[0, 0, 1, 0, 0]], bool), 2)
+    1
+    """
+    return _Pairing(truth, radius).count(predicted)
+
+
+class _Pairing:
+    """Counts pairs of one image's truth with several predictions."""
+
+    def __init__(self, truth: _Mask, radius: float) -> None:
+        reach = int(radius)
+        offsets = np.arange(-reach, reach + 1)
+        rows, columns = (axis.ravel() for axis in np.meshgrid(offsets, offsets, indexing="ij"))
+        squares = rows**2 + columns**2
+        near = np.argsort(squares, kind="stable")
+        near = near[squares[near] <= radius**2]
+        # A margin as wide as the reach, so that no neighbour of a pixel wraps around.
+        height, width = truth.shape
+        self._reach, self._row = reach, width + 2 * reach
+        number = np.full((height + 2 * reach, self._row), -1, np.int64)
+        self.true = int(np.count_nonzero(truth))
+        number[reach : reach + height, reach : reach + width][truth] = np.arange(self.true)
+        self._number = number.ravel()
+        self._steps = rows[near] * self._row + columns[near]
+
+    def count(self, predicted: _Mask) -> int:
+        """Number of pairs; see `count_pairs`."""
+        rows, columns = np.nonzero(predicted)
+        places = (rows + self._reach) * self._row + columns + self._reach
+        candidates = self._number[places[:, None] + self._steps]
+        candidates = candidates[(candidates >= 0).any(1)]
+        if not len(candidates):
+            return 0
+        partner, of_true = self._nearest_first(candidates)
+        nodes, slots = np.nonzero(candidates >= 0)
+        targets = candidates[nodes, slots]
+        first = np.searchsorted(nodes, np.arange(len(candidates) + 1))
+        while _augment(first, targets, partner, of_true):
+            pass
+        return int(np.count_nonzero(partner >= 0))
+
+    def _nearest_first(self, candidates: _Indices) -> tuple[_Indices, _Indices]:
+        """Pairs to begin with, and the same by true pixel; -1: none."""
+        partner = np.full(len(candidates), -1, np.int64)
+        of_true = np.full(self.true, -1, np.int64)
+        for column in candidates.T:  # of one step, so no true pixel twice
+            nodes = np.flatnonzero((partner < 0) & (column >= 0))
+            nodes = nodes[of_true[column[nodes]] < 0]
+            partner[nodes] = column[nodes]
+            of_true[column[nodes]] = nodes
+        return partner, of_true
+
+
+def _augment(first: _Indices, targets: _Indices, partner: _Indices, of_true: _Indices) -> bool:
+    """Grow alternating trees from all unpaired pixels at once and enlarge the pairing along them.
+
+    Args:
+        first: Where a predicted pixel's candidates begin in `targets`.
+        targets: True pixels.
+        partner: True pixel of each predicted one, -1 for none; changed in place.
+        of_true: The inverse; changed in place.
+
+    Returns:
+        Whether it grew; if not, it is as large as can be (Berge).
+    """
+    parent = np.full(len(of_true), -1, np.int64)  # predicted pixel from which a true one was met
+    frontier = np.flatnonzero(partner < 0)
+    root = np.full(len(partner), -1, np.int64)
+    root[frontier] = frontier
+    is_done = np.zeros(len(partner), np.bool_)
+    ends: list[_Indices] = []
+    while len(frontier):
+        sizes = first[frontier + 1] - first[frontier]
+        sources = np.repeat(frontier, sizes)
+        starts = np.repeat(first[frontier] - (np.cumsum(sizes) - sizes), sizes)
+        met = targets[starts + np.arange(len(sources))]
+        fresh = parent[met] < 0
+        met, sources = met[fresh], sources[fresh]
+        parent[met] = sources  # of several, the last one written
+        met = met[parent[met] == sources]
+        free = met[of_true[met] < 0]
+        _, one_each = np.unique(root[parent[free]], return_index=True)
+        ends.append(free[one_each])
+        is_done[root[parent[free]]] = True
+        taken = met[of_true[met] >= 0]
+        following = of_true[taken]
+        root[following] = root[parent[taken]]
+        frontier = following[~is_done[root[following]]]
+    current = np.concatenate(ends) if ends else np.empty(0, np.int64)
+    grew = bool(len(current))
+    while len(current):  # the paths share no pixel, for each lies in a tree of its own
+        nodes = parent[current]
+        before = partner[nodes]
+        partner[nodes] = current
+        of_true[current] = nodes
+        current = before[before >= 0]
+    return grew
+
+
+def edge_counts(
+    probability: NDArray[np.floating],
+    truth: NDArray[np.generic],
+    thresholds: Sequence[float] = THRESHOLDS,
+    max_distance: float = MAX_DISTANCE,
+) -> NDArray[np.int64]:
+    """Counts of one image by threshold.
+
+    Args:
+        probability: Of an edge, [H, W].
+        truth: [H, W], 1 on edges, taken as they are and not thinned; 0 elsewhere; `VOID_ID` where
+            unknown, and where nothing predicted counts.
+        thresholds: A pixel is an edge from there on.
+        max_distance: See `MAX_DISTANCE`.
+
+    Returns:
+        int64 [thresholds, 3]: pairs, predicted pixels after thinning, true pixels.
+
+    >>> edge_counts(np.array([[0.9, 0.2, 0.0]]), np.array([[1, 0, 0]]), (0.1, 0.5)).tolist()
+    [[1, 2, 1], [1, 1, 1]]
+    """
+    true, known = truth == 1, truth != VOID_ID
+    pairing = _Pairing(true, max_distance * math.hypot(*true.shape))
+    counts = np.zeros((len(thresholds), 3), np.int64)
+    before: tuple[_Mask, NDArray[np.int64]] | None = None
+    for row, threshold in zip(counts, thresholds, strict=True):
+        edges = probability >= threshold
+        if before is not None and np.array_equal(before[0], edges):
+            row[:] = before[1]
+            continue
+        lines = thin(edges) & known
+        row[:] = pairing.count(lines), np.count_nonzero(lines), pairing.true
+        before = edges, row
+    return counts
+
+
+def ods_figures(counts: Tensor, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, float]:
+    """Figures from summed `edge_counts`.
+
+    Args:
+        counts: int64 [thresholds, 3].
+        thresholds: Of the rows.
+
+    Returns:
+        `odsf`: the largest harmonic mean of precision and recall over the thresholds; `precision`,
+        `recall` and `threshold` there.
+
+    >>> figures = ods_figures(torch.tensor([[4, 10, 5], [3, 4, 5]]), (0.1, 0.5))
+    >>> [round(figures[name], 4) for name in ("odsf", "precision", "recall", "threshold")]
+    [0.6667, 0.75, 0.6, 0.5]
+    """
+    pairs, predicted, true = counts.double().unbind(1)
+    # 2PR / (P + R) with P = pairs / predicted and R = pairs / true.
+    f = 2 * pairs / (predicted + true).clamp(min=1)
+    best = int(f.argmax())
+    return {
+        "odsf": float(f[best]),
+        "precision": float(pairs[best] / predicted[best].clamp(min=1)),
+        "recall": float(pairs[best] / true[best].clamp(min=1)),
+        "threshold": thresholds[best],
+    }
+
+
+class EdgeMetric(Metric):
+    """F-measure of edges at the one threshold that is best for the whole set (odsF)."""
+
+    counts: Tensor
+
+    def __init__(
+        self,
+        thresholds: Sequence[float] = THRESHOLDS,
+        max_distance: float = MAX_DISTANCE,
+    ) -> None:
+        """Start at nothing.
+
+        Args:
+            thresholds: See `edge_counts`; fewer are quicker, and find a figure that is lower.
+            max_distance: Likewise.
+        """
+        super().__init__()
+        self.thresholds = tuple(thresholds)
+        self.max_distance = max_distance
+        self.add_state(
+            "counts",
+            torch.zeros(len(self.thresholds), 3, dtype=torch.long),
+            dist_reduce_fx="sum",
+        )
+
+    def update(self, predicted: Tensor, truth: Tensor) -> None:
+        """Add images: probabilities and truth (see `edge_counts`), [..., H, W]."""
+        size = truth.shape[-2:]
+        images = zip(predicted.reshape(-1, *size), truth.reshape(-1, *size), strict=True)
+        for probability, true in images:
+            self.add(probability.cpu().double().numpy(), true.cpu().numpy())
+
+    def add(self, probability: NDArray[np.floating], truth: NDArray[np.generic]) -> Tensor:
+        """Add one image, [H, W]; returns its counts."""
+        counts = torch.from_numpy(
+            edge_counts(probability, truth, self.thresholds, self.max_distance)
+        )
+        self.counts += counts.to(self.counts.device)
+        return counts
+
+    def compute(self) -> dict[str, float]:
+        """See `ods_figures`; empty without true edges."""
+        return ods_figures(self.counts, self.thresholds) if self.counts[0, 2] else {}
