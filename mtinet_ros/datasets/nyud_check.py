@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.datasets.depth_normals import normals_from_depth
+from mtinet_ros.datasets.name_lists import shared_names
 from mtinet_ros.datasets.nyud import NyudSamples
 from mtinet_ros.datasets.nyud_layout import (
     SPLITS,
@@ -23,7 +24,6 @@ from mtinet_ros.datasets.nyud_layout import (
     list_file,
     read_list,
     read_meaning,
-    shared_frames,
 )
 from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.errors import DataError
@@ -194,7 +194,8 @@ def check(
         except DataError as error:
             report.failures.append(str(error))
     for one, two in combinations(opened, 2):
-        both = shared_frames(root, one, two, opened[one].names, opened[two].names)
+        lists = list_file(root, one), list_file(root, two)
+        both = shared_names(*lists, opened[one].names, opened[two].names)
         report.failures += [both] if both else []
     pictures: dict[str, str] = {}
     for split, samples in opened.items():

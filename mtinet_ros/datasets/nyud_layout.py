@@ -16,7 +16,6 @@ unknown, and so is 255, which stands for all that is farther than the 10 m of th
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.datasets.class_sets import CLASS_SETS
+from mtinet_ros.datasets.name_lists import (
+    SPLITS as SPLITS,
+)
+from mtinet_ros.datasets.name_lists import (
+    known_folder,
+    known_split,
+    read_names_in,
+    refuse_shared,
+)
 from mtinet_ros.errors import DataError
 
 MARKER = "mtinet_ros.json"
 """File by which a folder that was written here is known; it tells what the files mean."""
-SPLITS = ("train", "val", "test")
 COMPACT_STEP = 10 / 255
 """Metres in one step of the compact layout's depth."""
 COMPACT_SATURATED = 255
@@ -197,62 +204,20 @@ def read_names(root: Path, split: str) -> list[str]:
         DataError: As `read_list`, or another list names one of them too.
     """
     names = read_list(root, split)
-    for other in SPLITS:
-        path = list_file(root, other)
-        if other == split or not path.is_file() or not path.stat().st_size:
-            continue
-        both = shared_frames(root, split, other, names, read_list(root, other))
-        if both:
-            raise DataError(both)
+    others = [list_file(root, other) for other in SPLITS if other != split]
+    refuse_shared(list_file(root, split), names, others, lambda path: read_list(root, path.stem))
     return names
 
 
-def shared_frames(root: Path, split: str, other: str, names: list[str], others: list[str]) -> str:
-    """What is to be said of frames in two lists; empty where there are none."""
-    both = set(names).intersection(others)
-    if not both:
-        return ""
-    return (
-        f"{list_file(root, split)} and {list_file(root, other).name} both name {len(both)} "
-        f"frames, such as {min(both)}; what is trained on must not be measured on, so take each "
-        "off one list"
-    )
-
-
 def read_list(root: Path, split: str) -> list[str]:
-    """Names of the frames of a split, in the list's order.
-
-    The list may have Windows' line ends and byte order mark, and suffixes of pictures.
+    """Names of the frames of a split; see `read_names_in`.
 
     Raises:
         DataError: There is no such folder or list, it is empty, or names a frame twice.
     """
-    if split not in SPLITS:
-        raise DataError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
-    if not root.is_dir():
-        there = "is a file" if root.exists() else "is not there"
-        raise DataError(f"the folder {root} {there}; name a folder of NYU Depth V2")
-    path = list_file(root, split)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(
-            f"{path}, the list of {split} frames, cannot be read: {error.strerror}; "
-            f"{_what_is_there(root)}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path} is no UTF-8 text ({error}); save it as such") from error
-    names = [_without_suffix(line.strip()) for line in text.splitlines() if line.strip()]
-    if not names:
-        raise DataError(f"{path} lists no frames; copy the data set again")
-    for name in names:
-        if "/" in name or "\\" in name or "\0" in name:
-            raise DataError(f"{path} names {name!a}; names of frames are without folders")
-    if len(set(names)) != len(names):
-        counts = Counter(names)
-        twice = next(name for name in names if counts[name] > 1)
-        raise DataError(f"{path} names {twice} more than once; remove the repetition")
-    return names
+    known_folder(root, "NYU Depth V2")
+    path = list_file(root, known_split(split))
+    return read_names_in(path, split, lambda: _what_is_there(root))
 
 
 def _what_is_there(root: Path) -> str:
@@ -266,8 +231,3 @@ def _what_is_there(root: Path) -> str:
     if (root / "index.json").is_file():
         return "these seem to be rendered rooms, which `mtinet scenes --check` checks"
     return "neither NYUD_MT (gt_sets/train.txt) nor the compact layout (train.txt) is there"
-
-
-def _without_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and stem and suffix.lower() in ("jpg", "png", "npy") else name

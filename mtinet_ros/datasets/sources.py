@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from mtinet_ros.datasets.merged import MergedClasses
 from mtinet_ros.datasets.nyud import NyudSamples
+from mtinet_ros.datasets.pascal import PascalSamples
 from mtinet_ros.datasets.rooms import RoomSamples
 from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.datasets.urbanlf import UrbanlfSamples
 from mtinet_ros.errors import ConfigurationError
 
-KINDS = ("rooms", "nyud", "urbanlf")
+KINDS = ("rooms", "nyud", "pascal", "urbanlf")
 
 
 def open_samples(
@@ -34,6 +35,8 @@ def open_samples(
         source = RoomSamples(root, split)
     elif kind == "nyud":
         source = NyudSamples(root, split, crop=crop)
+    elif kind == "pascal":
+        source = PascalSamples(root, split)
     elif kind == "urbanlf":
         source = UrbanlfSamples(root, split)
     else:

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ground truth of PASCAL_MT as its authors make it from MATLAB files and distilled pictures.
+
+Maninis, Radosavovic and Kokkinos, "Attentive Single-Tasking of Multiple Tasks", CVPR 2019, made
+the data set; MTI-Net's authors read it the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mtinet_ros.errors import ConfigurationError, DataError
+
+PERSON = 15
+"""PASCAL VOC's number of people."""
+CONTEXT_CLASSES = 459
+"""Segments of PASCAL-Context are numbered 1 to this; 0 is unlabelled."""
+HUMAN_PART_IDS = {
+    1: ("hair", "head", "lear", "lebrow", "leye", "mouth", "nose", "rear", "rebrow", "reye"),
+    2: ("neck", "torso"),
+    3: ("luarm", "ruarm"),
+    4: ("lhand", "llarm", "rhand", "rlarm"),
+    5: ("luleg", "ruleg"),
+    6: ("lfoot", "llleg", "rfoot", "rlleg"),
+}
+"""Which parts of PASCAL-Part make up which of `class_sets.HUMAN_PARTS`."""
+_ID_OF_PART = {name: number for number, names in HUMAN_PART_IDS.items() for name in names}
+# Numbers of PASCAL-Context's classes that NYU Depth V2 has by the same name, and 427, its
+# "tvmonitor": what a network that learnt normals of rooms was trusted with.
+_CLASSES_WITH_NORMALS = (
+    3, 4, 6, 9, 10, 11, 13, 15, 17, 18, 22, 23, 29, 30, 33, 34, 36, 37, 38, 39, 41, 43, 46, 49,
+    50, 51, 53, 55, 56, 59, 61, 62, 65, 66, 68, 69, 72, 73, 78, 83, 84, 85, 87, 88, 95, 96, 101,
+    104, 105, 107, 111, 113, 115, 122, 124, 135, 141, 142, 143, 146, 150, 154, 157, 158, 159, 165,
+    172, 174, 181, 183, 184, 191, 193, 195, 197, 199, 202, 213, 215, 216, 219, 220, 223, 225, 228,
+    230, 232, 233, 238, 239, 242, 243, 246, 250, 251, 252, 255, 260, 261, 263, 269, 272, 273, 275,
+    281, 283, 284, 285, 286, 287, 288, 290, 291, 292, 293, 295, 304, 307, 309, 310, 314, 315, 319,
+    323, 329, 330, 331, 336, 342, 345, 349, 350, 351, 352, 355, 357, 368, 370, 371, 374, 379, 380,
+    383, 384, 397, 401, 403, 405, 407, 408, 411, 412, 413, 414, 417, 419, 421, 423, 427, 429, 430,
+    432, 440, 441, 442, 443, 444, 446, 454, 457,
+)  # fmt: skip
+HAS_NORMALS = np.isin(np.arange(CONTEXT_CLASSES + 1), _CLASSES_WITH_NORMALS)
+"""bool [460]: whether normals of a class of PASCAL-Context are used."""
+
+
+def segments(path: Path) -> NDArray[np.int64]:
+    """The class of every pixel in a file of PASCAL-Context, int64 [h, w], 0 to 459.
+
+    Raises:
+        DataError: The file is damaged or holds something else.
+    """
+    labels = np.asarray(_read_mat(path, "LabelMap"))
+    if labels.ndim != 2 or labels.dtype.kind not in "fiub":
+        raise DataError(f"{path} has a LabelMap that is no picture of numbers; copy it again")
+    odd = ~((labels >= 0) & (labels <= CONTEXT_CLASSES))
+    if odd.any():
+        raise DataError(
+            f"{path} has the label {labels[odd].flat[0]:.6g}; PASCAL-Context has 1 to "
+            f"{CONTEXT_CLASSES}, 0 unlabelled"
+        )
+    return labels.astype(np.int64)
+
+
+def segment_edges(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Borders between segments, one pixel wide: 1 there, else 0.
+
+    Where the labels' Laplacian is not zero, thinned. Three segments whose numbers are evenly
+    spaced side by side have no border by it where the middle one is one pixel wide; so it is in
+    the authors' truth.
+
+    Args:
+        labels: int64 [h, w].
+
+    Returns:
+        uint8 [h, w].
+    """
+    return thinned(cv2.Laplacian(labels.astype(np.float64), cv2.CV_64F) != 0)
+
+
+def thinned(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A mask thinned to lines of one pixel.
+
+    Guo and Hall, "Parallel thinning with two-subiteration algorithms", CACM 32(3), 1989, algorithm
+    A1, as restated by Lam, Lee and Suen, PAMI 14(9), 1992.
+
+    Args:
+        mask: bool [h, w].
+
+    Returns:
+        uint8 [h, w], 1 on the lines.
+    """
+    lines = mask.astype(np.uint8)
+    left = -1
+    while left != (left := int(lines.sum())):
+        for removed in _removed_by_neighbors():
+            codes = cv2.filter2D(lines, cv2.CV_8U, _NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
+            lines[removed[codes]] = 0
+    return lines
+
+
+# Neighbors 1 to 8 from the right counterclockwise, as bits; cv2.filter2D correlates.
+_NEIGHBORS = np.array([[8, 4, 2], [16, 0, 1], [32, 64, 128]], np.float32)
+
+
+@cache
+def _removed_by_neighbors() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether a pixel goes, by the code of its neighbors, in the first and second half step."""
+    codes = np.arange(256)
+    x = [(codes >> bit & 1).astype(bool) for bit in (*range(8), 0)]  # x[0] is the paper's x1
+    crossings = sum((~x[i] & (x[i + 1] | x[(i + 2) % 8])).astype(int) for i in (0, 2, 4, 6))
+    pairs = [
+        sum((x[i + first] | x[(i + first + 1) % 8]).astype(int) for i in (0, 2, 4, 6))
+        for first in (0, 1)
+    ]
+    fewer = np.minimum(*pairs)
+    border = (crossings == 1) & (fewer >= 2) & (fewer <= 3)
+    return (
+        border & ~((x[1] | x[2] | ~x[7]) & x[0]),
+        border & ~((x[5] | x[6] | ~x[3]) & x[4]),
+    )
+
+
+def human_parts(path: Path) -> NDArray[np.uint8] | None:
+    """The merged parts of all people in a file of PASCAL-Part.
+
+    Where parts overlap, the one that the file names last counts.
+
+    Returns:
+        uint8 [h, w], ids of `class_sets.HUMAN_PARTS`; None where nobody with parts is in the
+        picture: nothing is known of it, as not all people have parts.
+
+    Raises:
+        DataError: The file is damaged or holds something else.
+    """
+    parts: NDArray[np.uint8] | None = None
+    try:
+        annotation = _read_mat(path, "anno")
+        for person in _entries(annotation["objects"]):
+            if int(person["class_ind"]) != PERSON:
+                continue
+            for part in _entries(person["parts"]):
+                mask = np.asarray(part["mask"]) != 0
+                if parts is None:
+                    parts = np.zeros(mask.shape, np.uint8)
+                parts[mask] = _part_id(path, str(part["part_name"]))
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise DataError(
+            f"{path} is no annotation of PASCAL-Part ({type(error).__name__}: {error}); copy the "
+            "file again"
+        ) from error
+    return parts if parts is not None and parts.any() else None
+
+
+def _part_id(path: Path, name: str) -> int:
+    if name not in _ID_OF_PART:
+        known = ", ".join(sorted(_ID_OF_PART))
+        raise DataError(f"{path} has a part of a person called {name!a}; known are {known}")
+    return _ID_OF_PART[name]
+
+
+def _entries(value: Any) -> Iterator[dict[str, Any]]:
+    """MATLAB's array of structs, of which one is none and one of length 0 is numbers."""
+    if isinstance(value, dict):
+        yield value
+    elif len(value):
+        yield from value
+
+
+def _read_mat(path: Path, name: str) -> Any:
+    """A variable of a MATLAB file, structs as dictionaries.
+
+    Raises:
+        ConfigurationError: SciPy, which reads such files, is not installed.
+        DataError: The file is damaged, or lacks the variable.
+    """
+    try:
+        from scipy.io import loadmat
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read without SciPy, which is not installed; install scipy, or "
+            "'mtinet_ros[train]' which brings it"
+        ) from error
+    try:
+        content = loadmat(path, simplify_cells=True, variable_names=[name])
+    except Exception as error:  # whatever a damaged file makes of SciPy's parser
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path} is no MATLAB file that SciPy can read ({reason}); copy the file again"
+        ) from error
+    if name not in content:
+        raise DataError(f"{path} has no variable {name}; copy the file again")
+    return content[name]
+
+
+def distilled_normals(colors: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Normals that a network saw, where it was trusted.
+
+    Args:
+        colors: uint8 [h, w, 3], x, y and z of -1 to 1 as 0 to 255; x to the right, y down, z
+            towards the camera.
+        labels: int64 [h, w], classes of PASCAL-Context.
+
+    Returns:
+        float32 [h, w, 3] unit vectors in the camera optical frame; zero where the class is not one
+        of `HAS_NORMALS`.
+    """
+    normals = colors.astype(np.float32) * np.float32(2 / 255) - 1
+    normals *= np.array([1, 1, -1], np.float32)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    trusted = HAS_NORMALS[labels][..., None]
+    return np.where(trusted, normals / np.maximum(length, 1e-6), 0).astype(np.float32)
+
+
+def saliency(path: Path, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1 where a distilled saliency of 0 to 255 is above a half, else 0.
+
+    Args:
+        path: Its file, for errors.
+        values: uint8 [h, w].
+
+    Raises:
+        DataError: It holds 0 and 1 only.
+    """
+    if values.max(initial=0) == 1:
+        raise DataError(f"{path} holds 0 and 1; saliency is 0 to 255, and salient above 127")
+    return (values > 127).astype(np.uint8)
+
+
+def resized_as(path: Path, values: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """Truth in the size of its picture, nearest, as the authors read what is of another size.
+
+    Args:
+        path: Its file, for errors.
+        values: [h, w].
+        size: Rows and columns of the picture.
+
+    Raises:
+        DataError: It has another aspect ratio, so is of another picture.
+    """
+    rows, columns = values.shape
+    if (rows, columns) == tuple(size[:2]):
+        return values
+    if not rows or not columns or abs(rows * size[1] / (columns * size[0]) - 1) > 0.02:
+        raise DataError(
+            f"{path} has the shape {rows}x{columns}, its picture {size[0]}x{size[1]} (rows x "
+            "columns); they are of different pictures"
+        )
+    return cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)

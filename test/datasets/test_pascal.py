@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PASCAL_MT is read as its authors read it, and what is wrong with a folder is said."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mtinet_ros.datasets.pascal import PascalSamples
+from mtinet_ros.datasets.pascal_truth import HAS_NORMALS, thinned
+from mtinet_ros.datasets.sources import open_samples
+from mtinet_ros.datasets.truth_files import read_id_png
+from mtinet_ros.errors import DataError
+
+SIZE = (30, 40)
+TRAIN, VAL = ("2008_000008", "2008_000015"), ("2008_000023",)
+FLOOR, AEROPLANE, DOG = 158, 2, 113
+
+
+def palette_png(path: Path, ids: np.ndarray, bits: int = 8) -> None:
+    """As PASCAL's own labels: numbers of palette colors, here all of the same color."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
+
+    height, width = ids.shape
+    packed = ids if bits == 8 else (ids[:, ::2] << 4 | ids[:, 1::2]).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    header = struct.pack(">IIBBBBB", width, height, bits, 3, 0, 0, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"PLTE", b"\x80\0\0" * 2**bits)
+        + chunk(b"tRNS", b"\x80")
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def png(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), values)
+
+
+def mat(path: Path, **content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pytest.importorskip("scipy.io").savemat(path, content, do_compression=True)
+
+
+def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[top:bottom, left:right] = 1
+    return mask
+
+
+def structs(fields: str, *rows: tuple[object, ...]) -> np.ndarray:
+    """A row of MATLAB's structs."""
+    array = np.zeros((1, len(rows)), [(name, object) for name in fields.split()])
+    for number, row in enumerate(rows):
+        array[0, number] = row
+    return array
+
+
+def annotation(*objects: tuple[str, int, np.ndarray, np.ndarray]) -> np.ndarray:
+    """PASCAL-Part's variable `anno`."""
+    inside = structs("class class_ind mask parts", *objects)
+    return structs("imname objects", ("name", inside))
+
+
+def parts(*named: tuple[str, np.ndarray]) -> np.ndarray:
+    return structs("part_name mask", *named)
+
+
+NO_PARTS = np.zeros((0, 0))
+
+
+def person(*named: tuple[str, np.ndarray]) -> tuple[str, int, np.ndarray, np.ndarray]:
+    return ("person", 15, box(0, 30, 0, 20), parts(*named) if named else NO_PARTS)
+
+
+def dog() -> tuple[str, int, np.ndarray, np.ndarray]:
+    return ("dog", 12, box(0, 9, 0, 9), parts(("head", box(0, 5, 0, 5))))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Floor to the left, an aeroplane to the right of column 20; a person in the first picture."""
+    root = tmp_path / "PASCAL_MT"
+    segments = np.full(SIZE, FLOOR, np.uint16)
+    segments[:, 20:] = AEROPLANE
+    labels = np.zeros(SIZE, np.uint8)
+    labels[:, 20:] = 1
+    labels[0] = 255
+    sal = np.full(SIZE, 127, np.uint8)
+    sal[:, 20:] = 128
+    # Blue, green, red of OpenCV: z towards the camera 0.6, y 0, x 0.8.
+    normals = np.zeros((*SIZE, 3), np.uint8) + np.uint8([204, 128, 229])
+    for number, name in enumerate(TRAIN + VAL):
+        image = np.full((*SIZE, 3), 40 * number, np.uint8)
+        png(root / "JPEGImages" / f"{name}.jpg", image)
+        mat(root / "pascal-context/trainval" / f"{name}.mat", LabelMap=segments)
+        mat(
+            root / "human_parts" / f"{name}.mat",
+            anno=annotation(("dog", 12, box(0, 9, 0, 9), parts(("head", box(0, 5, 0, 5))))),
+        )
+        png(root / "sal_distill" / f"{name}.png", sal)
+        png(root / "normals_distill" / f"{name}.png", normals)
+    palette_png(root / "semseg/VOC12" / f"{TRAIN[0]}.png", labels)
+    for name in (TRAIN[1], *VAL):
+        png(root / "semseg/pascal-context" / f"{name}.png", labels)
+    png(root / "semseg/pascal-context" / f"{TRAIN[0]}.png", np.full(SIZE, 20, np.uint8))
+    mat(
+        root / "human_parts" / f"{TRAIN[0]}.mat",
+        anno=annotation(
+            dog(),
+            person(("torso", box(10, 20, 0, 9)), ("hair", box(8, 12, 0, 9))),
+            person(),
+            person(
+                ("lhand", box(20, 22, 0, 9)),
+                ("ruarm", box(22, 24, 0, 9)),
+                ("rfoot", box(24, 26, 0, 9)),
+                ("luleg", box(26, 28, 0, 9)),
+            ),
+        ),
+    )
+    for split, names in {"train": TRAIN, "val": VAL}.items():
+        path = root / "ImageSets/Context" / f"{split}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{name}\n" for name in names))
+    return root
+
+
+def test_all_five_tasks_are_there(root: Path) -> None:
+    samples = open_samples("pascal", str(root), "train")
+    assert len(samples) == 2
+    assert samples.class_names[15] == "person"
+    assert samples.palette[15] == (192, 128, 128)  # VOC's color of people
+    sample = samples[0]
+    assert sample.image.shape == (*SIZE, 3)
+    assert {task: (t.dtype.name, t.shape) for task, t in sample.targets.items()} == {
+        "semseg": ("uint8", SIZE),
+        "human_parts": ("uint8", SIZE),
+        "sal": ("uint8", SIZE),
+        "normals": ("float32", (*SIZE, 3)),
+        "edge": ("uint8", SIZE),
+    }
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_labels_are_vocs_where_there_are_any_with_or_without_a_palette(
+    root: Path, index: int
+) -> None:
+    """The first picture's of PASCAL-Context, all 20, are not what is read."""
+    labels = PascalSamples(str(root), "train")[index].targets["semseg"]
+    assert labels[1, [0, 19, 20, 39]].tolist() == [0, 0, 1, 1]
+    assert (labels[0] == 255).all()
+
+
+def test_palettes_of_few_colors_are_ids_too(tmp_path: Path) -> None:
+    ids = np.arange(16, dtype=np.uint8)[None].repeat(2, axis=0)
+    palette_png(tmp_path / "ids.png", ids, bits=4)
+    np.testing.assert_array_equal(read_id_png(tmp_path / "ids.png"), ids)
+
+
+def test_parts_merge_into_six_and_the_last_one_covers_the_others(root: Path) -> None:
+    """Rows 8 to 11 are hair over torso; a dog's head is no part, a person without parts none."""
+    found = PascalSamples(str(root), "train")[0].targets["human_parts"][:, 0]
+    expected = [0] * 8 + [1] * 4 + [2] * 8 + [4] * 2 + [3] * 2 + [6] * 2 + [5] * 2 + [0] * 2
+    assert found.tolist() == expected
+
+
+def test_pictures_without_people_tell_nothing_of_parts(root: Path) -> None:
+    assert (PascalSamples(str(root), "train")[1].targets["human_parts"] == 255).all()
+    mat(root / "human_parts" / f"{TRAIN[1]}.mat", anno=annotation(person()))
+    assert (PascalSamples(str(root), "train")[1].targets["human_parts"] == 255).all()
+
+
+def test_what_is_more_than_half_salient_is(root: Path) -> None:
+    sal = PascalSamples(str(root), "train")[0].targets["sal"]
+    assert sal[5, [0, 19, 20, 39]].tolist() == [0, 0, 1, 1]
+
+
+def test_normals_are_known_on_what_rooms_have_and_face_the_camera(root: Path) -> None:
+    """A floor's (0.8, 0, 0.6 towards the viewer) is (0.8, 0, -0.6); an aeroplane has none."""
+    normals = PascalSamples(str(root), "train")[0].targets["normals"]
+    np.testing.assert_allclose(normals[3, 3], [0.8, 0, -0.6], atol=0.004)
+    np.testing.assert_allclose(np.linalg.norm(normals[:, :20], axis=-1), 1, atol=1e-6)
+    assert not normals[:, 20:].any()
+    assert HAS_NORMALS.sum() == 170
+    assert HAS_NORMALS[[FLOOR, DOG]].all()
+    assert not HAS_NORMALS[[0, AEROPLANE]].any()
+
+
+def test_edges_are_one_pixel_wide_along_segments(root: Path) -> None:
+    edge = PascalSamples(str(root), "train")[0].targets["edge"]
+    assert edge[2:-2].sum(axis=1).tolist() == [1] * 26
+    assert set(np.nonzero(edge)[1]) <= {19, 20}
+
+
+THICK = (
+    "........................",
+    ".....#.....###########..",
+    "...#####...###########..",
+    "...#####...###########..",
+    "..#######......##.......",
+    "...#####.......##.......",
+    "...#####.......##...#...",
+    ".....#.........##.......",
+    "........................",
+)
+THIN = (
+    "........................",
+    "........................",
+    "............###.#####...",
+    "...............#........",
+    "....###........#........",
+    "...............#........",
+    "...............#....#...",
+    "...............#........",
+    "........................",
+)
+"""What scikit-image 0.26 makes of it (`skimage.morphology.thin`), with which the authors thin."""
+
+
+def test_edges_are_thinned_as_the_authors_thin_them() -> None:
+    mask = np.array([[pixel == "#" for pixel in row] for row in THICK])
+    found = ["".join(".#"[pixel] for pixel in row) for row in thinned(mask)]
+    assert found == list(THIN)
+
+
+def test_truth_of_another_size_is_stretched_as_the_authors_do(root: Path) -> None:
+    sal = np.zeros((60, 80), np.uint8)
+    sal[:, 40:] = 255
+    png(root / "sal_distill" / f"{TRAIN[0]}.png", sal)
+    found = PascalSamples(str(root), "train")[0].targets["sal"]
+    assert found.shape == SIZE
+    assert found[5, [0, 19, 20, 39]].tolist() == [0, 0, 1, 1]
+
+
+def test_kinds_of_truth_may_lack_as_a_whole(root: Path) -> None:
+    for folder in ("human_parts", "pascal-context", "normals_distill"):
+        shutil.rmtree(root / folder)
+    assert set(PascalSamples(str(root), "train")[0].targets) == {"semseg", "sal"}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+N = TRAIN[0]
+VOC = f"semseg/VOC12/{N}.png"
+SEGMENTS = f"pascal-context/trainval/{N}.mat"
+PARTS = f"human_parts/{N}.mat"
+FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
+    ("picture lost", lambda r: (r / f"JPEGImages/{N}.jpg").unlink(),
+     f"lacks files of its 2 train frames: 1 in JPEGImages/, such as JPEGImages/{N}.jpg"),
+    ("labels lost", lambda r: (r / f"semseg/pascal-context/{TRAIN[1]}.png").unlink(),
+     "such as semseg/pascal-context/2008_000015.png"),
+    ("parts lost", lambda r: (r / PARTS).unlink(), "1 in human_parts/"),
+    ("segments lost", lambda r: (r / SEGMENTS).unlink(),
+     "1 in pascal-context/trainval/"),
+    ("all segments lost", lambda r: shutil.rmtree(r / "pascal-context"),
+     "2 in pascal-context/trainval/"),
+    ("a name too many", lambda r: (r / "ImageSets/Context/train.txt").write_text("x\n"),
+     "such as JPEGImages/x.jpg"),
+    ("no list", lambda r: (r / "ImageSets/Context/train.txt").unlink(), "there is val"),
+    ("a picture in both", lambda r: (r / "ImageSets/Context/val.txt").write_text(N),
+     f"train.txt and val.txt both name 1 frames, such as {N}"),
+    ("class 21", lambda r: png(r / VOC, np.full(SIZE, 21, np.uint8)),
+     f"VOC12/{N}.png has the label 21; allowed is 0 to 20 and 255"),
+    ("labels in color", lambda r: png(r / VOC, np.zeros((*SIZE, 3), np.uint8)),
+     "is a color picture; ids are"),
+    ("labels of 16 bits", lambda r: png(r / VOC, np.zeros(SIZE, np.uint16)),
+     "has 16 bits a pixel; ids are"),
+    ("labels cut", lambda r: cut(r / VOC), "cut short"),
+    ("labels of another picture", lambda r: png(r / VOC, np.zeros((40, 30), np.uint8)),
+     "has the shape 40x30, its picture 30x40"),
+    ("parts cut", lambda r: cut(r / PARTS),
+     f"human_parts/{N}.mat is no MATLAB file that SciPy can read"),
+    ("parts empty", lambda r: (r / PARTS).write_bytes(b""), f"{N}.mat is no MATL"),
+    ("segments are text", lambda r: (r / SEGMENTS).write_text("x" * 300),
+     f"trainval/{N}.mat is no MATLAB file"),
+    ("segments lack", lambda r: mat(r / SEGMENTS, other=1),
+     "has no variable LabelMap"),
+    ("segment 460", lambda r: mat(r / SEGMENTS, LabelMap=np.full(SIZE, 460)),
+     "has the label 460; PASCAL-Context has 1 to 459, 0 unlabelled"),
+    ("segment NaN", lambda r: mat(r / SEGMENTS, LabelMap=np.full(SIZE, np.nan)),
+     "has the label nan"),
+    ("an unknown part",
+     lambda r: mat(r / PARTS, anno=annotation(person(("wing", box(0, 9, 0, 9))))),
+     "has a part of a person called 'wing'; known are hair, head"),
+    ("parts without objects", lambda r: mat(r / PARTS, anno=np.zeros((2, 2))),
+     f"human_parts/{N}.mat is no annotation of PASCAL-Part"),
+    ("saliency of 0 and 1", lambda r: png(r / f"sal_distill/{N}.png", np.ones(SIZE, np.uint8)),
+     "holds 0 and 1; saliency is 0 to 255"),
+    ("normals of another size",
+     lambda r: png(r / f"normals_distill/{N}.png", np.zeros((60, 80, 3), np.uint8)),
+     "have the shapes 60x80, 30x40, the picture 30x40"),
+    ("no truth", lambda r: [shutil.rmtree(r / f) for f in (
+        "semseg", "human_parts", "sal_distill", "normals_distill", "pascal-context")],
+     "has pictures without truth"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", range(len(FAULTS)), ids=[fault[0] for fault in FAULTS])
+def test_what_is_wrong_with_a_folder_is_said(root: Path, case: int) -> None:
+    _, spoil, sentence = FAULTS[case]
+    spoil(root)
+    with pytest.raises(DataError, match=sentence):
+        PascalSamples(str(root), "train")[0]
+
+
+def test_the_folder_above_is_told_which_to_name(root: Path) -> None:
+    with pytest.raises(DataError, match=f"name {root}"):
+        PascalSamples(str(root.parent), "train")
