@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from mtinet_ros.errors import DataError, InputError, MtinetError
+from mtinet_ros.errors import ConfigurationError, DataError, InputError, MtinetError
 from mtinet_ros.image_files import read_image, write_png
 from mtinet_ros.network import MTINet, save_checkpoint
 from mtinet_ros.network.weights_file import HEADER_KEY
-from mtinet_ros.output_files import make_folder, replace_file
+from mtinet_ros.output_files import file_errors, make_folder, replace_file
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import FixedSamples, normalize, to_tensors
 from mtinet_ros.visualization.colors import depth_range
@@ -58,10 +59,18 @@ class AveragedWeights(WeightAveraging):
 
     def network(self, module: LightningModule) -> MTINet:
         """The averaged network; the one in training where no step was averaged yet."""
-        owner = module if self._average_model is None else self._average_model.module
-        network = owner.network
-        assert isinstance(network, MTINet)
-        return network
+        return _network(module if self._average_model is None else self._average_model.module)
+
+
+def network_to_keep(module: LightningModule, averaged: AveragedWeights | None) -> MTINet:
+    """The network that is saved and looked at: the averaged one, if weights are averaged."""
+    return averaged.network(module) if averaged else _network(module)
+
+
+def _network(module: nn.Module) -> MTINet:
+    network = module.network
+    assert isinstance(network, MTINet)
+    return network
 
 
 class Pause(Callback):
@@ -127,11 +136,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Replace the file `path`."""
+        """Replace the file `path`.
+
+        Raises:
+            ConfigurationError: It cannot be written, on a full disk for one; the former is whole.
+        """
         content = io.BytesIO()
         torch.save(checkpoint, content)
         make_folder(Path(path).parent)
-        replace_file(Path(path), content.getbuffer(), flush=True)
+        with saving(Path(path)):
+            replace_file(Path(path), content.getbuffer(), flush=True)
+
+
+def saving(path: Path) -> AbstractContextManager[None]:
+    """Turn what goes wrong while a file of the run is written into a sentence."""
+    return file_errors(f"save {path}", ConfigurationError, SAVED_BEFORE)
+
+
+SAVED_BEFORE = "what was saved before is whole: make room and run the same command again"
 
 
 class _Periodic(Callback):
@@ -157,7 +179,7 @@ class _Periodic(Callback):
 
 
 class DeployableCheckpoints(_Periodic):
-    """The averaged network in `latest.safetensors`, written every few minutes and at the end.
+    """The network to deploy in `latest.safetensors`, written every few minutes and at the end.
 
     The state of the run is described as that file is, so that it can be exported too.
     """
@@ -166,10 +188,17 @@ class DeployableCheckpoints(_Periodic):
         self,
         folder: Path,
         minutes: float,
-        averaged: AveragedWeights,
+        averaged: AveragedWeights | None,
         describe: Callable[[int], dict[str, str]],
     ) -> None:
-        """`describe` gives the entries of the file's header for a number of steps."""
+        """Save into a folder.
+
+        Args:
+            folder: It must exist.
+            minutes: Between two saves.
+            averaged: Weights to save; None: those in training.
+            describe: Entries of the file's header for a number of steps.
+        """
         super().__init__(minutes, begin_at_once=False)
         self.path = folder / "latest.safetensors"
         self.averaged = averaged
@@ -183,7 +212,8 @@ class DeployableCheckpoints(_Periodic):
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         header = self.describe(trainer.global_step)
-        save_checkpoint(self.path, self.averaged.network(module), **header)
+        with saving(self.path):
+            save_checkpoint(self.path, network_to_keep(module, self.averaged), **header)
 
 
 class PredictionImages(_Periodic):
@@ -197,7 +227,7 @@ class PredictionImages(_Periodic):
         self,
         folder: Path,
         minutes: float,
-        averaged: AveragedWeights,
+        averaged: AveragedWeights | None,
         samples: Sequence[FixedSamples],
         watched: Sequence[str],
         depth_output: str,
@@ -207,7 +237,7 @@ class PredictionImages(_Periodic):
         Args:
             folder: Folder of the PNG files; made when the first is written.
             minutes: Minutes between two sheets.
-            averaged: Weights that predict.
+            averaged: Weights that predict; None: those in training.
             samples: Frames with their truth, of every data set.
             watched: Image files without truth.
             depth_output: Kind of the network's depth output, see `decode`.
@@ -224,7 +254,7 @@ class PredictionImages(_Periodic):
         self.watched = [read_image_at_size(path, data.height, data.width) for path in watched]
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
-        network = self.averaged.network(module)
+        network = network_to_keep(module, self.averaged)
         frames, true_depths = [], []
         data = self.samples[0].data
         for sample in (s.resized(position) for s in self.samples for position in range(len(s))):

@@ -135,30 +135,42 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The optimizer: AdamW with warm-up, constant rate and a final polynomial decay.
+    """The optimizer, its rate and how long it goes on.
 
     Attributes:
+        kind: "adamw"; or "adam" or "sgd" as in the authors' training, where weight decay is a
+            part of the gradient, of biases and normalization too.
         learning_rate: Of everything but the backbone.
         backbone_factor: The backbone's learning rate, as a fraction of that.
-        weight_decay: Decoupled weight decay.
+        weight_decay: Of AdamW apart from the gradient, and of weights alone.
+        momentum: Of SGD.
         frozen: Parts of the network that keep their initial weights and batch-norm statistics, as
             prefixes of parameter names, e.g. "backbone._blocks.0.".
         clip: Largest norm of the gradient; 0 is none.
         max_steps: Steps of the whole run.
+        max_epochs: Passes over all training frames, instead of max_steps; frames at the end of a
+            pass that fill no batch are left out of it.
         warmup_steps: The rate grows linearly over so many steps.
         decay_steps: The rate falls to zero over the last so many steps.
+        decay_by: "step"; or "epoch": the rate is constant within an epoch and falls from the first
+            to the last, as (1 - epoch / max_epochs)^decay_power, without warm-up.
         decay_power: As (1 - progress)^power.
-        average: Decay of the exponential moving average of weights that is validated and saved.
+        average: Decay of the exponential moving average of weights that is validated and saved; 0:
+            the weights in training are.
     """
 
+    kind: str = "adamw"
     learning_rate: float = 1e-3
     backbone_factor: float = 0.3
     weight_decay: float = 1e-2
+    momentum: float = 0.9
     frozen: tuple[str, ...] = ()
     clip: float = 5.0
     max_steps: int = 20000
+    max_epochs: int = 0
     warmup_steps: int = 200
     decay_steps: int = 4000
+    decay_by: str = "step"
     decay_power: float = 1.0
     average: float = 0.998
 
@@ -173,7 +185,9 @@ class RunConfig:
         accelerator: Lightning's name: auto, cpu, gpu.
         devices: Number of devices per node; 0 is all.
         nodes: Number of nodes.
-        precision: "auto" is bf16-mixed where the hardware multiplies bfloat16, else 32-true.
+        precision: "32-true", "bf16-mixed", "16-mixed" (on a GPU); "auto" is bf16-mixed where the
+            hardware multiplies bfloat16, else 32-true.
+        sync_batch_norm: Whether batch normalization takes the statistics of all processes' frames.
         threads: CPU threads of PyTorch; 0 leaves its default.
         save_minutes: Minutes between checkpoints.
         image_minutes: Minutes between pictures of predictions.
@@ -188,6 +202,7 @@ class RunConfig:
     devices: int = 0
     nodes: int = 1
     precision: str = "auto"
+    sync_batch_norm: bool = False
     threads: int = 0
     save_minutes: float = 10.0
     image_minutes: float = 10.0
@@ -246,8 +261,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.learning_rate": (0, 1e3),
     "optimizer.backbone_factor": (0, 1e3),
     "optimizer.weight_decay": (0, 1e3),
+    "optimizer.momentum": (0, 1),
     "optimizer.clip": (0, 1e9),
     "optimizer.max_steps": (1, math.inf),
+    "optimizer.max_epochs": (0, math.inf),
     "optimizer.warmup_steps": (0, math.inf),
     "optimizer.decay_steps": (0, math.inf),
     "optimizer.decay_power": (0, 100),

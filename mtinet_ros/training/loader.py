@@ -170,6 +170,7 @@ class StepSampler(Sampler[list[Key]]):
         step: Callable[[], int],
         rank: int = 0,
         world_size: int = 1,
+        first_frame: Callable[[int], int] | None = None,
     ) -> None:
         """Describe the batches.
 
@@ -179,18 +180,19 @@ class StepSampler(Sampler[list[Key]]):
             step: Called when iteration begins; gives the step to begin with.
             rank: Number of this process among those of the run.
             world_size: Number of processes of the run.
+            first_frame: Number of the first frame of a step; None: they follow without a gap.
         """
         self.mixture = mixture
         self.batch_size = batch_size
         self.step = step
         self.rank = rank
-        self.world_size = world_size
+        self.first_frame = first_frame or (lambda step: step * world_size * batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
         """One list of keys per step."""
         step = self.step()
         while True:
-            first = (step * self.world_size + self.rank) * self.batch_size
+            first = self.first_frame(step) + self.rank * self.batch_size
             yield [
                 (*self.mixture(number), number) for number in range(first, first + self.batch_size)
             ]

@@ -41,7 +41,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 
     Raises:
         DataError: A label is none of those. On a GPU, where looking would cost a wait in every
-            step, nobody looks: what is trained on was seen by `CheckedSamples`.
+            step, only the loader looks.
     """
     known = labels != VOID_ID
     if labels.device.type == "cpu":
@@ -199,16 +199,16 @@ class MultiTaskLoss(nn.Module):
             if task in targets
             for name in self.config.terms[task]
         }
-        total: Tensor | float = sum(
-            self.config.terms[task][name] * losses[f"{task}/{name}"]
-            for task, name in (key.split("/") for key in losses)
-        )
+        total = torch.zeros((), device=next(iter(output.predictions.values())).device)
+        initial = total
+        for key, value in losses.items():
+            task, name = key.split("/")
+            total = total + self.config.terms[task][name] * value
         stride = self.config.deep_supervision_stride
         sparse = {
             task: target[..., stride // 2 :: stride, stride // 2 :: stride]
             for task, target in targets.items()
         }
-        initial: Tensor | float = 0.0
         if self.config.deep_supervision > 0:
             for predictions in output.deep_supervision:
                 for task, prediction in predictions.items():
@@ -222,11 +222,7 @@ class MultiTaskLoss(nn.Module):
                             task, name, upsampled, sparse[task]
                         )
             total = total + self.config.deep_supervision * initial
-        return {
-            **losses,
-            "deep_supervision": torch.as_tensor(initial),
-            "total": torch.as_tensor(total),
-        }
+        return {**losses, "deep_supervision": initial, "total": total}
 
     def _loss(self, task: str, name: str, prediction: Tensor, target: Tensor) -> Tensor:
         function = LOSSES[name].function

@@ -12,11 +12,17 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from mtinet_ros.network import MTINet
-from mtinet_ros.training.config import OptimizerConfig, TrainConfig
+from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
 from mtinet_ros.training.losses import MultiTaskLoss
 from mtinet_ros.training.metrics import task_metrics
+from mtinet_ros.training.optimizers import check_optimizer, make_optimizer
+from mtinet_ros.training.processes import mean_over_processes
+from mtinet_ros.training.steps import Steps, rate_factor
+
+FRAMES_PER_STEP = "mtinet_ros.frames_per_step"
+"""Entry of a run's state."""
 
 _DEEPLY_SUPERVISED = re.compile(r"scale_[0-3]\.decoders\.")
 
@@ -30,6 +36,7 @@ class TrainingModule(LightningModule):
         config: TrainConfig,
         class_weights: Tensor | None = None,
         sources: Sequence[str] = ("",),
+        steps: Steps | None = None,
     ) -> None:
         """Train `network` as `config` says.
 
@@ -38,12 +45,15 @@ class TrainingModule(LightningModule):
             config: The run.
             class_weights: Of semseg's cross-entropy, one per class.
             sources: Names of the data sets that are validated on.
+            steps: Of the run; None: `optimizer.max_steps`.
 
         Raises:
-            ConfigurationError: Losses do not suit the tasks.
+            ConfigurationError: Losses do not suit the tasks, or the optimizer is unknown.
         """
         super().__init__()
+        check_optimizer(config.optimizer)
         self.config = config
+        self.steps = steps or Steps(config.optimizer.max_steps)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, parameter in network.named_parameters():
             if name.startswith(config.optimizer.frozen) or (
@@ -70,7 +80,7 @@ class TrainingModule(LightningModule):
         The state brings those of before; where nothing has changed, they are the same.
         """
         fresh = self.configure_optimizers()
-        factor = rate_factor(self.trainer.global_step, self.config.optimizer)
+        factor = rate_factor(self.trainer.global_step, self.config.optimizer, self.steps)
         scheduler = self.trainer.lr_scheduler_configs[0].scheduler
         scheduler.base_lrs = fresh["lr_scheduler"]["scheduler"].base_lrs
         groups = zip(
@@ -79,16 +89,24 @@ class TrainingModule(LightningModule):
         for group, new in groups:
             group["initial_lr"] = new["initial_lr"]
             group["weight_decay"] = new["weight_decay"]
+            if "momentum" in new:
+                group["momentum"] = new["momentum"]
             group["lr"] = new["initial_lr"] * factor
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note on how many frames every step was, which a continued run must keep."""
+        checkpoint[FRAMES_PER_STEP] = self.steps.batch
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """Total loss of a batch."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         losses = self.loss(self.network(image), batch)
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        values = mean_over_processes(torch.stack([value.float() for value in losses.values()]))
+        means = dict(zip(losses, values, strict=True))
+        self.log_dict({f"train/{name}": value for name, value in means.items()})
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
         self.log("train/learning_rate", rate)
-        self.log("loss", losses["total"].detach(), prog_bar=True, logger=False)
+        self.log("loss", means["total"], prog_bar=True, logger=False)
         total: Tensor = losses["total"]
         return total
 
@@ -119,39 +137,13 @@ class TrainingModule(LightningModule):
         return metrics.items()
 
     def configure_optimizers(self) -> Any:
-        """AdamW; normalisation and biases are not decayed, the backbone learns more slowly."""
-        config = self.config.optimizer
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            key = (name.startswith("backbone."), parameter.ndim > 1)
-            groups.setdefault(key, []).append(parameter)
-        optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": parameters,
-                    "lr": config.learning_rate * (config.backbone_factor if of_backbone else 1.0),
-                    "weight_decay": config.weight_decay if decayed else 0.0,
-                }
-                for (of_backbone, decayed), parameters in groups.items()
-            ]
+        """The optimizer and its rate at every step."""
+        config, steps = self.config.optimizer, self.steps
+        optimizer = make_optimizer(self.network, config)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(step, config, steps)
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(s, config))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def rate_factor(step: int, config: OptimizerConfig) -> float:
-    """Learning rate at a step as a share of the full one: up, level, down.
-
-    >>> config = OptimizerConfig(max_steps=100, warmup_steps=10, decay_steps=50)
-    >>> [rate_factor(step, config) for step in (0, 9, 50, 75, 100)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    up = min((step + 1) / max(config.warmup_steps, 1), 1.0)
-    remaining = max(config.max_steps - step, 0)
-    down = min(remaining / max(config.decay_steps, 1), 1.0)
-    return up * float(down**config.decay_power)

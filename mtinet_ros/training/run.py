@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -21,13 +23,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
-from mtinet_ros.errors import ConfigurationError, ModelError
+from mtinet_ros.errors import ConfigurationError, DataError, MtinetError
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
 from mtinet_ros.network import MTINet
 from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
 from mtinet_ros.network.checkpoint import read_checkpoint
 from mtinet_ros.output_files import folder_lock, make_folder
 from mtinet_ros.training.callbacks import (
+    SAVED_BEFORE,
     AtomicCheckpointIO,
     AveragedWeights,
     DeployableCheckpoints,
@@ -47,6 +50,10 @@ from mtinet_ros.training.loader import (
 from mtinet_ros.training.losses import balanced_class_weights, check_losses
 from mtinet_ros.training.mixture import Mixture, TrainingSource, open_sources
 from mtinet_ros.training.module import TrainingModule
+from mtinet_ros.training.optimizers import check_optimizer
+from mtinet_ros.training.resumption import check_resumable
+from mtinet_ros.training.steps import Steps, steps_of_run
+from mtinet_ros.training.synchronized_norm import with_synchronized_norms
 
 _log = logging.getLogger(__name__)
 
@@ -55,15 +62,15 @@ _HISTOGRAM_FRAMES = 500
 
 
 def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
-    """Train until `optimizer.max_steps`; pause after `max_minutes` (0: no limit).
+    """Train until `optimizer.max_steps` or `max_epochs`; pause after `max_minutes` (0: no limit).
 
     Returns:
         The folder of the run; `latest.safetensors` in it is the averaged network, `last.ckpt` the
         whole state. Called again with the same folder, the run continues from there.
 
     Raises:
-        ConfigurationError: The configuration does not fit together, or another run is training
-            into the folder.
+        ConfigurationError: The configuration does not fit together, another run is training into
+            the folder, or the disk is full; what was saved before is whole.
         DataError: Data are missing or damaged.
         ModelError: Initial weights cannot be read.
         SystemExit: The process got SIGTERM (status 143) or SIGINT (130); the state is saved.
@@ -103,6 +110,7 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
 
+    check_optimizer(config.optimizer)
     network = build_network(config.network)
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
     data = TrainingData(config, tuple(network.auxiliary_tasks))
@@ -113,18 +121,13 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
         log_class_histogram(counts, data.sources[0].training.class_names)
         if config.losses.class_balance:
             class_weights = balanced_class_weights(counts, config.losses.class_balance)
-    names = [source.name for source in data.sources]
-    module = TrainingModule(network, config, class_weights, names)
-
     header = partial(checkpoint_header, config, network, data.sources)
     header(0)  # a card that is not allowed shows before the first step, not at the first save
-    averaged = AveragedWeights(config.optimizer.average)
+    averaged = AveragedWeights(config.optimizer.average) if config.optimizer.average else None
     last = folder / "last.ckpt"
-    if last.exists():
-        check_resumable(last, module)
     pause = Pause(last, max_minutes)
     callbacks: list[Callback] = [
-        averaged,
+        *([averaged] if averaged else []),
         pause,
         ModelCheckpoint(
             folder, "last", train_time_interval=timedelta(minutes=run.save_minutes),
@@ -137,23 +140,55 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
         ),
     ]  # fmt: skip
     trainer = _make_trainer(config, folder, callbacks)
-    trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
-    trainer.save_checkpoint(last, weights_only=False)
+    frames = sum(len(source.training) for source in data.sources)
+    steps = steps_of_run(config.optimizer, frames, config.data.batch_size * trainer.world_size)
+    trainer.fit_loop.epoch_loop.max_steps = steps.total
+    data.steps = steps
+    if run.sync_batch_norm:
+        with_synchronized_norms(network, not isinstance(trainer.accelerator, CPUAccelerator))
+    names = [source.name for source in data.sources]
+    module = TrainingModule(network, config, class_weights, names, steps)
+    if last.exists():
+        check_resumable(last, module)
+    with _one_sentence(folder):
+        trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
+        trainer.save_checkpoint(last, weights_only=False)
     if pause.status:
         raise SystemExit(pause.status)
     return folder
 
 
+@contextmanager
+def _one_sentence(folder: Path) -> Iterator[None]:
+    """Say in one sentence what a loader process, or a logger on a full disk, says in many lines.
+
+    A loader's error comes with its traceback in the message; PyTorch gives nothing else of it.
+    """
+    try:
+        yield
+    except MtinetError as error:
+        name = f"{type(error).__module__}.{type(error).__qualname__}: "
+        _, found, sentence = str(error).rpartition(name)
+        if not found:
+            raise
+        raise type(error)(sentence.strip()) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigurationError(
+            f"cannot write into {folder}: {error.strerror}; {SAVED_BEFORE}"
+        ) from error
+
+
 def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
     run = config.run
     try:
-        return Trainer(
+        trainer = Trainer(
             accelerator=run.accelerator,
             devices=run.devices or "auto",
             num_nodes=run.nodes,
             precision=choose_precision(run.precision),  # type: ignore[arg-type]
-            max_steps=config.optimizer.max_steps,
-            max_epochs=-1,
+            max_epochs=-1,  # the steps are counted when the number of processes is known
             gradient_clip_val=config.optimizer.clip or None,
             val_check_interval=run.validate_steps,
             check_val_every_n_epoch=None,
@@ -173,6 +208,12 @@ def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) 
             f"Lightning cannot train with run.accelerator {run.accelerator}, run.devices "
             f"{run.devices}, run.nodes {run.nodes} and run.precision {run.precision} here: {error}"
         ) from error
+    if run.precision == "16-mixed" and isinstance(trainer.accelerator, CPUAccelerator):
+        # Lightning would take bf16-mixed, and say so in a warning.
+        raise ConfigurationError(
+            "run.precision is 16-mixed, and the run is on the CPU; it takes 32-true or bf16-mixed"
+        )
+    return trainer
 
 
 class TrainingData(LightningDataModule):
@@ -184,6 +225,7 @@ class TrainingData(LightningDataModule):
         self.config = config
         self.tasks = tuple(tasks)
         self.sources = open_sources(config, tasks)
+        self.steps: Steps | None = None
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless, from the trainer's step on."""
@@ -197,6 +239,7 @@ class TrainingData(LightningDataModule):
         sampler = StepSampler(
             mixture, config.data.batch_size,
             lambda: trainer.global_step, trainer.global_rank, trainer.world_size,
+            self.steps.first_frame if self.steps else None,
         )  # fmt: skip
         samples = TrainingSamples(self.sources, self.tasks, config.data, config.run.seed)
         return training_loader(samples, sampler)
@@ -262,33 +305,6 @@ def build_network(config: NetworkConfig) -> MTINet:
     return network
 
 
-def check_resumable(path: Path, module: TrainingModule) -> None:
-    """Refuse to continue from the state of a run that cannot become this one.
-
-    Raises:
-        ModelError: The file is damaged.
-        ConfigurationError: It is of another network, or other parts of it were trained.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        shapes = {name: value.shape for name, value in state["state_dict"].items()}
-        groups = [len(g["params"]) for g in state["optimizer_states"][0]["param_groups"]]
-    except Exception as error:  # torch.load raises whatever its reader of zip or pickle does
-        reason = str(error).partition("\n")[0][:200]
-        raise ModelError(
-            f"{path} cannot be read ({reason}); move it away to begin anew, with network.initial "
-            "set to the latest.safetensors beside it if that is of use"
-        ) from error
-    optimizer = module.configure_optimizers()["optimizer"]
-    if shapes != {name: value.shape for name, value in module.state_dict().items()} or groups != [
-        len(group["params"]) for group in optimizer.param_groups
-    ]:
-        raise ConfigurationError(
-            f"{path} is of a run with another network, other tasks, other parts frozen or other "
-            "losses; name another folder in run.output"
-        )
-
-
 def check_classes(network: MTINet, source: SampleSource) -> None:
     """Raise `ConfigurationError` unless the data have the classes that the network tells."""
     classes = network.tasks.get("semseg", len(source.class_names))
@@ -321,6 +337,9 @@ def class_histogram(sources: Sequence[TrainingSource], classes: int) -> Tensor:
 
     Counted over evenly spaced samples of each source; the sources' means are added by their
     shares.
+
+    Raises:
+        DataError: A label is outside the classes; the message names the frame.
     """
     mean = torch.zeros(classes, dtype=torch.double)
     for source in sources:
@@ -329,7 +348,12 @@ def class_histogram(sources: Sequence[TrainingSource], classes: int) -> Tensor:
         indices = evenly_spaced(source.training, _HISTOGRAM_FRAMES)
         for index in indices:
             labels = torch.from_numpy(source.training[index].targets["semseg"].astype("int64"))
-            known = torch.bincount(labels[labels != VOID_ID], minlength=classes)[:classes]
+            known = torch.bincount(labels[labels != VOID_ID], minlength=classes)
+            if len(known) > classes:
+                raise DataError(
+                    f"training frame {index} of {source.name} has the label {len(known) - 1}; "
+                    f"there are {classes} classes, 0 to {classes - 1}, and {VOID_ID} for unknown"
+                )
             mean += known.double() * (source.share / len(indices) / labels.numel())
     return mean
 
