@@ -53,7 +53,7 @@ def with_synchronized_norms(network: nn.Module, on_gpu: bool) -> None:
         on_gpu: Where it will train: there PyTorch's own takes over.
     """
     if on_gpu:
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return
     for module in list(network.modules()):
         for name, child in module.named_children():
