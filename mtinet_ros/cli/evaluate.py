@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +13,10 @@ from mtinet_ros.cli.options import model_or_name, path, path_text, plain_text
 from mtinet_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from torch import Tensor
 
-    from mtinet_ros.datasets.intrinsics import Intrinsics
     from mtinet_ros.inference import Backend
     from mtinet_ros.model_card import ModelCard
-    from mtinet_ros.perception.predictor import Predictor
-    from mtinet_ros.training.evaluation import DensePrediction
     from mtinet_ros.training.evaluation_data import OpenedData
     from mtinet_ros.training.evaluation_gallery import Shelf
     from mtinet_ros.training.evaluation_report import Report
@@ -32,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         type=model_or_name,
         nargs="?",
-        help="exported model (.onnx) or a checkpoint that `mtinet export` takes",
+        help="exported model (.onnx), a checkpoint, or a report (.json) written earlier",
     )
     parser.add_argument(
         "--compare",
@@ -41,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("A", "B"),
         help="instead of one model: two of them, measured on the same frames, or reports (.json) "
         "written earlier",
+    )
+    parser.add_argument(
+        "--single-task",
+        type=path,
+        nargs="+",
+        metavar="REPORT",
+        help="reports (.json) of single-task networks on the same data: adds by how much the "
+        "model is better than these, by task and in the mean (multi-task performance)",
     )
     parser.add_argument(
         "--data",
@@ -90,6 +94,7 @@ class _Candidate:
     card: ModelCard
     note: str
     load: Callable[[], Backend]
+    further: Callable[[], Mapping[str, Tensor]] = dict  # see `CameraSizePredictor`
 
 
 @dataclass(frozen=True)
@@ -106,19 +111,58 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = _inputs(arguments)
     for target, is_own in ((arguments.json, _is_own_json), (arguments.html, is_page)):
         if target:
-            if any(_is_same(target, file) for file in inputs if _is_report_file(file, arguments)):
-                raise ConfigurationError(f"{target} is compared and cannot be written to as well")
+            if any(_is_same(target, file) for file in inputs if _is_report_file(file)):
+                raise ConfigurationError(f"{target} is read and cannot be written to as well")
             check_target(target, is_own)
     if arguments.compare:
         _compare(arguments)
     else:
-        candidate = _candidate(arguments.model, arguments)
-        data = _open_data(arguments, candidate.card)
-        measured = _measure(candidate, data, arguments)
+        expected, measure = _plan(arguments.model, arguments)
+        single_tasks = _single_tasks(expected, arguments)
+        measured = _beside(measure(), single_tasks)
         _show(measured, arguments)
         if arguments.record:
-            _record(candidate.path, measured.report, arguments.record)
+            _record(arguments.model, measured.report, arguments.record)
     return 0
+
+
+def _single_tasks(expected: Report, arguments: argparse.Namespace) -> list[tuple[Path, Report]]:
+    """The reports of --single-task, refused before the work if they are of no use."""
+    from mtinet_ros.training.evaluation_comparison import check_same_data
+    from mtinet_ros.training.evaluation_gain import check_single
+    from mtinet_ros.training.evaluation_report import read_report
+
+    reports = [(file, read_report(file)) for file in arguments.single_task or ()]
+    for file, report in reports:
+        check_same_data(expected, report)
+        check_single(report, file)
+    return reports
+
+
+def _beside(measured: _Measured, single_tasks: Sequence[tuple[Path, Report]]) -> _Measured:
+    from dataclasses import replace
+
+    from mtinet_ros.training.evaluation_gain import against_single_tasks
+
+    if not single_tasks:
+        return measured
+    found = against_single_tasks(measured.report, single_tasks)
+    return replace(measured, report=replace(measured.report, single_tasks=found))
+
+
+def _plan(file: Path, arguments: argparse.Namespace) -> tuple[Report, Callable[[], _Measured]]:
+    """What is known of a report before the work, and the work."""
+    from functools import partial
+
+    from mtinet_ros.training.evaluation_report import Report, read_report
+
+    if _is_report_file(file):
+        read = read_report(file)
+        return read, partial(_Measured, read)
+    candidate = _candidate(file, arguments)
+    data = _open_data(arguments, candidate.card)
+    expected = Report(_count(data, arguments), {}, data=data.description)
+    return expected, partial(_measure, candidate, data, arguments)
 
 
 def _record(model: Path, report: Report, name: str) -> None:
@@ -141,12 +185,17 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
     if arguments.json and arguments.html and _is_same(arguments.json, arguments.html):
         raise ConfigurationError(f"--json and --html both name {arguments.json}; name two files")
     inputs: list[Path] = arguments.compare or [arguments.model]
-    models = [file for file in inputs if not _is_report_file(file, arguments)]
+    models = [file for file in inputs if not _is_report_file(file)]
+    if arguments.single_task and arguments.compare:
+        raise ConfigurationError(
+            "--single-task goes with one multi-task model and stands beside --compare; measure "
+            "each model alone"
+        )
     if models and not arguments.data:
         raise ConfigurationError(f"no data are named to measure {models[0]} on; add --data DIR")
     if not models and arguments.data:
         raise ConfigurationError(
-            f"--data {arguments.data} goes with a model; {inputs[0]} and {inputs[1]} were measured"
+            f"--data {arguments.data} goes with a model; {inputs[0]} holds figures already"
         )
     if arguments.weights and models and all(_is_onnx(file) for file in models):
         raise ConfigurationError(
@@ -159,7 +208,7 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
             f"the figures; {inputs[0]} is "
             + ("compared: measure it alone" if arguments.compare else "none")
         )
-    return inputs
+    return [*inputs, *(arguments.single_task or ())]
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -170,8 +219,8 @@ def _is_onnx(file: Path) -> bool:
     return file.suffix.lower() == ".onnx"
 
 
-def _is_report_file(file: Path, arguments: argparse.Namespace) -> bool:
-    return bool(arguments.compare) and file.suffix.lower() == ".json"
+def _is_report_file(file: Path) -> bool:
+    return file.suffix.lower() == ".json"
 
 
 def _is_own_json(there: Path) -> bool:
@@ -187,6 +236,8 @@ def _is_own_json(there: Path) -> bool:
 
 
 def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
+    from functools import partial
+
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
     from mtinet_ros.inference import load_backend
     from mtinet_ros.model_card import read_model_card
@@ -194,11 +245,10 @@ def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
     if _is_onnx(file):
         # Loading can mean to compile for minutes: the data are looked at first.
         card = read_model_card(file)
-        return _Candidate(
-            file, card, "", lambda: load_backend(file, arguments.backend, max_batch=1)
-        )
+        load = partial(load_backend, file, arguments.backend, max_batch=1)
+        return _Candidate(file, card, "", load)
     backend = CheckpointBackend(file, max_batch=1, choice=arguments.weights)
-    return _Candidate(file, backend.card, backend.note, lambda: backend)
+    return _Candidate(file, backend.card, backend.note, lambda: backend, lambda: backend.further)
 
 
 def _open_data(arguments: argparse.Namespace, card: ModelCard) -> OpenedData:
@@ -223,13 +273,14 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.training.evaluation import evaluate
     from mtinet_ros.training.evaluation_gallery import Gallery
+    from mtinet_ros.training.evaluation_predictor import CameraSizePredictor, caveats
     from mtinet_ros.training.evaluation_report import EvaluatedModel
 
     card, count = candidate.card, _count(data, arguments)
     gallery = Gallery(2 if arguments.compare else 3) if arguments.html else None
     backend = candidate.load()
     try:
-        predict = _CameraSizePredictor(Predictor(backend))
+        predict = CameraSizePredictor(Predictor(backend), candidate.further)
         with tqdm(total=count, unit="frame", desc=candidate.path.name) as bar:
             report = evaluate(
                 predict,
@@ -247,7 +298,7 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
         report,
         model=EvaluatedModel(card.name, candidate.path.name, fingerprint, card.stated_precision),
         data=data.description,
-        notes=tuple(filter(None, (candidate.note, *_caveats(card, report), *data.notes))),
+        notes=tuple(filter(None, (candidate.note, *caveats(card, report), *data.notes))),
     )
     return _Measured(report, gallery.shelves() if gallery else ())
 
@@ -276,8 +327,6 @@ def _show(measured: _Measured, arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from functools import partial
-
     from mtinet_ros.output_files import write_file
     from mtinet_ros.training.evaluation_comparison import (
         check_same_data,
@@ -286,19 +335,10 @@ def _compare(arguments: argparse.Namespace) -> None:
         to_comparison_record,
     )
     from mtinet_ros.training.evaluation_page import comparison_page
-    from mtinet_ros.training.evaluation_report import Report, read_report, to_json
+    from mtinet_ros.training.evaluation_report import to_json
     from mtinet_ros.training.evaluation_tables import as_text, headline
 
-    plans: list[tuple[Report, Callable[[], _Measured]]] = []
-    for file in arguments.compare:
-        if _is_report_file(file, arguments):
-            read = read_report(file)
-            plans.append((read, partial(_Measured, read)))
-        else:
-            one = _candidate(file, arguments)
-            data = _open_data(arguments, one.card)
-            expected = Report(_count(data, arguments), {}, data=data.description)
-            plans.append((expected, partial(_measure, one, data, arguments)))
+    plans = [_plan(file, arguments) for file in arguments.compare]
     check_same_data(plans[0][0], plans[1][0])  # before the work as well
     a, b = (measure() for _, measure in plans)
     comparison = compare(a.report, b.report)
@@ -316,59 +356,3 @@ def _compare(arguments: argparse.Namespace) -> None:
         write_file(arguments.json, to_json(to_comparison_record(comparison)))
     if arguments.html:
         write_file(arguments.html, comparison_page(comparison, (a.shelves, b.shelves)))
-
-
-def _caveats(card: ModelCard, report: Report) -> list[str]:
-    """What the figures do not say where depth or normals are not the contract's."""
-    caveats = []
-    frames = [frame for frame in report.frame_figures if frame.depth_abs_rel is not None]
-    without_lens = sum(frame.depth_rmse is None for frame in frames)
-    if card.has_metric_depth and without_lens:
-        caveats.append(
-            f"{without_lens} of {len(frames)} frames have no known lens: their depth is measured "
-            "scaled alone"
-        )
-    if "depth" in card.tasks and not card.has_metric_depth:
-        why = (
-            f"the model's depth is {card.depth_kind}, not metric"
-            if card.depth_kind != "metric"
-            else "the focal length for which its depth is in metres is not known"
-        )
-        caveats.append(
-            f"depth is measured up to scale: {why}; each frame is scaled to the median of the "
-            "truth first, and no figure is in metres"
-        )
-    if "normals" in card.tasks and card.normals_axes != "camera_optical":
-        caveats.append(
-            f"normals are not measured: their axes are {card.normals_axes}; `mtinet export` with "
-            "--preset or --normals-axes says how they point"
-        )
-    return caveats
-
-
-class _CameraSizePredictor:
-    """A `DensePredictor` that does what the node does when it publishes at the camera's size."""
-
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
-
-    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> DensePrediction:
-        from mtinet_ros.perception.camera_model import CameraModel
-        from mtinet_ros.perception.resample import resize_prediction
-        from mtinet_ros.training.evaluation import DensePrediction
-
-        height, width = image.shape[:2]
-        camera = None
-        if intrinsics is not None:
-            f = intrinsics.focal_length
-            camera = CameraModel.pinhole(width, height, f, f, intrinsics.cx, intrinsics.cy)
-        found = resize_prediction(self._predictor.predict([image], [camera])[0], image)
-        # Normals with unknown axes cannot be compared with any.
-        card = self._predictor.card
-        normals = found.normals if card.normals_axes == "camera_optical" else None
-        # The predictor may reuse its buffers for the next frame.
-        labels, depth, normals = (
-            None if array is None else array.copy()
-            for array in (found.labels, found.depth, normals)
-        )
-        return DensePrediction(labels, depth, normals, depth_is_metric=found.depth_is_metric)

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from mtinet_ros.errors import BackendError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.inference.backend import Outputs, check_images
+from mtinet_ros.model_contract import TASK_OUTPUTS
+from mtinet_ros.network import MTINetOutput
 from mtinet_ros.network.state_dicts import Choice
 
 
@@ -22,6 +25,8 @@ class CheckpointBackend:
 
     Attributes:
         note: Which of several weights in the file are measured; empty if there is nothing to say.
+        further: Raw predictions of the tasks that have no output in the model contract, N×C×H×W by
+            task, for the images of the last `infer`.
     """
 
     name = "pytorch"
@@ -42,7 +47,10 @@ class CheckpointBackend:
         self.note = described.note
         self.card = described.card
         self.max_batch = max_batch
-        network = DeployNetwork(described.network, convention=described.convention)
+        tasks = tuple(task for task in described.network.tasks if task in TASK_OUTPUTS)
+        network = DeployNetwork(described.network, tasks, convention=described.convention)
+        self.further: dict[str, Tensor] = {}
+        described.network.register_forward_hook(self._keep_further)
         self.output_names = network.output_names
         self._network: DeployNetwork | None = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -55,6 +63,11 @@ class CheckpointBackend:
             outputs = self._network(torch.from_numpy(images))
         named = zip(self.output_names, outputs, strict=True)
         return {name: output.numpy() for name, output in named if name in wanted}
+
+    def _keep_further(self, _network: nn.Module, _images: object, output: MTINetOutput) -> None:
+        self.further = {
+            task: raw for task, raw in output.predictions.items() if task not in TASK_OUTPUTS
+        }
 
     def close(self) -> None:
         """Free the network."""

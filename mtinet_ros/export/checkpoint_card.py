@@ -96,14 +96,9 @@ def _read_header(
     if METADATA_KEY in header:
         return ModelCard.from_json(header[METADATA_KEY]), convention
     tasks = tuple(task for task in network.tasks if task in TASK_OUTPUTS)
-    if not tasks:
-        raise ModelError(
-            f"{path} has the tasks {', '.join(network.tasks)}; none of these has an output in an "
-            f"exported model (these have: {', '.join(TASK_OUTPUTS)})"
-        )
     card = ModelCard(
         name=path.name.partition(".")[0],
-        tasks=tasks,
+        tasks=tasks or tuple(network.tasks),  # can be measured, not exported
         input_size=DEFAULT_INPUT_SIZE,
         depth_kind="as_trained",
         normals_axes="as_trained",

@@ -51,7 +51,8 @@ class DeployNetwork(nn.Module):
 
         Args:
             network: The network with its weights.
-            tasks: Tasks to export, in any order; None: all that have an output.
+            tasks: Tasks to export, in any order; None: all that have an output; (): none, for what
+                only looks at the network inside.
             confidence: Whether to add the confidence of the segmentation as an output.
             convention: Units and axes of the network's depth and normals; None: the contract's.
 
@@ -62,7 +63,7 @@ class DeployNetwork(nn.Module):
         available = tuple(task for task in network.tasks if task in TASK_OUTPUTS)
         wanted = available if tasks is None else tuple(t for t in available if t in tasks)
         missing = set(tasks or ()) - set(available)
-        if missing or not wanted:
+        if missing or (not wanted and tasks != ()):
             raise ExportError(
                 f"the network has the tasks {', '.join(network.tasks)}; of these, "
                 f"{', '.join(available) or 'none'} can be exported, and "

@@ -37,7 +37,8 @@ def checkpoint_header(
     has_classes = "semseg" in network.tasks
     card = ModelCard(
         name=config.card.name,
-        tasks=tuple(task for task in network.tasks if task in TASK_OUTPUTS),
+        # Without any that has an output, the checkpoint can be measured, not exported.
+        tasks=tuple(t for t in network.tasks if t in TASK_OUTPUTS) or tuple(network.tasks),
         input_size=(data.height, data.width),
         class_names=sources[0].training.class_names if has_classes else (),
         palette=sources[0].training.palette if has_classes else (),

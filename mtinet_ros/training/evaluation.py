@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mtinet_ros.datasets.class_sets import HUMAN_PARTS
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, SampleSource, Target
 from mtinet_ros.training.evaluation_report import FrameFigures, Report
 from mtinet_ros.training.metrics import (
     DISTANCES,
+    HumanPartsMetric,
     NormalMetric,
     class_iou,
     confusion,
@@ -27,7 +29,10 @@ from mtinet_ros.training.metrics import (
     depth_range_sums,
     miou_of_present,
     segmentation_figures,
+    shows_parts,
 )
+from mtinet_ros.training.metrics_edges import EdgeMetric, ods_figures
+from mtinet_ros.training.metrics_saliency import SaliencyMetric, saliency_rates
 from mtinet_ros.training.stability import Stability, find_correspondence
 
 
@@ -40,12 +45,18 @@ class DensePrediction:
         depth: float32 [H, W] along the optical axis of the image's own camera; NaN: none.
         normals: float32 [H, W, 3] unit vectors in the camera optical frame.
         depth_is_metric: Whether depth is in metres, or up to an unknown scale.
+        human_parts: uint8 [H, W] ids of `class_sets.HUMAN_PARTS`.
+        sal: float32 [H, W] probability that a pixel is salient.
+        edge: float32 [H, W] probability of an edge.
     """
 
     labels: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
     normals: NDArray[np.float32] | None = None
     depth_is_metric: bool = True
+    human_parts: NDArray[np.uint8] | None = None
+    sal: NDArray[np.float32] | None = None
+    edge: NDArray[np.float32] | None = None
 
 
 class DensePredictor(Protocol):
@@ -111,6 +122,10 @@ def evaluate(
     return totals.report(stability.compute())
 
 
+# Other truth may be derived, and differ in its last bit.
+_DIGESTED = ("semseg", "depth", "human_parts", "sal")
+
+
 class _Totals:
     """Everything that is summed over frames; of a frame, only its figures stay."""
 
@@ -119,14 +134,23 @@ class _Totals:
         self.depth = torch.zeros(8, len(DISTANCES) - 1, dtype=torch.double)
         self.aligned = self.depth.clone()
         self.normals = NormalMetric()
+        self.parts = HumanPartsMetric(len(HUMAN_PARTS))
+        self.saliency = SaliencyMetric()
+        self.edges = EdgeMetric()
         self.frames: list[FrameFigures] = []
         self._digest = hashlib.sha256()
+        self._digests = {task: hashlib.sha256() for task in _DIGESTED}
+        self._known: set[str] = set()
 
     def update(self, name: str, sample: Sample, prediction: DensePrediction) -> FrameFigures:
         """Add a frame; returns its figures."""
-        for task in ("semseg", "depth"):  # other truth may be derived, and differ in its last bit
+        for task in _DIGESTED:
             if task in sample.targets:
-                self._digest.update(np.ascontiguousarray(sample.targets[task]).data)
+                content = np.ascontiguousarray(sample.targets[task]).data
+                self._known.add(task)
+                self._digests[task].update(content)
+                if task in ("semseg", "depth"):
+                    self._digest.update(content)
         figures = FrameFigures(name)
         if prediction.labels is not None and "semseg" in sample.targets:
             figures = self._add_labels(figures, prediction.labels, sample.targets["semseg"])
@@ -137,6 +161,14 @@ class _Totals:
             )
         if prediction.normals is not None and "normals" in sample.targets:
             figures = self._add_normals(figures, prediction.normals, sample.targets["normals"])
+        if prediction.human_parts is not None and "human_parts" in sample.targets:
+            figures = self._add_parts(
+                figures, prediction.human_parts, sample.targets["human_parts"]
+            )
+        if prediction.sal is not None and "sal" in sample.targets:
+            figures = self._add_saliency(figures, prediction.sal, sample.targets["sal"])
+        if prediction.edge is not None and "edge" in sample.targets:
+            figures = self._add_edges(figures, prediction.edge, sample.targets["edge"])
         self.frames.append(figures)
         return figures
 
@@ -178,6 +210,35 @@ class _Totals:
         pixels, angles = (self.normals.sums - before)[:2].tolist()
         return replace(figures, normals_mean=angles / pixels if pixels else None)
 
+    def _add_parts(
+        self, figures: FrameFigures, parts: NDArray[np.uint8], truth: Target
+    ) -> FrameFigures:
+        seen, true = _tensor(parts), _tensor(truth)
+        self.parts.update(seen, true)
+        if not shows_parts(true):
+            return figures
+        return replace(
+            figures, human_parts_miou=miou_of_present(confusion(seen, true, len(HUMAN_PARTS)))
+        )
+
+    def _add_saliency(
+        self, figures: FrameFigures, probability: NDArray[np.float32], truth: Target
+    ) -> FrameFigures:
+        seen, true = _tensor(probability), _tensor(truth)
+        self.saliency.update(seen, true)
+        rates = saliency_rates(seen, true, (0.5,))
+        return figures if rates is None else replace(figures, sal_iou=float(rates[0, 0]))
+
+    def _add_edges(
+        self, figures: FrameFigures, probability: NDArray[np.float32], truth: Target
+    ) -> FrameFigures:
+        before = self.edges.counts.clone()
+        self.edges.update(_tensor(probability), _tensor(truth))
+        counts = self.edges.counts - before
+        if not counts[0, 2]:
+            return figures
+        return replace(figures, edge_f=ods_figures(counts, self.edges.thresholds)["odsf"])
+
     def report(self, stability: dict[str, float]) -> Report:
         """The figures over all frames."""
         has_labels = bool(self.confusion.any())
@@ -188,11 +249,21 @@ class _Totals:
             metrics |= _named("semseg", segmentation_figures(self.confusion))
         if has_metric_depth:
             metrics |= _named("depth", _pooled(self.depth))
+            own = [f.depth_rmse for f in self.frames if f.depth_rmse is not None]
+            if own:
+                metrics["depth_rmse_per_image"] = sum(own) / len(own)
         if has_depth:
             # Of depth without metres, nothing in metres, nor what is compared with it.
             left_out = () if has_metric_depth else ("rmse", "log_rmse")
             metrics |= _named("depth_aligned", _pooled(self.aligned), left_out)
-        metrics |= _named("normals", self.normals.compute())
+        for task, metric in (
+            ("normals", self.normals),
+            ("human_parts", self.parts),
+            ("sal", self.saliency),
+            ("edge", self.edges),
+        ):
+            if metric.update_called:
+                metrics |= _named(task, metric.compute())
         scales = [f.depth_scale for f in self.frames if f.depth_scale is not None]
         ranges = depth_by_distance(self.depth if has_metric_depth else self.aligned)
         if not has_metric_depth:
@@ -206,6 +277,8 @@ class _Totals:
             ranges if has_depth else [],
             self.frames,
             self._digest.hexdigest(),
+            truth_digests={t: self._digests[t].hexdigest() for t in sorted(self._known)},
+            part_iou=self.parts.iou() if self.parts.confusion.any() else [],
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.training.evaluation_figures import figure_name, is_error, number
+from mtinet_ros.training.evaluation_figures import figure_name, is_error, is_ranked, number
 from mtinet_ros.training.evaluation_report import Report, to_record
 from mtinet_ros.training.evaluation_tables import Table, distance_range
 
@@ -75,7 +75,8 @@ def check_same_data(a: Report, b: Report) -> None:
     """
     assert a.data is not None
     assert b.data is not None
-    if a.data.class_names != b.data.class_names:
+    both_tell_classes = _tells_classes(a) and _tells_classes(b)
+    if both_tell_classes and a.data.class_names != b.data.class_names:
         one, other = (f"{len(d.class_names)} ({', '.join(d.class_names[:3])}, ...)"
                       for d in (a.data, b.data))  # fmt: skip
         raise ConfigurationError(
@@ -93,11 +94,26 @@ def check_same_data(a: Report, b: Report) -> None:
                 f"the reports are of different {what}, {one} and {other}; measure both models on "
                 "the same"
             )
-    if a.truth_digest and b.truth_digest and a.truth_digest != b.truth_digest:
+    if _is_other_truth(a, b, both_tell_classes):
         raise ConfigurationError(
             f"the reports are of different data: the truth in {a.data.folder} and in "
             f"{b.data.folder} is not the same; measure both models on the same"
         )
+
+
+def _tells_classes(report: Report) -> bool:
+    """Whether there are figures of classes, or may be once it is measured."""
+    return bool(report.class_iou) or not report.truth_digest
+
+
+def _is_other_truth(a: Report, b: Report, both_tell_classes: bool) -> bool:
+    if a.truth_digests and b.truth_digests:
+        # Labels may be merged for the one and not for the other, if not both are measured on them.
+        tasks = (a.truth_digests.keys() & b.truth_digests.keys()) - (
+            set() if both_tell_classes else {"semseg"}
+        )
+        return any(a.truth_digests[task] != b.truth_digests[task] for task in tasks)
+    return bool(a.truth_digest and b.truth_digest and a.truth_digest != b.truth_digest)
 
 
 def _part(report: Report) -> str:
@@ -118,7 +134,7 @@ def compare(a: Report, b: Report) -> Comparison:
     figures = tuple(
         Row(key, figure_name(key), value, b.metrics[key], is_error(key))
         for key, value in a.metrics.items()
-        if key in b.metrics and not key.endswith("_coverage")
+        if key in b.metrics and is_ranked(key)
     )
     classes = tuple(
         Row(f"class_iou/{name}", name, one, other, False)

@@ -10,6 +10,7 @@ _NAMES = {
     "miou_present": "mIoU of classes that occur",
     "accuracy": "pixel accuracy",
     "rmse": "rmse",
+    "rmse_per_image": "rmse, mean over images",
     "abs_rel": "abs_rel",
     "log_rmse": "log rmse",
     "delta1": "delta1 (below 1.25)",
@@ -21,12 +22,25 @@ _NAMES = {
     "below_11": "below 11.25°",
     "below_22": "below 22.5°",
     "below_30": "below 30°",
+    "maxf": "maxF",
+    "maxf_weighted": "maxF, β² = 0.3",
+    "odsf": "odsF",
+    "precision": "precision there",
+    "recall": "recall there",
+    "threshold": "at the threshold",
     "flicker": "flicker of labels",
     "depth_jitter": "jitter of depth",
 }
-_ERRORS = frozenset({"rmse", "abs_rel", "log_rmse", "mean", "median", "flicker", "depth_jitter"})
+_ERRORS = frozenset(
+    {
+        "rmse", "rmse_per_image", "abs_rel", "log_rmse", "mean", "median", "flicker",
+        "depth_jitter",
+    }
+)  # fmt: skip
 _TASKS = {"semseg": "labels", "depth_aligned": "depth, scaled", "depth": "depth",
-          "normals": "normals"}  # fmt: skip
+          "normals": "normals", "human_parts": "human parts", "sal": "saliency",
+          "edge": "edges"}  # fmt: skip
+_UNRANKED = ("coverage", "threshold")
 
 
 def split_key(key: str) -> tuple[str, str]:
@@ -49,7 +63,7 @@ def figure_name(key: str) -> str:
     ('depth: rmse [m]', 'normals: below 11.25°', 'flicker of labels')
     """
     task, figure = split_key(key)
-    name = _NAMES.get(figure, figure) + unit(task, figure)
+    name = short_name(figure, task) + unit(task, figure)
     return f"{_TASKS[task]}: {name}" if task else name
 
 
@@ -57,11 +71,13 @@ def unit(task: str, figure: str) -> str:
     """The unit of a figure in brackets, after a space; empty for a share or a ratio."""
     if task == "normals" and figure in ("mean", "median", "rmse"):
         return " [°]"
-    return " [m]" if task.startswith("depth") and figure == "rmse" else ""
+    return " [m]" if task.startswith("depth") and figure in ("rmse", "rmse_per_image") else ""
 
 
-def short_name(figure: str) -> str:
+def short_name(figure: str, task: str = "") -> str:
     """A figure without its task for people."""
+    if task == "sal" and figure == "miou":
+        return "IoU, mean over images"
     return _NAMES.get(figure, figure)
 
 
@@ -72,6 +88,15 @@ def is_error(key: str) -> bool:
     (True, False, False)
     """
     return split_key(key)[1] in _ERRORS
+
+
+def is_ranked(key: str) -> bool:
+    """Whether a model can be better than another by this figure.
+
+    >>> is_ranked("edge_odsf"), is_ranked("edge_threshold")
+    (True, False)
+    """
+    return split_key(key)[1] not in _UNRANKED
 
 
 def number(value: float | None) -> str:

@@ -19,9 +19,10 @@ from mtinet_ros.training.evaluation_tables import (
     class_table,
     confusion_shares,
     figure_tables,
-    frame_cells,
+    frame_facts,
     frame_table,
     headline,
+    part_table,
 )
 
 JPEG_QUALITY = 85
@@ -100,6 +101,9 @@ def _body(report: Report, shelves: Sequence[Shelf]) -> str:
     classes = class_table(report)
     if classes is not None:
         parts += [_table(classes, palette), _matrix(report)]
+    parts_of_people = part_table(report)
+    if parts_of_people is not None:
+        parts.append(_table(parts_of_people))
     frames = frame_table(report)
     if frames.rows:
         parts.append(_table(frames))
@@ -170,13 +174,10 @@ def _shelf(shelf: Shelf, palette: tuple[RGB, ...]) -> str:
 
 
 def _figure(exhibit: Exhibit, palette: tuple[RGB, ...]) -> str:
-    names = ("mIoU", "depth rmse [m]", "delta1", "scale", "normals mean [°]")
-    cells = zip(names, frame_cells(exhibit.figures), strict=True)
-    facts = ", ".join(f"{name} {cell}" for name, cell in cells if cell != "-")
     montage = cv2.cvtColor(exhibit.montage(palette), cv2.COLOR_RGB2BGR)
     jpeg = cv2.imencode(".jpg", montage, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     text = base64.b64encode(jpeg.tobytes()).decode("ascii")
-    caption = escape(f"{exhibit.figures.name}: {facts}")
+    caption = escape(f"{exhibit.figures.name}: {frame_facts(exhibit.figures)}")
     return (
         f"<figure><figcaption>{caption}</figcaption>"
         f'<img alt="{caption}" src="data:image/jpeg;base64,{text}"></figure>'

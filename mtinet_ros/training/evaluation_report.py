@@ -69,6 +69,9 @@ class FrameFigures:
         depth_delta1: Likewise.
         depth_scale: Factor that brings the predicted median to the true one.
         normals_mean: Degrees.
+        human_parts_miou: Over the parts in this frame's truth.
+        sal_iou: Of what is salient with a probability above 0.5.
+        edge_f: F-measure at the threshold that is best for this frame.
     """
 
     name: str
@@ -78,6 +81,38 @@ class FrameFigures:
     depth_delta1: float | None = None
     depth_scale: float | None = None
     normals_mean: float | None = None
+    human_parts_miou: float | None = None
+    sal_iou: float | None = None
+    edge_f: float | None = None
+
+
+@dataclass(frozen=True)
+class SingleTask:
+    """A multi-task network's figure beside that of a network for the one task.
+
+    Attributes:
+        task: The task.
+        figure: A key of `Report.metrics`.
+        multi: Of the multi-task network.
+        single: Of the single-task network.
+        less_is_better: Whether the figure is an error.
+        model: Name of the single-task network.
+    """
+
+    task: str
+    figure: str
+    multi: float
+    single: float
+    less_is_better: bool
+    model: str = ""
+
+    @property
+    def gain(self) -> float:
+        """How much better the multi-task network is, in percent; NaN against zero."""
+        if not self.single:
+            return math.nan
+        relative = 100 * (self.multi - self.single) / self.single
+        return -relative if self.less_is_better else relative
 
 
 @dataclass(frozen=True)
@@ -102,6 +137,10 @@ class Report:
         model: What was measured, where known.
         data: What it was measured on, where known.
         notes: What the figures do not say by themselves, a sentence each.
+        truth_digests: The same as `truth_digest` by task, of labels, depth, human parts and
+            saliency.
+        part_iou: IoU by id of `class_sets.HUMAN_PARTS`; empty without such.
+        single_tasks: Figures of single-task networks on the same data; empty where none was named.
     """
 
     frames: int
@@ -115,6 +154,16 @@ class Report:
     model: EvaluatedModel | None = None
     data: EvaluatedData | None = None
     notes: tuple[str, ...] = ()
+    truth_digests: dict[str, str] = field(default_factory=dict)
+    part_iou: list[float] = field(default_factory=list)
+    single_tasks: tuple[SingleTask, ...] = ()
+
+    @property
+    def multi_task_performance(self) -> float | None:
+        """Δm: mean gain over single-task networks, in percent; None where none was named."""
+        if not self.single_tasks:
+            return None
+        return sum(entry.gain for entry in self.single_tasks) / len(self.single_tasks)
 
     @property
     def class_pixels(self) -> list[int]:
@@ -140,6 +189,7 @@ def to_record(report: Report) -> dict[str, Any]:
     record = asdict(report)
     record["class_pixels"] = report.class_pixels
     record["absent_classes"] = report.absent_classes
+    record["multi_task_performance"] = report.multi_task_performance
     finite: dict[str, Any] = _finite(record)
     return finite
 
@@ -224,6 +274,10 @@ def _report(record: dict[str, Any]) -> Report:
             palette=tuple((int(r), int(g), int(b)) for r, g, b in data["palette"]),
         ),
         tuple(str(note) for note in record["notes"]),
+        # What earlier versions did not write.
+        {str(task): str(digest) for task, digest in record.get("truth_digests", {}).items()},
+        [float(value) for value in record.get("part_iou", [])],
+        tuple(SingleTask(**entry) for entry in record.get("single_tasks", [])),
     )
 
 

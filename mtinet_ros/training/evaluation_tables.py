@@ -7,9 +7,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mtinet_ros.training.evaluation_figures import number, percent, short_name, unit
+from mtinet_ros.datasets.class_sets import HUMAN_PARTS
+from mtinet_ros.training.evaluation_figures import figure_name, number, percent, short_name, unit
 from mtinet_ros.training.evaluation_report import FrameFigures, Report
 
+_FRAME_FIGURES: tuple[tuple[str, Callable[[FrameFigures], float | None]], ...] = (
+    ("mIoU", lambda f: f.miou),
+    ("depth rmse", lambda f: f.depth_rmse),
+    ("delta1", lambda f: f.depth_delta1),
+    ("scale", lambda f: f.depth_scale),
+    ("normals mean", lambda f: f.normals_mean),
+    ("parts mIoU", lambda f: f.human_parts_miou),
+    ("sal IoU", lambda f: f.sal_iou),
+    ("edge F", lambda f: f.edge_f),
+)
 _NAMED_FRAMES = 3
 _WIDEST_MATRIX = 20
 _MIX_UPS = 10
@@ -65,8 +76,18 @@ def headline(report: Report) -> str:
 
 def figure_tables(report: Report) -> list[Table]:
     """Figures by task; a task that was not measured has no table."""
-    tables = (_labels(report), _depth(report), _by_distance(report), _normals(report))
-    return [table for table in (*tables, _paths(report)) if table.rows]
+    tables = (
+        _labels(report),
+        Table("Human parts", ("", ""), _figures(report, "human_parts")),
+        Table("Saliency", ("", ""), _figures(report, "sal")),
+        _depth(report),
+        _by_distance(report),
+        Table("Normals", ("", ""), _figures(report, "normals")),
+        Table("Edges", ("", ""), _figures(report, "edge")),
+        _paths(report),
+        _single_tasks(report),
+    )
+    return [table for table in tables if table.rows]
 
 
 def class_table(report: Report) -> Table | None:
@@ -82,6 +103,14 @@ def class_table(report: Report) -> Table | None:
     absent = report.absent_classes
     note = f"never in the truth: {', '.join(absent)}" if absent else ""
     return Table("Classes", ("", "IoU", "of the truth", "pixels"), rows, note)
+
+
+def part_table(report: Report) -> Table | None:
+    """IoU by part of people; None without."""
+    if not report.part_iou:
+        return None
+    rows = tuple((n, number(iou)) for n, iou in zip(HUMAN_PARTS, report.part_iou, strict=False))
+    return Table("Parts", ("", "IoU"), rows)
 
 
 def confusion_table(report: Report) -> Table | None:
@@ -130,6 +159,9 @@ def frame_table(report: Report) -> Table:
     rankings: tuple[tuple[str, Callable[[FrameFigures], float | None], int], ...] = (
         ("mIoU", lambda f: f.miou, 1),
         ("depth rmse", lambda f: f.depth_rmse, -1),
+        ("parts mIoU", lambda f: f.human_parts_miou, 1),
+        ("saliency IoU", lambda f: f.sal_iou, 1),
+        ("edge F", lambda f: f.edge_f, 1),
     )
     rows: list[tuple[str, ...]] = []
     for name, key, sign in rankings:
@@ -138,7 +170,7 @@ def frame_table(report: Report) -> Table:
         count = min(_NAMED_FRAMES, len(frames) // 2)
         for which, some in (("worst", frames[:count]), ("best", frames[::-1][:count])):
             rows += [(f"{name}, {which}", frame.name, *frame_cells(frame)) for frame in some]
-    header = ("", "frame", "mIoU", "depth rmse", "delta1", "scale", "normals mean")
+    header = ("", "frame", *(name for name, _ in _FRAME_FIGURES))
     kept = [
         column
         for column in range(len(header))
@@ -153,9 +185,14 @@ def frame_table(report: Report) -> Table:
 
 
 def frame_cells(frame: FrameFigures) -> tuple[str, ...]:
-    """mIoU, depth rmse, delta1, scale and mean angle of a frame."""
-    values = (frame.miou, frame.depth_rmse, frame.depth_delta1, frame.depth_scale)
-    return tuple(number(value) for value in (*values, frame.normals_mean))
+    """Figures of a frame as text, a dash for what was not measured."""
+    return tuple(number(figure(frame)) for _, figure in _FRAME_FIGURES)
+
+
+def frame_facts(frame: FrameFigures) -> str:
+    """What was measured of a frame, in a line."""
+    cells = zip((name for name, _ in _FRAME_FIGURES), frame_cells(frame), strict=True)
+    return ", ".join(f"{name} {cell}" for name, cell in cells if cell != number(None))
 
 
 def _labels(report: Report) -> Table:
@@ -169,10 +206,6 @@ def _absent_note(report: Report) -> str:
     )
 
 
-def _normals(report: Report) -> Table:
-    return Table("Normals", ("", ""), _figures(report, "normals"))
-
-
 def _paths(report: Report) -> Table:
     rows = tuple(
         (short_name(key), number(report.metrics[key]))
@@ -182,15 +215,35 @@ def _paths(report: Report) -> Table:
     return Table("Camera paths", ("", ""), rows)
 
 
+def _single_tasks(report: Report) -> Table:
+    rows = tuple(
+        (figure_name(e.figure), number(e.multi), number(e.single), f"{e.gain:+.2f}")
+        for e in report.single_tasks
+    )
+    mean = report.multi_task_performance
+    if mean is not None:
+        rows = (*rows, ("Δm", "", "", f"{mean:+.2f}"))
+    return Table("Multi-task", ("", "this model", "single task", "gain, %"), rows)
+
+
 def _figures(report: Report, task: str) -> tuple[tuple[str, ...], ...]:
     names = [key.removeprefix(f"{task}_") for key in report.metrics if key.startswith(f"{task}_")]
     return tuple(
-        (short_name(name) + unit(task, name), number(report.metrics[f"{task}_{name}"]))
+        (short_name(name, task) + unit(task, name), number(report.metrics[f"{task}_{name}"]))
         for name in names
     )
 
 
-_DEPTH = ("rmse", "abs_rel", "log_rmse", "delta1", "delta2", "delta3", "coverage")
+_DEPTH = (
+    "rmse",
+    "rmse_per_image",
+    "abs_rel",
+    "log_rmse",
+    "delta1",
+    "delta2",
+    "delta3",
+    "coverage",
+)
 
 
 def _depth(report: Report) -> Table:
@@ -247,5 +300,10 @@ def distance_range(entry: dict[str, float]) -> str:
 
 def report_tables(report: Report) -> Sequence[Table]:
     """All tables of a report for the terminal."""
-    more = (class_table(report), confusion_table(report), frame_table(report))
+    more = (
+        class_table(report),
+        confusion_table(report),
+        part_table(report),
+        frame_table(report),
+    )
     return [*figure_tables(report), *(table for table in more if table is not None and table.rows)]

@@ -293,15 +293,13 @@ class EdgeMetric(Metric):
         size = truth.shape[-2:]
         images = zip(predicted.reshape(-1, *size), truth.reshape(-1, *size), strict=True)
         for probability, true in images:
-            self.add(probability.cpu().double().numpy(), true.cpu().numpy())
-
-    def add(self, probability: NDArray[np.floating], truth: NDArray[np.generic]) -> Tensor:
-        """Add one image, [H, W]; returns its counts."""
-        counts = torch.from_numpy(
-            edge_counts(probability, truth, self.thresholds, self.max_distance)
-        )
-        self.counts += counts.to(self.counts.device)
-        return counts
+            counts = edge_counts(
+                probability.cpu().double().numpy(),
+                true.cpu().numpy(),
+                self.thresholds,
+                self.max_distance,
+            )
+            self.counts += torch.from_numpy(counts).to(self.counts.device)
 
     def compute(self) -> dict[str, float]:
         """See `ods_figures`; empty without true edges."""

@@ -185,7 +185,7 @@ def test_reports_written_earlier_are_compared_without_models_and_data(
         (("--compare", one, whole), "reports are of different parts of the frames"),
         (("--compare", one, model, "--data", real_rooms, "--frames=1"), "numbers of frames"),
         (("--compare", one, one, "--data", real_rooms), "goes with a model"),
-        (("--compare", one, one, "--json", one), "is compared and cannot be written to as well"),
+        (("--compare", one, one, "--json", one), "is read and cannot be written to as well"),
         (("--compare", one, tmp_path / "none.json"), "none.json: No such file"),
     ):
         assert evaluate(*words) == 1
@@ -225,3 +225,64 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(
         assert fragment in said
     assert own.read_text() == "<html>mine</html>"
     assert not new.exists()
+
+
+def test_edges_of_a_checkpoint_are_measured_though_no_exported_model_has_them(
+    real_rooms: Path, tmp_path: Path, capsys: Said
+) -> None:
+    torch = pytest.importorskip("torch")
+    from mtinet_ros.network import MTINet, save_checkpoint
+    from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+    from mtinet_ros.training.metrics_edges import EdgeMetric
+
+    (real_rooms / "edge").mkdir()
+    edges = np.zeros((HEIGHT, WIDTH), np.uint8)
+    edges[HEIGHT // 2, 4:60] = 1
+    for number in range(FRAMES):
+        np.save(real_rooms / "edge" / f"{number:04}.npy", edges)
+    torch.manual_seed(0)
+    network = MTINet("efficientnet_lite0", {"edge": 1}).eval()
+
+    def raw_edges(number: int) -> torch.Tensor:
+        image = cv2.imread(str(real_rooms / "images" / f"{number:04}.jpg"))[..., ::-1]
+        pixels = torch.tensor((image / 255.0 - IMAGENET_MEAN) / IMAGENET_STD)
+        with torch.no_grad():
+            return network(pixels.permute(2, 0, 1)[None].float()).predictions["edge"]
+
+    # At random weights all pixels are nearly alike; spread them.
+    last, some = network.heads["edge"].last_layer[-1], raw_edges(0)
+    last.bias.data = (last.bias.data - some.mean()) / some.std()
+    last.weight.data /= some.std()
+    checkpoint, figures = tmp_path / "edges.safetensors", tmp_path / "f.json"
+    size = {"height": str(HEIGHT), "width": str(WIDTH), "focal_length": "50"}
+    save_checkpoint(checkpoint, network, depth_output="metres", **size)
+    command = (checkpoint, "--data", real_rooms, "--whole-frame", "--json", figures)
+    assert evaluate(*command) == 0
+    assert "Edges" in capsys.readouterr().out
+    expected = EdgeMetric()
+    for number in range(FRAMES):
+        raw = raw_edges(number)
+        expected.update(1 / (1 + (-raw).exp()), torch.from_numpy(edges))
+    metrics = report_of(figures)["metrics"]
+    assert set(metrics) == {"edge_odsf", "edge_precision", "edge_recall", "edge_threshold"}
+    assert metrics["edge_odsf"] == pytest.approx(expected.compute()["odsf"], abs=1e-3)
+    # Nothing in common with a model of labels and depth, but the same data.
+    multi, alone = tmp_path / "multi.json", tmp_path / "alone.json"
+    record = report_of(figures)
+    multi.write_text(json.dumps({**record, "metrics": {"edge_odsf": 0.73}}))
+    alone.write_text(json.dumps({**record, "metrics": {"edge_odsf": 0.692}}))
+    assert evaluate(*command[:-2], "--single-task", alone) == 0
+    assert "gain, %" in capsys.readouterr().out
+    assert evaluate(multi, "--single-task", alone, "--json", figures) == 0
+    assert "+5.49" in capsys.readouterr().out  # 0.73 / 0.692 - 1
+    assert report_of(figures)["multi_task_performance"] == pytest.approx(5.491329)
+    for words, fragment in (
+        ((multi, "--single-task", alone, "--json", alone), "is read and cannot be written to"),
+        (("--compare", multi, alone, "--single-task", alone), "stands beside --compare"),
+        ((multi, "--single-task", tmp_path / "none.json"), "cannot read"),
+        ((multi, "--data", real_rooms), "holds figures already"),
+    ):
+        assert evaluate(*words) == 1
+        said = capsys.readouterr().err
+        assert fragment in said
+        assert said.count("\n") == 1

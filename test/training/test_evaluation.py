@@ -7,6 +7,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.training.evaluation import DensePrediction, evaluate
 from mtinet_ros.training.evaluation_comparison import compare, comparison_tables
+from mtinet_ros.training.evaluation_gain import against_single_tasks
 from mtinet_ros.training.evaluation_gallery import Gallery
 from mtinet_ros.training.evaluation_page import comparison_page, is_page, report_page
 from mtinet_ros.training.evaluation_report import (
@@ -28,6 +30,7 @@ from mtinet_ros.training.evaluation_report import (
     to_record,
 )
 from mtinet_ros.training.evaluation_tables import as_text, report_tables
+from mtinet_ros.training.metrics import multi_task_performance
 
 PALETTE = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 
@@ -46,8 +49,11 @@ class Stills:
         return len(next(iter(self.targets.values())))
 
     def __getitem__(self, index: int, /) -> Sample:
-        kinds = {"semseg": np.uint8, "depth": np.float32, "normals": np.float32}
-        targets = {t: rows[index][None].astype(kinds[t]) for t, rows in self.targets.items()}
+        reals = ("depth", "normals")
+        targets = {
+            task: rows[index][None].astype(np.float32 if task in reals else np.uint8)
+            for task, rows in self.targets.items()
+        }
         height, width = next(iter(targets.values())).shape[:2]
         return Sample(np.full((height, width, 3), 90, np.uint8), targets, None)
 
@@ -64,14 +70,13 @@ class Answers:
         self.frame = 0
 
     def __call__(self, image: np.ndarray, _lens: Intrinsics | None) -> DensePrediction:
-        frame = {name: np.array(rows[self.frame])[None] for name, rows in self.rows.items()}
+        ids = ("labels", "human_parts")
+        frame = {
+            name: np.array(rows[self.frame], np.uint8 if name in ids else np.float32)[None]
+            for name, rows in self.rows.items()
+        }
         self.frame += 1
-        labels, depth = frame.get("labels"), frame.get("depth")
-        return DensePrediction(
-            None if labels is None else labels.astype(np.uint8),
-            None if depth is None else depth.astype(np.float32),
-            depth_is_metric=self.is_metric,
-        )
+        return DensePrediction(**frame, depth_is_metric=self.is_metric)
 
 
 def data(**changes: object) -> EvaluatedData:
@@ -326,3 +331,136 @@ def test_a_report_of_this_module_is_readable_on_a_page_and_in_a_terminal():
     assert re.search(r"mIoU of classes that occur +0\.5000", text)
     assert re.search(r"wall +0\.3333 +28\.6 % +2\n", text)
     assert "m (m.onnx) on 2 frames of nyud, split test" in report_page(report, [])
+
+
+def test_people_saliency_and_edges_are_measured_beside_the_rest(tmp_path):
+    # Two pictures; the second one shows nobody.
+    source = Stills(
+        human_parts=[[0, 1, 1, 255], [0, 0, 0, 0]],
+        sal=[[0, 1, 1, 255], [0, 0, 0, 1]],
+        edge=[[1, 0, 0, 0], [0, 0, 0, 255]],
+    )
+    answers = Answers(
+        human_parts=[[0, 1, 0, 3], [5, 5, 5, 5]],
+        sal=[[0.0, 0.95, 0.0, 1.0], [0.0, 0.0, 0.0, 0.95]],
+        edge=[[0.75, 0.0, 0.25, 0.0], [0.25, 0.0, 0.0, 1.0]],
+    )
+    report = measured(source, answers)
+    figures = report.metrics
+    # Background: 1 right, 1 too many. Part 1: 1 of 2. The five others are absent and count 0.
+    assert report.part_iou == pytest.approx([1 / 2, 1 / 2, 0, 0, 0, 0, 0])
+    assert figures["human_parts_miou"] == pytest.approx(1 / 7)
+    assert figures["human_parts_miou_present"] == pytest.approx(1 / 2)
+    # IoU of the pictures: 1/2 and 1; precision 1 and 1; recall 1/2 and 1.
+    assert figures["sal_miou"] == pytest.approx(3 / 4)
+    assert figures["sal_maxf"] == pytest.approx(2 * 0.75 / 1.75)
+    assert figures["sal_maxf_weighted"] == pytest.approx(1.3 * 0.75 / (0.3 + 0.75))
+    # Above 0.25 only what is right is left, and the unknown pixel does not count.
+    assert (figures["edge_odsf"], figures["edge_threshold"]) == (1, 0.26)
+    first, second = report.frame_figures
+    assert (first.human_parts_miou, first.sal_iou, first.edge_f) == (0.5, 0.5, 1)
+    assert (second.human_parts_miou, second.sal_iou, second.edge_f) == (None, 1, None)
+    text = "\n".join(as_text(table) for table in report_tables(report))
+    assert re.search(r"torso +0\.0000", text)
+    assert re.search(r"IoU, mean over images +0\.7500", text)
+    assert re.search(r"odsF +1\.0000", text)
+    page = report_page(report, [])
+    assert "<caption>Saliency</caption>" in page
+    assert "<caption>Parts</caption>" in page
+    path = tmp_path / "r.json"
+    path.write_text(to_json(to_record(report)))
+    assert read_report(path) == report
+    rows = {row.key for row in compare(report, report).figures}
+    assert rows >= {"human_parts_miou", "sal_miou", "sal_maxf", "edge_odsf"}
+    assert "edge_threshold" not in rows
+
+
+def test_rmse_is_told_pooled_and_per_image():
+    source = Stills(depth=[[1.0, 1.0], [1.0, 0.0]])
+    report = measured(source, Answers(depth=[[2.0, 2.0], [4.0, 9.0]]))
+    assert report.metrics["depth_rmse"] == pytest.approx(math.sqrt((1 + 1 + 9) / 3))
+    assert report.metrics["depth_rmse_per_image"] == pytest.approx((1 + 3) / 2)
+
+
+def test_a_report_of_before_there_were_six_tasks_is_still_read(tmp_path):
+    record = to_record(good())
+    for field in ("truth_digests", "part_iou", "single_tasks", "multi_task_performance"):
+        del record[field]
+    for frame in record["frame_figures"]:
+        for field in ("human_parts_miou", "sal_iou", "edge_f"):
+            del frame[field]
+    path = tmp_path / "old.json"
+    path.write_text(to_json(record))
+    old = read_report(path)
+    assert old == replace(good(), truth_digests={})
+    assert {row.better for row in compare(old, good()).figures} == {""}
+
+
+def single(task: str, figure: str, value: float, **changes: object) -> Report:
+    model = EvaluatedModel(f"{task} alone")
+    report = Report(2, {figure: value}, data=data(), model=model, truth_digest="d")
+    return replace(report, **changes)  # type: ignore[arg-type]
+
+
+MULTI = Report(
+    2, {"semseg_miou": 0.376, "depth_rmse": 0.539, "normals_rmse": 30.0}, [0.4, 0.5, 0.3],
+    data=data(), truth_digest="d",
+)  # fmt: skip
+SEMSEG = single("semseg", "semseg_miou", 0.345, class_iou=[0.3, 0.4, 0.3])
+DEPTH = single("depth", "depth_rmse", 0.610)
+
+
+def test_a_multi_task_network_is_set_against_single_task_ones(tmp_path):
+    # The published figures: 34.5 and 0.610 alone, 37.6 and 0.539 together are +10.3 %.
+    found = against_single_tasks(MULTI, [(Path("d.json"), DEPTH), (Path("s.json"), SEMSEG)])
+    assert [entry.task for entry in found] == ["semseg", "depth"]
+    assert [entry.gain for entry in found] == pytest.approx([8.985507, 11.639344])
+    report = replace(MULTI, single_tasks=found)
+    assert report.multi_task_performance == pytest.approx(10.312426)
+    multi = {entry.task: entry.multi for entry in found}
+    alone = {entry.task: entry.single for entry in found}
+    errors = {entry.task: entry.less_is_better for entry in found}
+    assert multi_task_performance(multi, alone, errors) == pytest.approx(10.312426)
+    text = "\n".join(as_text(table) for table in report_tables(report))
+    assert re.search(r"depth: rmse \[m\] +0\.5390 +0\.6100 +\+11\.64\n", text)
+    assert re.search(r"Δm +\+10\.31", text)
+    assert "Δm" in report_page(report, [])
+    path = tmp_path / "r.json"
+    path.write_text(to_json(to_record(report)))
+    assert read_report(path) == report
+    assert json.loads(path.read_text())["multi_task_performance"] == pytest.approx(10.312426)
+
+
+@pytest.mark.parametrize(
+    ("singles", "fragment"),
+    [
+        ([replace(DEPTH, data=data(split="val"))], "different splits, test and val"),
+        ([replace(DEPTH, truth_digest="e")], "is not the same"),
+        ([MULTI], "0.json is no report of a single-task network: it has semseg, depth"),
+        ([replace(DEPTH, metrics={"flicker": 0.1})], "none of the figures"),
+        ([DEPTH, DEPTH], "0.json and 1.json are both of depth"),
+        ([single("edge", "edge_odsf", 0.7)], "no task is in both: the model has semseg, depth"),
+    ],
+    ids=["split", "truth", "several", "none", "twice", "other"],
+)
+def test_what_is_no_single_task_network_on_the_same_data_is_refused(singles, fragment):
+    with pytest.raises(ConfigurationError, match=fragment):
+        against_single_tasks(MULTI, [(Path(f"{i}.json"), r) for i, r in enumerate(singles)])
+
+
+def test_models_of_other_tasks_are_compared_in_what_both_have():
+    truth = {"semseg": [[0, 1]], "depth": [[1.0, 2.0]]}
+    both = measured(Stills(**truth), Answers(labels=[[0, 1]], depth=[[1.0, 2.0]]))
+    # The other model has no labels, so nobody merged the data's classes for it.
+    finer = Stills(**{**truth, "semseg": [[7, 9]]})
+    other = replace(
+        measured(finer, Answers(depth=[[2.0, 3.0]])), data=data(class_names=tuple("abcdefghij"))
+    )
+    rows = {row.key: row.better for row in compare(both, other).figures}
+    assert rows["depth_rmse"] == "a"
+    assert not any("semseg" in key for key in rows)
+    assert compare(both, other).classes == ()
+    # Depth must still be the same.
+    third = measured(Stills(semseg=[[7, 9]], depth=[[1.0, 3.0]]), Answers(depth=[[2.0, 3.0]]))
+    with pytest.raises(ConfigurationError, match="is not the same"):
+        compare(both, third)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model as it is measured: at the camera's size, as the node publishes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.predictor import Predictor
+from mtinet_ros.perception.resample import resize_prediction
+from mtinet_ros.training.decode import decode
+from mtinet_ros.training.evaluation import DensePrediction
+from mtinet_ros.training.evaluation_report import Report
+
+
+class CameraSizePredictor:
+    """A `DensePredictor` that does what the node does when it publishes at the camera's size."""
+
+    def __init__(
+        self, predictor: Predictor, further: Callable[[], Mapping[str, Tensor]] = dict
+    ) -> None:
+        """Measure a model.
+
+        Args:
+            predictor: With the model's backend.
+            further: Gives, after each image, the raw predictions 1×C×H×W of the tasks that the
+                model contract has no output for: human_parts, sal and edge.
+        """
+        self._predictor = predictor
+        self._further = further
+        self._batch = predictor.new_batch()
+
+    def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> DensePrediction:
+        """See `DensePredictor`."""
+        height, width = image.shape[:2]
+        camera = None
+        if intrinsics is not None:
+            f = intrinsics.focal_length
+            camera = CameraModel.pinhole(width, height, f, f, intrinsics.cx, intrinsics.cy)
+        self._batch.clear()
+        fit = self._predictor.preprocess(self._batch, image, camera)
+        backend = self._predictor.backend
+        # Not `Predictor.infer`, which runs nothing where the contract has no output.
+        outputs = backend.infer(self._batch.images, backend.output_names)
+        found = resize_prediction(self._predictor.postprocess(self._batch, outputs)[0], image)
+        # Normals with unknown axes cannot be compared with any.
+        card = self._predictor.card
+        normals = found.normals if card.normals_axes == "camera_optical" else None
+        # The predictor may reuse its buffers for the next frame.
+        labels, depth, normals = (
+            None if array is None else array.copy()
+            for array in (found.labels, found.depth, normals)
+        )
+        more = {
+            task: fit.crop(array.reshape(array.shape[-2:]).numpy())
+            for task, array in decode(self._further(), "metres").items()
+        }
+        parts, size = more.get("human_parts"), (width, height)
+        return DensePrediction(
+            labels,
+            depth,
+            normals,
+            depth_is_metric=found.depth_is_metric,
+            human_parts=None if parts is None else _nearest(parts.astype(np.uint8), size),
+            sal=_linear(more.get("sal"), size),
+            edge=_linear(more.get("edge"), size),
+        )
+
+
+def _nearest(ids: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def _linear(
+    probability: NDArray[np.float32] | None, size: tuple[int, int]
+) -> NDArray[np.float32] | None:
+    if probability is None:
+        return None
+    return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def caveats(card: ModelCard, report: Report) -> list[str]:
+    """What the figures do not say where depth or normals are not the contract's."""
+    found = []
+    frames = [frame for frame in report.frame_figures if frame.depth_abs_rel is not None]
+    without_lens = sum(frame.depth_rmse is None for frame in frames)
+    if card.has_metric_depth and without_lens:
+        found.append(
+            f"{without_lens} of {len(frames)} frames have no known lens: their depth is measured "
+            "scaled alone"
+        )
+    if "depth" in card.tasks and not card.has_metric_depth:
+        why = (
+            f"the model's depth is {card.depth_kind}, not metric"
+            if card.depth_kind != "metric"
+            else "the focal length for which its depth is in metres is not known"
+        )
+        found.append(
+            f"depth is measured up to scale: {why}; each frame is scaled to the median of the "
+            "truth first, and no figure is in metres"
+        )
+    if "normals" in card.tasks and card.normals_axes != "camera_optical":
+        found.append(
+            f"normals are not measured: their axes are {card.normals_axes}; `mtinet export` with "
+            "--preset or --normals-axes says how they point"
+        )
+    return found
