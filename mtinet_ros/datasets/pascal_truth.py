@@ -8,7 +8,6 @@ the data set; MTI-Net's authors read it the same way.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.datasets.thinning import thinned
 from mtinet_ros.errors import ConfigurationError, DataError
 
 PERSON = 15
@@ -81,49 +81,6 @@ def segment_edges(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
         uint8 [h, w].
     """
     return thinned(cv2.Laplacian(labels.astype(np.float64), cv2.CV_64F) != 0)
-
-
-def thinned(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A mask thinned to lines of one pixel.
-
-    Guo and Hall, "Parallel thinning with two-subiteration algorithms", CACM 32(3), 1989, algorithm
-    A1, as restated by Lam, Lee and Suen, PAMI 14(9), 1992.
-
-    Args:
-        mask: bool [h, w].
-
-    Returns:
-        uint8 [h, w], 1 on the lines.
-    """
-    lines = mask.astype(np.uint8)
-    left = -1
-    while left != (left := int(lines.sum())):
-        for removed in _removed_by_neighbors():
-            codes = cv2.filter2D(lines, cv2.CV_8U, _NEIGHBORS, borderType=cv2.BORDER_CONSTANT)
-            lines[removed[codes]] = 0
-    return lines
-
-
-# Neighbors 1 to 8 from the right counterclockwise, as bits; cv2.filter2D correlates.
-_NEIGHBORS = np.array([[8, 4, 2], [16, 0, 1], [32, 64, 128]], np.float32)
-
-
-@cache
-def _removed_by_neighbors() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether a pixel goes, by the code of its neighbors, in the first and second half step."""
-    codes = np.arange(256)
-    x = [(codes >> bit & 1).astype(bool) for bit in (*range(8), 0)]  # x[0] is the paper's x1
-    crossings = sum((~x[i] & (x[i + 1] | x[(i + 2) % 8])).astype(int) for i in (0, 2, 4, 6))
-    pairs = [
-        sum((x[i + first] | x[(i + first + 1) % 8]).astype(int) for i in (0, 2, 4, 6))
-        for first in (0, 1)
-    ]
-    fewer = np.minimum(*pairs)
-    border = (crossings == 1) & (fewer >= 2) & (fewer <= 3)
-    return (
-        border & ~((x[1] | x[2] | ~x[7]) & x[0]),
-        border & ~((x[5] | x[6] | ~x[3]) & x[4]),
-    )
 
 
 def human_parts(path: Path) -> NDArray[np.uint8] | None:

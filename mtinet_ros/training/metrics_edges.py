@@ -18,13 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
+from mtinet_ros.datasets.thinning import thinned
 from mtinet_ros.model_contract import VOID_ID
 
 MAX_DISTANCE = 0.0075
@@ -35,62 +35,6 @@ THRESHOLDS = tuple(number / 100 for number in range(1, 100))
 
 _Mask = NDArray[np.bool_]
 _Indices = NDArray[np.int64]
-
-
-def _kept(second: bool) -> NDArray[np.uint8]:
-    """By code of the eight neighbours, 0 where a pass of thinning takes the pixel away, else 1.
-
-    East is bit 0 of a code, the others follow counter-clockwise. After Lam, Lee and Suen
-    (PAMI 1992), p. 879: the variant of Guo and Hall with two passes.
-    """
-    table = np.zeros(256, np.uint8)
-    for code in range(256):
-        x = [bool(code >> bit & 1) for bit in range(8)]
-        crossings = sum(not x[i] and (x[i + 1] or x[(i + 2) % 8]) for i in range(0, 8, 2))
-        pairs = min(
-            sum(x[i] or x[i + 1] for i in range(0, 8, 2)),
-            sum(x[i + 1] or x[(i + 2) % 8] for i in range(0, 8, 2)),
-        )
-        if second:
-            keeps_end = (x[5] or x[6] or not x[3]) and x[4]
-        else:
-            keeps_end = (x[1] or x[2] or not x[7]) and x[0]
-        table[code] = crossings != 1 or not 2 <= pairs <= 3 or keeps_end
-    return table
-
-
-_PASSES = (_kept(second=False), _kept(second=True))
-
-
-def thin(edges: _Mask) -> _Mask:
-    """Thin edges to lines of one pixel, as MATLAB's `bwmorph(edges, 'thin', Inf)` is described.
-
-    Args:
-        edges: bool [H, W].
-
-    >>> thin(np.ones((3, 5), bool)).astype(int).tolist()
-    [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
-    """
-    height, width = edges.shape
-    image = np.zeros((height + 2, width + 2), np.uint8)
-    image[1:-1, 1:-1] = edges
-    flat, row = image.ravel(), width + 2
-    around = np.array([1, 1 - row, -row, -row - 1, -1, row - 1, row, row + 1])
-    # A pixel needs to be looked at by a pass only if a neighbour has gone since the last time.
-    outer = image > cv2.erode(image, np.ones((3, 3), np.uint8))  # all that can go at first
-    pending = np.stack([outer.ravel()] * 2)
-    while pending.any():
-        for table, waiting in zip(_PASSES, pending, strict=True):
-            pixels = np.flatnonzero(waiting)
-            waiting[pixels] = False
-            pixels = pixels[flat[pixels] > 0]
-            codes = np.zeros(len(pixels), np.uint8)
-            for bit, step in enumerate(around):
-                codes |= flat[pixels + step] << bit
-            gone = pixels[table[codes] == 0]
-            flat[gone] = 0
-            pending[:, gone[:, None] + around] = True
-    return image[1:-1, 1:-1].astype(np.bool_)
 
 
 def count_pairs(predicted: _Mask, truth: _Mask, radius: float) -> int:
@@ -230,7 +174,7 @@ def edge_counts(
         if before is not None and np.array_equal(before[0], edges):
             row[:] = before[1]
             continue
-        lines = thin(edges) & known
+        lines = (thinned(edges) > 0) & known
         row[:] = pairing.count(lines), np.count_nonzero(lines), pairing.true
         before = edges, row
     return counts

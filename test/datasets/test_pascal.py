@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from mtinet_ros.datasets.pascal import PascalSamples
-from mtinet_ros.datasets.pascal_truth import HAS_NORMALS, thinned
+from mtinet_ros.datasets.pascal_truth import HAS_NORMALS
 from mtinet_ros.datasets.sources import open_samples
+from mtinet_ros.datasets.thinning import thinned
 from mtinet_ros.datasets.truth_files import read_id_png
 from mtinet_ros.errors import DataError
 
