@@ -18,8 +18,8 @@ import torch
 from torch.nn import functional
 
 from mtinet_ros.training.config import load_config
+from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.module import TrainingModule
-from mtinet_ros.training.run import build_network
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     config = load_config(arguments.config, arguments.overrides)
-    module = TrainingModule(build_network(config.network), config, None).train()
+    module = TrainingModule(initial_network(config.network), config, None).train()
     data = config.data
     count, height, width = data.batch_size, data.height, data.width
     batch = {

@@ -12,7 +12,7 @@ from mtinet_ros.export.deploy_network import OutputConvention
 from mtinet_ros.export.presets import Preset
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import DEPTH_OUTPUTS, TASK_OUTPUTS
-from mtinet_ros.network import MTINet
+from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.network.checkpoint import read_checkpoint
 from mtinet_ros.network.state_dicts import Choice
 
@@ -30,7 +30,7 @@ class DescribedNetwork:
         note: Which of several weights in its file these are; empty if there is nothing to say.
     """
 
-    network: MTINet
+    network: MultiTaskNetwork
     card: ModelCard
     convention: OutputConvention
     note: str = ""
@@ -81,7 +81,7 @@ def load_described(
 
 
 def _read_header(
-    path: Path, network: MTINet, header: dict[str, str]
+    path: Path, network: MultiTaskNetwork, header: dict[str, str]
 ) -> tuple[ModelCard, OutputConvention]:
     """Card and convention from a checkpoint's header, which may hold a card, less, or nothing."""
     if "depth_encoding" in header:  # what versions before 0.2 called it

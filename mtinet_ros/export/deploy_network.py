@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is exported: a thin module around MTI-Net that keeps the model contract."""
+"""What is exported: a thin module around the network that keeps the model contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mtinet_ros.errors import ExportError
 from mtinet_ros.model_contract import TASK_OUTPUTS
-from mtinet_ros.network import MTINet
+from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -42,7 +42,7 @@ class DeployNetwork(nn.Module):
 
     def __init__(
         self,
-        network: MTINet,
+        network: MultiTaskNetwork,
         tasks: tuple[str, ...] | None = None,
         confidence: bool = False,
         convention: OutputConvention | None = None,

@@ -26,7 +26,7 @@ from mtinet_ros.export.verification import (
 )
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import PRECISIONS
-from mtinet_ros.network import MTINet
+from mtinet_ros.network import MultiTaskNetwork
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Export:
 
 
 def export_network(
-    network: MTINet, card: ModelCard, path: Path, options: ExportOptions | None = None
+    network: MultiTaskNetwork, card: ModelCard, path: Path, options: ExportOptions | None = None
 ) -> Export:
     """Export, verify against the network as it was trained, and write.
 

@@ -15,17 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mtinet_ros.network import MTINet
+from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.network.blocks import resize
 from mtinet_ros.network.mtinet import AggregationHead
 
 
-def rewrite_for_speed(network: MTINet) -> MTINet:
+def rewrite_for_speed(network: MultiTaskNetwork) -> MultiTaskNetwork:
     """A copy of the network, in evaluation mode, with the same outputs in less time."""
     network = copy.deepcopy(network).eval()
-    for task, head in network.heads.items():
-        assert isinstance(head, AggregationHead)
-        network.heads[task] = LateUpsamplingHead(head, network.backbone.channels)
+    channels = network.backbone.channels
+    for name, module in list(network.named_modules()):
+        # Without multiple scales, a head has nothing to upsample.
+        if isinstance(module, AggregationHead) and module.in_channels == sum(channels):
+            network.set_submodule(name, LateUpsamplingHead(module, channels))
     return network
 
 

@@ -15,7 +15,8 @@ from torch import nn
 
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.architecture import LANDMARK, recognize
-from mtinet_ros.network.mtinet import MTINet
+from mtinet_ros.network.build import build_network
+from mtinet_ros.network.multi_task_network import MultiTaskNetwork
 from mtinet_ros.network.state_dicts import Choice
 from mtinet_ros.network.weights_file import read_metadata, read_weights
 from mtinet_ros.output_files import replace_file
@@ -52,7 +53,7 @@ class Checkpoint:
     """
 
     source: Path
-    network: MTINet
+    network: MultiTaskNetwork
     header: Mapping[str, str] | None
     note: str = ""
 
@@ -71,7 +72,7 @@ class Checkpoint:
         return dict(self.header)
 
 
-def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
+def save_checkpoint(path: str | Path, model: MultiTaskNetwork, **metadata: str) -> None:
     """Write weights and architecture to one safetensors file, replacing it in one step.
 
     Args:
@@ -81,11 +82,6 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
         **metadata: Further text entries for the file's header (e.g. a model card as JSON).
     """
     path = Path(path)
-    architecture = {
-        "backbone": model.backbone_name,
-        "tasks": model.tasks,
-        "auxiliary_tasks": model.auxiliary_tasks,
-    }
     tensors: dict[str, torch.Tensor] = {}
     stored: set[int] = set()
     for key, value in model.state_dict().items():
@@ -93,11 +89,11 @@ def save_checkpoint(path: str | Path, model: MTINet, **metadata: str) -> None:
         # The format has no shared memory.
         tensors[key] = tensor.clone() if tensor.data_ptr() in stored else tensor
         stored.add(tensor.data_ptr())
-    header = {ARCHITECTURE_KEY: json.dumps(architecture), **metadata}
+    header = {ARCHITECTURE_KEY: json.dumps(model.description()), **metadata}
     replace_file(path, save(tensors, header), flush=True)
 
 
-def load_checkpoint(path: str | Path, choice: Choice | None = None) -> MTINet:
+def load_checkpoint(path: str | Path, choice: Choice | None = None) -> MultiTaskNetwork:
     """The network of a checkpoint; see `read_checkpoint`."""
     return read_checkpoint(path, choice).network
 
@@ -105,10 +101,10 @@ def load_checkpoint(path: str | Path, choice: Choice | None = None) -> MTINet:
 def read_checkpoint(path: str | Path, choice: Choice | None = None) -> Checkpoint:
     """Build the network of a checkpoint, with its weights, in evaluation mode.
 
-    Reads files of `save_checkpoint`, states of `mtinet train`, and any others with MTI-Net's names
-    of weights: those of the paper's authors (`.pth.tar`), state dicts below any keys and prefixes,
-    safetensors. Where a file does not name its architecture, names and shapes of the weights show
-    it.
+    Reads files of `save_checkpoint`, states of `mtinet train`, and any others with the names of
+    weights of a network here: those of the paper's authors (`.pth.tar`), state dicts below any
+    keys and prefixes, safetensors. Where a file does not name its architecture, names and shapes
+    of the weights show it.
 
     Args:
         path: The file; nothing in it is executed.
@@ -116,7 +112,7 @@ def read_checkpoint(path: str | Path, choice: Choice | None = None) -> Checkpoin
 
     Raises:
         ModelError: The file is missing, damaged, no weights file, has none of the wanted weights,
-            or does not fit an MTI-Net; the message lists what is missing, unexpected or of
+            or does not fit its network; the message lists what is missing, unexpected or of
             another shape.
     """
     weights = read_weights(path, LANDMARK, choice)
@@ -125,7 +121,7 @@ def read_checkpoint(path: str | Path, choice: Choice | None = None) -> Checkpoin
         model = recognize(weights.tensors, str(path))
     else:
         try:
-            model = MTINet(**json.loads(description))
+            model = build_network(**json.loads(description))
         except (ValueError, TypeError, ConfigurationError) as error:
             raise ModelError(
                 f"{path} names an architecture that cannot be built: {error}"
@@ -134,7 +130,7 @@ def read_checkpoint(path: str | Path, choice: Choice | None = None) -> Checkpoin
     return Checkpoint(Path(path), model.eval(), weights.header, weights.note)
 
 
-def load_imagenet_backbone(model: MTINet, path: str | Path) -> None:
+def load_imagenet_backbone(model: MultiTaskNetwork, path: str | Path) -> None:
     """Initialise an HRNet backbone from a public ImageNet file of the same layout.
 
     Args:

@@ -8,43 +8,20 @@ features" are a task's features after the two residual blocks of its initial pre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mtinet_ros.errors import InputError
-from mtinet_ros.model_contract import SIZE_MULTIPLE
-from mtinet_ros.network.backbones.registry import build_backbone
 from mtinet_ros.network.blocks import BasicBlock, conv3x3, resize
-from mtinet_ros.network.tasks import canonical_task_sets
+from mtinet_ros.network.multi_task_network import MTINetOutput, MultiTaskNetwork, check_size
 
 _SE_RATIO = 16
 
 
-@dataclass
-class MTINetOutput:
-    """Result of one forward pass.
+class MTINet(MultiTaskNetwork):
+    """Multi-scale task interaction network; auxiliary tasks are predicted at every scale."""
 
-    Attributes:
-        predictions: Raw output of every target task, N×channels×H×W at the size of the image
-            (logits, normals not yet of unit length, depth as trained).
-        deep_supervision: Per scale (0..3), the initial prediction of every auxiliary task,
-            N×channels×H/s×W/s with s = 4, 8, 16, 32. Training supervises them (Sec. 3.2).
-    """
-
-    predictions: dict[str, Tensor]
-    deep_supervision: list[dict[str, Tensor]]
-
-
-class MTINet(nn.Module):
-    """Multi-scale task interaction network.
-
-    Attributes:
-        backbone_name: Name of the backbone in the registry.
-        tasks: Output channels of the target tasks, in canonical order.
-        auxiliary_tasks: Output channels of the tasks predicted at every scale, in canonical order.
-    """
+    architecture = "mti_net"
 
     def __init__(
         self,
@@ -65,14 +42,10 @@ class MTINet(nn.Module):
             ConfigurationError: Unknown backbone or task, impossible channels, or task sets that do
                 not fit together.
         """
-        super().__init__()
         if tasks is None:
             tasks = {"semseg": 40, "normals": 3, "depth": 1}
-        self.tasks, self.auxiliary_tasks = canonical_task_sets(tasks, auxiliary_tasks)
-        self.backbone_name = backbone
+        super().__init__(backbone, tasks, auxiliary_tasks)
         targets, auxiliary = self.tasks, self.auxiliary_tasks
-
-        self.backbone = build_backbone(backbone)
         c0, c1, c2, c3 = self.backbone.channels
 
         self.scale_3 = InitialTaskPrediction(auxiliary, c3, c3)
@@ -105,17 +78,17 @@ class MTINet(nn.Module):
         Raises:
             InputError: The image has another shape.
         """
-        _check_size(image)
+        check_size(image)
         map_0, map_1, map_2, map_3 = self.backbone(image)
 
         # Coarse to fine: initial predictions, each helped by the coarser scale (Sec. 3.2, 3.4).
-        refined_3, initial_3 = self.scale_3(_per_task(map_3, self.auxiliary_tasks))
+        refined_3, initial_3 = self.scale_3(per_task(map_3, self.auxiliary_tasks))
         propagated_3 = self.fpm_scale_3(refined_3)
-        refined_2, initial_2 = self.scale_2(_concatenate(map_2, propagated_3))
+        refined_2, initial_2 = self.scale_2(concatenate(map_2, propagated_3))
         propagated_2 = self.fpm_scale_2(refined_2)
-        refined_1, initial_1 = self.scale_1(_concatenate(map_1, propagated_2))
+        refined_1, initial_1 = self.scale_1(concatenate(map_1, propagated_2))
         propagated_1 = self.fpm_scale_1(refined_1)
-        refined_0, initial_0 = self.scale_0(_concatenate(map_0, propagated_1))
+        refined_0, initial_0 = self.scale_0(concatenate(map_0, propagated_1))
 
         # At every scale, tasks learn from one another (Sec. 3.3).
         distilled = [
@@ -255,6 +228,7 @@ class AggregationHead(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         """`in_channels` is the sum over the scales."""
         super().__init__()
+        self.in_channels = in_channels
         self.last_layer = nn.Sequential(
             nn.Conv2d(in_channels, in_channels, 1),
             nn.BatchNorm2d(in_channels),
@@ -269,25 +243,14 @@ class AggregationHead(nn.Module):
         return prediction
 
 
-def _per_task(features: Tensor, tasks: Mapping[str, int]) -> dict[str, Tensor]:
+def per_task(features: Tensor, tasks: Mapping[str, int]) -> dict[str, Tensor]:
+    """The same features for every task."""
     return dict.fromkeys(tasks, features)
 
 
-def _concatenate(backbone_map: Tensor, propagated: dict[str, Tensor]) -> dict[str, Tensor]:
+def concatenate(backbone_map: Tensor, propagated: dict[str, Tensor]) -> dict[str, Tensor]:
     """Backbone channels first, then the coarser scale's propagated ones."""
     return {
         task: torch.cat([backbone_map, resize(features, 2)], dim=1)
         for task, features in propagated.items()
     }
-
-
-def _check_size(image: Tensor) -> None:
-    shape = tuple(image.shape)
-    if len(shape) != 4 or shape[1] != 3:
-        raise InputError(f"the image tensor has shape {shape}; MTI-Net takes N×3×H×W")
-    height, width = shape[2:]
-    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
-        raise InputError(
-            f"the image is {height}×{width} (H×W); both must be multiples of {SIZE_MULTIPLE}, so "
-            "pad or resize it"
-        )

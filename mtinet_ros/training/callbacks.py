@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mtinet_ros.errors import ConfigurationError, DataError, InputError, MtinetError
 from mtinet_ros.image_files import read_image, write_png
-from mtinet_ros.network import MTINet, save_checkpoint
+from mtinet_ros.network import MultiTaskNetwork, save_checkpoint
 from mtinet_ros.network.weights_file import HEADER_KEY
 from mtinet_ros.output_files import file_errors, make_folder, replace_file
 from mtinet_ros.training.decode import decode
@@ -57,19 +57,19 @@ class AveragedWeights(WeightAveraging):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the weights in training as they are, so that a paused run continues exactly."""
 
-    def network(self, module: LightningModule) -> MTINet:
+    def network(self, module: LightningModule) -> MultiTaskNetwork:
         """The averaged network; the one in training where no step was averaged yet."""
         return _network(module if self._average_model is None else self._average_model.module)
 
 
-def network_to_keep(module: LightningModule, averaged: AveragedWeights | None) -> MTINet:
+def network_to_keep(module: LightningModule, averaged: AveragedWeights | None) -> MultiTaskNetwork:
     """The network that is saved and looked at: the averaged one, if weights are averaged."""
     return averaged.network(module) if averaged else _network(module)
 
 
-def _network(module: nn.Module) -> MTINet:
+def _network(module: nn.Module) -> MultiTaskNetwork:
     network = module.network
-    assert isinstance(network, MTINet)
+    assert isinstance(network, MultiTaskNetwork)
     return network
 
 
@@ -282,7 +282,7 @@ class PredictionImages(_Periodic):
                     "predictions", sheet, trainer.global_step, dataformats="HWC"
                 )
 
-    def _predict(self, network: MTINet, image: Tensor) -> dict[str, Tensor]:
+    def _predict(self, network: MultiTaskNetwork, image: Tensor) -> dict[str, Tensor]:
         """Decoded predictions of one normalized image, by task, on the CPU."""
         training = network.training
         network.eval()

@@ -8,13 +8,16 @@ from dataclasses import asdict
 
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import TASK_OUTPUTS
-from mtinet_ros.network import MTINet
+from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.mixture import TrainingSource
 
 
 def checkpoint_header(
-    config: TrainConfig, network: MTINet, sources: Sequence[TrainingSource], steps: int
+    config: TrainConfig,
+    network: MultiTaskNetwork,
+    sources: Sequence[TrainingSource],
+    steps: int,
 ) -> dict[str, str]:
     """Metadata for the file of a checkpoint.
 

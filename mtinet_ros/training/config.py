@@ -24,16 +24,26 @@ class NetworkConfig:
     """The network and its initial weights.
 
     Attributes:
+        architecture: "mti_net", "pad_net" (tasks interact at one scale), "multi_task_baseline" (a
+            shared backbone and a head for each task) or "single_task".
         backbone: Name of a backbone.
         tasks: Output channels by target task.
-        auxiliary_tasks: Output channels by auxiliary task; empty: the target tasks.
+        auxiliary_tasks: Output channels by auxiliary task of mti_net and pad_net; empty: the
+            target tasks.
+        feature_propagation: Whether mti_net has feature propagation, an ablation if not.
+        distillation: The same of multi-modal distillation.
+        multi_scale: Whether tasks interact in mti_net at four scales or at one.
         initial: "imagenet", "random", or a checkpoint whose weights to start from.
         depth_output: What the depth output is: "metres" (the paper) or "log_metres".
     """
 
+    architecture: str = "mti_net"
     backbone: str = "efficientnet_lite0"
     tasks: dict[str, int] = field(default_factory=dict)
     auxiliary_tasks: dict[str, int] = field(default_factory=dict)
+    feature_propagation: bool = True
+    distillation: bool = True
+    multi_scale: bool = True
     initial: str = "imagenet"
     depth_output: str = "log_metres"
 

@@ -20,6 +20,7 @@ from mtinet_ros.datasets.sample import evenly_spaced
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.training.card import checkpoint_header
 from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.loader import Batch, FixedSamples, StepSampler, TrainingSamples
 from mtinet_ros.training.losses import check_losses
 from mtinet_ros.training.memory import (
@@ -30,7 +31,7 @@ from mtinet_ros.training.memory import (
 )
 from mtinet_ros.training.mixture import Mixture, TrainingSource, open_sources
 from mtinet_ros.training.module import TrainingModule
-from mtinet_ros.training.run import build_network, check_classes, choose_precision
+from mtinet_ros.training.run import check_classes, choose_precision
 
 _LOOKS = 4
 """Frames of each split that are read."""
@@ -147,7 +148,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         torch.set_num_threads(run.threads)
     seed_everything(run.seed, verbose=False)
     device = _device(run.accelerator)
-    network = build_network(config.network)
+    network = initial_network(config.network)
     tasks = tuple(network.auxiliary_tasks)
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
     sources = open_sources(config, tasks)

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from mtinet_ros.network import MTINet
+from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
@@ -32,7 +32,7 @@ class TrainingModule(LightningModule):
 
     def __init__(
         self,
-        network: MTINet,
+        network: MultiTaskNetwork,
         config: TrainConfig,
         class_weights: Tensor | None = None,
         sources: Sequence[str] = ("",),

@@ -24,10 +24,8 @@ from torch.utils.data import DataLoader
 
 from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
 from mtinet_ros.errors import ConfigurationError, DataError, MtinetError
-from mtinet_ros.model_contract import DEPTH_OUTPUTS, VOID_ID
-from mtinet_ros.network import MTINet
-from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
-from mtinet_ros.network.checkpoint import read_checkpoint
+from mtinet_ros.model_contract import VOID_ID
+from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.output_files import folder_lock, make_folder
 from mtinet_ros.training.callbacks import (
     SAVED_BEFORE,
@@ -38,7 +36,8 @@ from mtinet_ros.training.callbacks import (
     PredictionImages,
 )
 from mtinet_ros.training.card import checkpoint_header
-from mtinet_ros.training.config import NetworkConfig, TrainConfig
+from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.loader import (
     Batch,
     FixedSamples,
@@ -111,7 +110,7 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
 
     check_optimizer(config.optimizer)
-    network = build_network(config.network)
+    network = initial_network(config.network)
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
     data = TrainingData(config, tuple(network.auxiliary_tasks))
     check_classes(network, data.sources[0].training)
@@ -269,43 +268,7 @@ class TrainingData(LightningDataModule):
         return FixedSamples(source.validation, indices, self.tasks, self.config.data)
 
 
-def build_network(config: NetworkConfig) -> MTINet:
-    """Make the network with the weights a run starts from.
-
-    Raises:
-        ConfigurationError: Impossible network, or no ImageNet weights exist for its backbone.
-        ModelError: The initial weights cannot be read.
-    """
-    if config.depth_output not in DEPTH_OUTPUTS:
-        raise ConfigurationError(
-            f"network: depth_output is {config.depth_output!r}; it must be one of "
-            f"{', '.join(DEPTH_OUTPUTS)}"
-        )
-    network = MTINet(config.backbone, config.tasks, config.auxiliary_tasks or None)
-    if config.initial == "imagenet":
-        if not isinstance(network.backbone, EfficientNetLite0):
-            raise ConfigurationError(
-                f"network: there are no ImageNet weights for {config.backbone}; set initial to "
-                "random or to a checkpoint"
-            )
-        network.backbone.load_imagenet_weights(imagenet_weights())
-    elif config.initial != "random":
-        checkpoint = read_checkpoint(config.initial)
-        if checkpoint.note:
-            _log.info("%s: %s", config.initial, checkpoint.note)
-        weights = checkpoint.network
-        if (weights.backbone_name, weights.auxiliary_tasks, weights.tasks) != (
-            network.backbone_name, network.auxiliary_tasks, network.tasks,
-        ):  # fmt: skip
-            raise ConfigurationError(
-                f"network: {config.initial} holds {weights.backbone_name} with {weights.tasks}; "
-                f"the configuration asks for {network.backbone_name} with {network.tasks}"
-            )
-        network = weights.train()
-    return network
-
-
-def check_classes(network: MTINet, source: SampleSource) -> None:
+def check_classes(network: MultiTaskNetwork, source: SampleSource) -> None:
     """Raise `ConfigurationError` unless the data have the classes that the network tells."""
     classes = network.tasks.get("semseg", len(source.class_names))
     if classes != len(source.class_names):

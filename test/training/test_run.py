@@ -33,8 +33,9 @@ from mtinet_ros.network.weights_file import HEADER_KEY, read_metadata
 from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
 from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.module import TrainingModule
-from mtinet_ros.training.run import build_network, choose_precision, train
+from mtinet_ros.training.run import choose_precision, train
 
 ROOT = Path(__file__).parents[2]
 ROWS, COLUMNS = 48, 64
@@ -286,7 +287,7 @@ def test_without_deep_supervision_its_decoders_are_not_trained(rooms):
     """Processes of a run would wait for gradients that never come."""
     for weight, trained in ((0, False), (1, True)):
         config = configuration(rooms, Path("unused"), 1, [f"losses.deep_supervision={weight}"])
-        module = TrainingModule(build_network(config.network), config)
+        module = TrainingModule(initial_network(config.network), config)
         parameters = dict(module.network.named_parameters())
         decoders = [name for name in parameters if re.match(r"scale_\d\.decoders\.", name)]
         assert len(decoders) > 10
@@ -423,7 +424,7 @@ def test_the_state_of_a_run_is_exported_as_its_deployable_file_would_be(rooms, t
     command = ["evaluate", str(folder / "last.ckpt"), f"--data={rooms}", "--split=val"]
     assert main([*command, "--frames=1"]) == 0
     assert "averaged weights over 2 steps are taken" in capsys.readouterr().out
-    assert build_network(
+    assert initial_network(
         configuration(rooms, tmp_path, 1, [f"network.initial={folder / 'last.ckpt'}"]).network
     ).tasks == {"semseg": 13, "normals": 3, "depth": 1}
 
@@ -548,7 +549,7 @@ def test_tasks_that_the_data_do_not_have_are_refused(overrides, fragment, rooms,
 def test_impossible_starts_are_refused(override, fragment):
     shipped = ROOT / "config" / "train" / "rooms.yaml"
     with pytest.raises(ConfigurationError, match=fragment):
-        build_network(load_config(shipped, [override]).network)
+        initial_network(load_config(shipped, [override]).network)
 
 
 def test_precision_is_left_alone_when_named():
