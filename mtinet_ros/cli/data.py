@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtinet data`: check folders of NYU Depth V2, and write one of their layouts as the other."""
+"""`mtinet data`: check folders of data sets, and write NYU Depth V2 in its other layout."""
 
 from __future__ import annotations
 
@@ -37,10 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser(
         "check",
         help="read every frame of a folder, say what is in it and what is wrong",
-        description="Read every frame of a folder in either layout; say what is in it, and what "
-        "is wrong, file by file. Ends with status 1 where something is wrong.",
+        description="Read every frame of a folder of rendered rooms, NYU Depth V2 (either "
+        "layout), PASCAL_MT or UrbanLF (its folder Real or Syn); say what is in it, and what is "
+        "wrong, file by file. Ends with status 1 where something is wrong.",
     )
     check.add_argument("folder", type=path, metavar="DIR")
+    check.add_argument(
+        "--kind",
+        choices=("rooms", "nyud", "pascal", "urbanlf"),
+        default="",
+        help="of data set (default: what the folder holds)",
+    )
     check.add_argument(
         "-o", "--output", type=path, metavar="DIR", help="also write report and contact sheets"
     )
@@ -68,9 +75,27 @@ def run(arguments: argparse.Namespace) -> int:
         frames = ", ".join(f"{count} {split}" for split, count in counts.items())
         print(f"{layout} layout in {arguments.output}: {frames}; truth: {', '.join(plan.tasks)}")
         return 0
-    from mtinet_ros.datasets.nyud_check import check, count_frames
+    from mtinet_ros.datasets.check import check, count_frames
+    from mtinet_ros.datasets.sources import find_kind
 
-    with tqdm(total=count_frames(arguments.folder), unit="frame") as bar:
-        report = check(arguments.folder, arguments.output, bar.update)
+    kind = arguments.kind or find_kind(arguments.folder)
+    if kind == "rooms":
+        return _check_rooms(arguments)
+    with tqdm(total=count_frames(arguments.folder, kind), unit="frame") as bar:
+        report = check(arguments.folder, arguments.output, bar.update, kind=kind)
+    print(report.text())
+    return 1 if report.failures else 0
+
+
+def _check_rooms(arguments: argparse.Namespace) -> int:
+    """As `mtinet scenes --check`, whose report lies in the folder itself."""
+    from mtinet_ros.scenes.storage.check import check
+
+    if arguments.output is not None:
+        raise ConfigurationError(
+            f"{arguments.folder} holds rendered rooms, whose report is written there; leave out "
+            "--output"
+        )
+    report = check(arguments.folder)
     print(report.text())
     return 1 if report.failures else 0

@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=("rooms", "nyud"),
-        help="of data: rendered rooms or NYU Depth V2 (default: what the folder holds)",
+        choices=("rooms", "nyud", "pascal", "urbanlf"),
+        help="of data (default: what the folder holds)",
     )
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--frames", type=int, default=0, help="the first so many (0: all)")

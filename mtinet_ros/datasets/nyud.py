@@ -125,10 +125,21 @@ class NyudSamples:
         is_array = folder in _NOT_COMPACT or (folder == "depth" and not self.compact)
         return self.root / folder / (f"{name}.npy" if is_array else f"{name}.png")
 
+    def files(self, name: str) -> list[Path]:
+        """The picture of a frame and the files of all its truth."""
+        return [self.path(f, name) for f in ("images", *(TRUTH[task] for task in self.tasks))]
+
     def missing_files(self) -> list[Path]:
         """Files that the list names and that are not there."""
-        folders = ("images", *(TRUTH[task] for task in self.tasks))
-        return missing_of([self.path(folder, n) for folder in folders for n in self.names])
+        return missing_of([path for name in self.names for path in self.files(name)])
+
+    def of_another_size(self) -> tuple[int, ...] | None:
+        """Rows and columns of the first picture, if it is to be cropped and is not NYUv2's."""
+        try:
+            size = read_picture(self.path("images", self.names[0])).shape[:2]
+        except DataError:
+            return None
+        return None if self._crop != NYU_CROP or size == NYU_SIZE else size
 
     def _check_files(self) -> None:
         if not self.tasks:

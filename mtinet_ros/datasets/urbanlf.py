@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.datasets.class_sets import CLASS_SETS
 from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.datasets.name_lists import SPLITS, known_split
 from mtinet_ros.datasets.sample import Sample, Target
 from mtinet_ros.datasets.truth_files import (
     missing_of,
@@ -28,7 +29,6 @@ from mtinet_ros.datasets.truth_files import (
 from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
 
-URBANLF_SPLITS = ("train", "val", "test")
 CENTER = "5_5"
 """The central view, whose labels count."""
 VIEWS = tuple(f"{u}_{v}" for u in range(1, 10) for v in range(1, 10))
@@ -46,6 +46,15 @@ URBANLF_ATTRIBUTION = (
 )
 
 
+class LabelsWithheldError(DataError):
+    """The publishers keep the labels of the test images."""
+
+
+def urbanlf_splits(root: Path) -> list[str]:
+    """The splits that have a folder."""
+    return [split for split in SPLITS if (root / split).is_dir()]
+
+
 class UrbanlfSamples:
     """The central views of one split of `ROOT/Real` or `ROOT/Syn`."""
 
@@ -59,7 +68,8 @@ class UrbanlfSamples:
                 one, when they are read.
 
         Raises:
-            DataError: The folder or files of it are missing, or its labels are withheld.
+            LabelsWithheldError: It is the test split without labels, as published.
+            DataError: The folder or files of it are missing.
         """
         self.root = Path(root)
         self.split = split
@@ -69,10 +79,10 @@ class UrbanlfSamples:
             name for name in labels if any((self._folder(n) / name).exists() for n in self.names)
         }
         if len(there) != 1:
-            raise DataError(_which_labels(self.root, split, bool(there)))
+            self._refuse_labels(bool(there))
         self._labels = there.pop()
         self.edition = labels[self._labels]
-        self.tasks = ("semseg", "depth") if self._has_depth() else ("semseg",)
+        self.tasks: tuple[str, ...] = ("semseg", "depth") if self._has_depth() else ("semseg",)
         classes = CLASS_SETS["urbanlf14"]
         self.class_names = classes.names
         self.palette = classes.palette
@@ -146,6 +156,21 @@ class UrbanlfSamples:
     def _folder(self, name: str) -> Path:
         return self.root / self.split / name
 
+    def _refuse_labels(self, both: bool) -> None:
+        """Say what is wrong with a split that has labels of none or of both editions."""
+        folder = self.root / self.split
+        if both:
+            raise DataError(
+                f"{folder} has images with label.npy, as UrbanLF-Real, and others with "
+                f"{CENTER}_label.npy, as UrbanLF-Syn; keep them in two folders"
+            )
+        if self.split == "test":
+            raise LabelsWithheldError(
+                f"{folder} has no labels: UrbanLF's publishers keep those of the test images and "
+                "measure what is sent to them; measure on val"
+            )
+        raise DataError(f"{folder} has neither label.npy nor {CENTER}_label.npy; copy it again")
+
     def _has_depth(self) -> bool:
         names = self.names if self.edition == "Syn" else ()
         return any((self._folder(name) / f"{CENTER}_depth.npy").exists() for name in names)
@@ -164,10 +189,7 @@ class UrbanlfSamples:
 
 def _image_folders(root: Path, split: str) -> list[str]:
     """Names of the images of a split, in the order of their numbers."""
-    if split not in URBANLF_SPLITS:
-        known = ", ".join(URBANLF_SPLITS)
-        raise DataError(f"split {split!r} does not exist; choose one of {known}")
-    folder = root / split
+    folder = root / known_split(split)
     if not folder.is_dir():
         inside = [name for name in PUBLISHED_FRAMES if (root / name / split).is_dir()]
         raise DataError(
@@ -188,21 +210,6 @@ def _number(name: str) -> tuple[int, str]:
     """Image2 comes before Image10."""
     digits = "".join(letter for letter in name if letter.isdecimal())
     return int(digits or 0), name
-
-
-def _which_labels(root: Path, split: str, both: bool) -> str:
-    """What is to be said of a split with labels of none or of both editions."""
-    if both:
-        return (
-            f"{root / split} has images with label.npy, as UrbanLF-Real, and others with "
-            f"{CENTER}_label.npy, as UrbanLF-Syn; keep them in two folders"
-        )
-    if split == "test":
-        return (
-            f"{root / split} has no labels: UrbanLF's publishers keep those of the test images "
-            "and measure what is sent to them; measure on val"
-        )
-    return f"{root / split} has neither label.npy nor {CENTER}_label.npy; copy it again"
 
 
 def _depth(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:

@@ -73,8 +73,8 @@ class SourceConfig:
     """A data set among several that a run is trained on.
 
     Attributes:
-        kind: "rooms" (written by `mtinet scenes`) or "nyud" (NYU Depth V2 in either layout, see
-            `mtinet data`).
+        kind: "rooms" (written by `mtinet scenes`), "nyud" (NYU Depth V2 in either layout),
+            "pascal" (PASCAL_MT) or "urbanlf" (UrbanLF's folder Real or Syn), see `mtinet data`.
         root: Folder of the data set.
         share: Of the training frames, relative to the other sources' shares.
         classes: Set of classes that the semseg labels are merged into, e.g. "rooms"; empty: the

@@ -9,11 +9,12 @@ from pathlib import Path
 from mtinet_ros.datasets.class_sets import CLASS_SETS, merging
 from mtinet_ros.datasets.merged import MergedClasses
 from mtinet_ros.datasets.nyud import NyudSamples
-from mtinet_ros.datasets.nyud_layout import SPLITS
+from mtinet_ros.datasets.pascal import PascalSamples
 from mtinet_ros.datasets.rooms import RoomSamples
 from mtinet_ros.datasets.sample import SampleSource
-from mtinet_ros.datasets.sources import open_samples
-from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.datasets.sources import find_kind, open_samples
+from mtinet_ros.datasets.urbanlf import UrbanlfSamples
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.training.evaluation_report import EvaluatedData
 
 
@@ -34,33 +35,6 @@ class OpenedData:
     def frame_name(self, index: int) -> str:
         """What the data set calls a frame."""
         return _frame_name(self.source, index)
-
-
-def find_kind(root: Path) -> str:
-    """Which kind of data set a folder is, one of `datasets.sources.KINDS`.
-
-    Raises:
-        DataError: There is no such folder, or it is of none or of several kinds.
-    """
-    if not root.is_dir():
-        raise DataError(
-            f"there is no folder {root}; name one of rendered rooms (`mtinet scenes`) or of NYU "
-            "Depth V2"
-        )
-    has_rooms = (root / "index.json").is_file()
-    lists = [root / "gt_sets", *(root / f"{split}.txt" for split in SPLITS)]
-    has_lists = any(path.exists() for path in lists)
-    if has_rooms and has_lists:
-        raise DataError(
-            f"{root} holds rendered rooms (index.json) and NYU Depth V2 as well; say which with "
-            "--kind rooms or --kind nyud"
-        )
-    if not has_rooms and not has_lists:
-        raise DataError(
-            f"{root} is no data set: neither index.json of rendered rooms is there, nor gt_sets/ "
-            "or test.txt of NYU Depth V2; name the folder that holds one of them"
-        )
-    return "rooms" if has_rooms else "nyud"
 
 
 def open_data(
@@ -142,7 +116,7 @@ def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
 def _frame_name(source: SampleSource, index: int) -> str:
     if isinstance(source, MergedClasses):
         return _frame_name(source.source, index)
-    if isinstance(source, NyudSamples):
+    if isinstance(source, NyudSamples | PascalSamples | UrbanlfSamples):
         return source.names[index]
     if isinstance(source, RoomSamples):
         return f"{source.rooms[index].scene} (no. {index})"

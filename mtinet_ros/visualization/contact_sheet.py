@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -31,12 +31,14 @@ class SheetFrame:
         labels: uint8 [H,W] class ids. None here and below: nothing is known.
         depth: float32 [H,W], metres; NaN or 0: unknown.
         normals: float32 [H,W,3] unit vectors in the camera optical frame; NaN or zero: unknown.
+        others: uint8 [H,W,3] RGB each, of other things that are known, by name.
     """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
     normals: NDArray[np.float32] | None = None
+    others: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def contact_sheet(
@@ -47,7 +49,7 @@ def contact_sheet(
     columns: int = 1,
     near_far: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
-    """A strip per frame: image, classes, depth, normals. What no frame has, no strip shows.
+    """A strip per frame: image, classes, depth, normals, others. What no frame has is left out.
 
     Args:
         frames: At least one. All strips have the aspect ratio of the first frame.
@@ -68,7 +70,8 @@ def contact_sheet(
         {name: _resized(view, name, width, height) for name, view in views.items()}
         for views in (_views(frame, colors, near_far) for frame in frames)
     ]
-    shown = [name for name in _KINDS if any(name in strip for strip in strips)]
+    kinds = dict.fromkeys((*_KINDS, *(name for frame in frames for name in frame.others)))
+    shown = [name for name in kinds if any(name in strip for strip in strips)]
     blank = np.zeros((height, width, 3), np.uint8)
     return grid(
         [np.hstack([strip.get(name, blank) for name in shown]) for strip in strips], columns
@@ -86,6 +89,7 @@ def _views(
         views["depth"] = colorize_depth(frame.depth, near_far)
     if frame.normals is not None:
         views["normals"] = colorize_normals(frame.normals)
+    views.update(frame.others)
     return views
 
 

@@ -13,12 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
+from mtinet_ros.cli.main import main
+from mtinet_ros.datasets.check import check
 from mtinet_ros.datasets.pascal import PascalSamples
 from mtinet_ros.datasets.pascal_truth import HAS_NORMALS
-from mtinet_ros.datasets.sources import open_samples
+from mtinet_ros.datasets.sources import find_kind, open_samples
 from mtinet_ros.datasets.thinning import thinned
 from mtinet_ros.datasets.truth_files import read_id_png
 from mtinet_ros.errors import DataError
+from mtinet_ros.image_files import read_image
 
 SIZE = (30, 40)
 TRAIN, VAL = ("2008_000008", "2008_000015"), ("2008_000023",)
@@ -323,3 +326,47 @@ def test_what_is_wrong_with_a_folder_is_said(root: Path, case: int) -> None:
 def test_the_folder_above_is_told_which_to_name(root: Path) -> None:
     with pytest.raises(DataError, match=f"name {root}"):
         PascalSamples(str(root.parent), "train")
+
+
+def test_a_check_counts_all_five_tasks(root: Path, tmp_path: Path) -> None:
+    """By hand: half floor and half aeroplane, the first row unlabelled."""
+    report = check(root, tmp_path / "report")
+    assert report.failures == []
+    train = report.splits["train"]
+    assert (train.frames, train.read) == (2, 2)
+    assert train.truth == ("semseg", "human_parts", "sal", "normals", "edge")
+    assert train.share == {"background": 0.5, "aeroplane": 0.5}
+    assert train.unlabelled == pytest.approx(1 / 30)
+    assert train.with_parts == 1
+    assert train.part_share["head"] == pytest.approx(4 * 9 / (30 * 40))
+    assert train.part_shown["lower leg"] == 1
+    assert train.salient == 0.5
+    assert train.normals_known == 0.5
+    assert train.edge == pytest.approx(1 / 40, rel=0.1)
+    assert "train has 2 pictures, PASCAL_MT has 4998" in report.notes
+    text = report.text()
+    assert "frames with parts of people: 1" in text
+    assert f"semseg/pascal-context/{TRAIN[0]}.png" not in text
+    sheet = read_image(tmp_path / "report" / "contact_train.png")
+    assert sheet.shape == (120, 2 * 6 * 160, 3)  # picture, labels, normals, parts, sal, edge
+
+
+def test_a_check_names_every_fault_and_reads_the_rest(root: Path) -> None:
+    (root / f"sal_distill/{TRAIN[0]}.png").unlink()
+    cut(root / f"human_parts/{VAL[0]}.mat")
+    (root / "ImageSets/Context/val.txt").write_text(f"{VAL[0]}\n{TRAIN[1]}\n")
+    (root / "sal_distill/stray.png").write_bytes(b"")
+    report = check(root)
+    faults = "\n".join(report.failures)
+    assert f"sal_distill/{TRAIN[0]}.png is missing; copy it again" in faults
+    assert f"human_parts/{VAL[0]}.mat is no MATLAB file" in faults
+    assert f"train.txt and val.txt both name 1 frames, such as {TRAIN[1]}" in faults
+    assert f"val {TRAIN[1]} is the same picture as train {TRAIN[1]}" in faults
+    assert "sal_distill/ has files that no list names: stray.png" in report.notes
+    assert report.splits["train"].read == 1
+
+
+def test_the_command_finds_the_kind_out(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert find_kind(root) == "pascal"
+    assert main(["data", "check", str(root)]) == 0
+    assert capsys.readouterr().out.endswith("nothing wrong\n")

@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mtinet_ros.datasets.sources import open_samples
+from mtinet_ros.datasets.check import check
+from mtinet_ros.datasets.sources import find_kind, open_samples
 from mtinet_ros.errors import DataError
+from mtinet_ros.image_files import read_image
 
 SIZE = (48, 64)
 VIEWS = ("4_5", "5_5")
@@ -135,3 +137,59 @@ def test_what_is_wrong_with_a_folder_is_said(syn: Path, case: int) -> None:
 def test_the_folder_above_is_told_which_to_name(real: Path) -> None:
     with pytest.raises(DataError, match=f"name {real}"):
         open_samples("urbanlf", str(real.parent), "train")
+
+
+def test_a_check_counts_classes_and_depth_and_says_what_is_withheld(
+    syn: Path, tmp_path: Path
+) -> None:
+    """18 rows of sky, 2 of fence, 28 of road; the sky has no depth."""
+    report = check(syn, tmp_path / "report")
+    assert report.failures == []
+    train = report.splits["train"]
+    assert (train.frames, train.read, train.truth) == (2, 2, ("semseg", "depth"))
+    assert train.share == {
+        "fence": pytest.approx(2 / 48),
+        "road": pytest.approx(28 / 48),
+        "sky": pytest.approx(18 / 48),
+    }
+    assert train.depth == pytest.approx([12.5] * 9)
+    assert train.depth_unknown == pytest.approx(18 / 48)
+    text = report.text()
+    assert "test has no labels: UrbanLF's publishers keep those" in text
+    assert f"{syn}/train has 2 images, UrbanLF-Syn has 172" in text
+    assert "2 images of train do not have all 81 views, such as Image10" in text
+    sheet = read_image(tmp_path / "report" / "contact_train.png")
+    assert sheet.shape == (120, 2 * 3 * 160, 3)
+    assert sheet[5, 165].tolist() == [158, 179, 202]  # sky
+
+
+def test_a_check_goes_on_behind_a_fault(syn: Path) -> None:
+    (syn / "train/Image2/5_5_depth.npy").unlink()
+    save(syn / "val/Image7/5_5_label.npy", np.full(SIZE, 99))
+    report = check(syn, kind="urbanlf")
+    assert f"{syn}/train/Image2/5_5_depth.npy is missing; copy it again" in report.failures
+    assert any("Image7/5_5_label.npy has the label 99" in fault for fault in report.failures)
+    assert report.splits["train"].read == 1
+
+
+def test_labels_numbered_from_0_are_noticed(real: Path) -> None:
+    """Sky would be 13, so bridge and rider stand for rider and sky."""
+    folder = real / "train"
+    labels = np.full(SIZE, 13, np.uint8)
+    labels[20:] = 6
+    labels[40:] = 0
+    for number in range(20, 42):
+        (folder / f"Image{number}").mkdir()
+        image = np.full((*SIZE, 3), 5 * number, np.uint8)
+        cv2.imwrite(str(folder / f"Image{number}/5_5.png"), image)
+    for image_folder in folder.iterdir():
+        np.save(image_folder / "label.npy", labels)
+    assert "train: no sky occurs, number 14 of the files" in "\n".join(check(real).failures)
+
+
+def test_the_kind_is_found_out(real: Path, tmp_path: Path) -> None:
+    assert find_kind(real) == "urbanlf"
+    assert find_kind(real.parent) == "urbanlf"
+    (real / "ImageSets").mkdir()
+    with pytest.raises(DataError, match="say which with --kind pascal or --kind urbanlf"):
+        find_kind(real)

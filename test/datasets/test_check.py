@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -11,12 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
+from mtinet_ros.cli.data import add_arguments
 from mtinet_ros.cli.main import main
-from mtinet_ros.datasets.nyud_check import check, count_frames
+from mtinet_ros.datasets.check import check, count_frames
+from mtinet_ros.datasets.sources import KINDS
 from mtinet_ros.errors import ConfigurationError, DataError
 from mtinet_ros.image_files import read_image
 
 SIZE = (480, 640)
+TOY = Path(__file__).resolve().parents[3] / "shared/reference/paper/nyud_toy/NYUD_MT"
 
 
 def test_what_is_there_is_counted(compact: Path) -> None:
@@ -168,3 +172,27 @@ def test_a_report_replaces_nothing_of_somebody_else(compact: Path, tmp_path: Pat
     (tmp_path / "report" / "report.txt").write_text("mine")
     with pytest.raises(ConfigurationError, match="would be overwritten"):
         check(compact, tmp_path / "report")
+
+
+@pytest.mark.skipif(not TOY.is_dir(), reason="no toy folder of the authors' layout")
+def test_the_toy_folder_is_read_whole() -> None:
+    """Pictures of 60x45 pixels have no border that is known."""
+    report = check(TOY)
+    assert [report.splits[split].read for split in ("train", "val")] == [3, 2]
+    assert report.splits["train"].truth == ("semseg", "depth", "normals", "edge")
+    assert not any("copy" in sentence for sentence in report.failures)
+    assert "train: the pictures have 60x45 pixels, NYU Depth V2's 640x480" in report.notes[0]
+
+
+def test_the_help_knows_every_kind() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for kind in KINDS:
+        assert parser.parse_args(["check", "x", "--kind", kind]).kind == kind
+
+
+def test_what_is_no_data_set_is_told_what_would_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "check", str(tmp_path)]) == 1
+    assert "is no data set: neither index.json of rendered rooms" in capsys.readouterr().err
