@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtinet_ros.datasets.class_sets import HUMAN_PARTS
 from mtinet_ros.datasets.intrinsics import Intrinsics
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.predictor import Predictor
@@ -38,7 +40,11 @@ class CameraSizePredictor:
         self._batch = predictor.new_batch()
 
     def __call__(self, image: NDArray[np.uint8], intrinsics: Intrinsics | None) -> DensePrediction:
-        """See `DensePredictor`."""
+        """See `DensePredictor`.
+
+        Raises:
+            ConfigurationError: The network says other things than can be measured.
+        """
         height, width = image.shape[:2]
         camera = None
         if intrinsics is not None:
@@ -58,9 +64,11 @@ class CameraSizePredictor:
             None if array is None else array.copy()
             for array in (found.labels, found.depth, normals)
         )
+        further = self._further()
+        _check_channels(further)
         more = {
-            task: fit.crop(array.reshape(array.shape[-2:]).numpy())
-            for task, array in decode(self._further(), "metres").items()
+            task: fit.crop(decoded.reshape(decoded.shape[-2:]).numpy())
+            for task, decoded in decode(further, "metres").items()
         }
         parts, size = more.get("human_parts"), (width, height)
         return DensePrediction(
@@ -72,6 +80,16 @@ class CameraSizePredictor:
             sal=_linear(more.get("sal"), size),
             edge=_linear(more.get("edge"), size),
         )
+
+
+def _check_channels(predictions: Mapping[str, Tensor]) -> None:
+    known = {"human_parts": len(HUMAN_PARTS), "sal": 1, "edge": 1}
+    for task, raw in predictions.items():
+        if raw.shape[1] != known.get(task):
+            raise ConfigurationError(
+                f"the network has {raw.shape[1]} channels for {task}; {known.get(task, 'none')} "
+                "can be measured"
+            )
 
 
 def _nearest(ids: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network says beyond the model contract arrives at the picture's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("torchmetrics")
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.model_card import ModelCard
+from mtinet_ros.perception.predictor import Predictor
+from mtinet_ros.training.evaluation_predictor import CameraSizePredictor
+
+
+class Silent:
+    """A backend of a network without any output of the model contract."""
+
+    name, device, max_batch, output_names = "silent", "none", 1, ()
+    card = ModelCard("silent", ("human_parts", "sal", "edge"), (32, 64))
+
+    def infer(self, images: np.ndarray, wanted: Collection[str]) -> dict[str, np.ndarray]:
+        assert images.shape == (1, 32, 64, 3)
+        assert not wanted
+        return {}
+
+    def close(self) -> None: ...
+
+
+def test_borders_are_cut_off_and_logits_become_probabilities() -> None:
+    # A picture of 64x128 is halved and has 0 rows of border; one of 32x128 has 8 above and below.
+    parts = torch.zeros(1, 7, 32, 64)
+    parts[0, 0] = 1
+    parts[0, 3, 8:24, 10] = 2  # a column that reaches from border to border
+    parts[0, 6, :8] = 9  # in the border, where nobody must see it
+    logits = torch.full((1, 1, 32, 64), -20.0)
+    logits[0, 0, :, 32:] = 20
+    further = {"human_parts": parts, "sal": logits, "edge": -logits}
+    predict = CameraSizePredictor(Predictor(Silent()), lambda: further)
+    found = predict(np.zeros((32, 128, 3), np.uint8), None)
+    assert found.labels is found.depth is found.normals is None
+    expected = np.zeros((32, 128), np.uint8)
+    expected[:, 20:22] = 3
+    assert found.human_parts.dtype == np.uint8
+    assert (found.human_parts == expected).all()
+    assert found.sal.shape == found.edge.shape == (32, 128)
+    # Linear between the centers of two pixels, which are 1 and 0: a quarter and three quarters.
+    assert found.sal[5, [0, 62, 63, 64, 65, 127]] == pytest.approx(
+        [0, 0, 0.25, 0.75, 1, 1], abs=1e-6
+    )
+    assert found.edge == pytest.approx(1 - found.sal, abs=1e-6)
+
+
+def test_a_network_of_other_channels_is_not_measured() -> None:
+    further = {"sal": torch.zeros(1, 2, 32, 64)}
+    predict = CameraSizePredictor(Predictor(Silent()), lambda: further)
+    with pytest.raises(ConfigurationError, match="has 2 channels for sal; 1 can be measured"):
+        predict(np.zeros((32, 64, 3), np.uint8), None)
