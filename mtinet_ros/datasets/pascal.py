@@ -23,8 +23,11 @@ from mtinet_ros.datasets.name_lists import (
     refuse_shared,
 )
 from mtinet_ros.datasets.pascal_truth import (
+    PERSON,
     distilled_normals,
     human_parts,
+    objects,
+    objects_by_name,
     resized_as,
     saliency,
     segment_edges,
@@ -60,7 +63,9 @@ PASCAL_ATTRIBUTION = (
 class PascalSamples:
     """One split of a folder PASCAL_MT, with the truth it has."""
 
-    def __init__(self, root: str, split: str, *, complete: bool = True) -> None:
+    def __init__(
+        self, root: str, split: str, *, complete: bool = True, people_only: bool = False
+    ) -> None:
         """Read the list of pictures and look whether their files are there.
 
         Args:
@@ -68,6 +73,8 @@ class PascalSamples:
             split: "train" or "val"; the data set has no other.
             complete: Refuse a split whose files are not all there, or of which the other list
                 names a picture; False: refuse pictures, one by one, when they are read.
+            people_only: Leave out pictures without people, as the authors do where human parts are
+                all that is trained.
 
         Raises:
             DataError: The folder, its list or files that it names are missing, or a picture is in
@@ -88,6 +95,8 @@ class PascalSamples:
         self.attribution = PASCAL_ATTRIBUTION
         if complete:
             self._check_files()
+        if people_only:
+            self.names = self._with_people()
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -170,6 +179,20 @@ class PascalSamples:
             lambda other: read_names_in(other, other.stem, self._what_is_there),
         )
         refuse_missing(self.root, self.missing_files(), f"{len(self.names)} {self.split}")
+
+    def _with_people(self) -> list[str]:
+        """Pictures that show a person, by the authors' list of objects or else by all files."""
+        listed = objects_by_name(self.root / "ImageSets" / "Parts" / f"{self.split}.txt")
+        names = [
+            name
+            for name in self.names
+            if PERSON in (listed.get(name) or objects(self.path("human_parts", name)))
+        ]
+        if not names:
+            raise DataError(
+                f"{self.root} has no {self.split} pictures of people; nothing teaches human parts"
+            )
+        return names
 
     def _what_is_there(self) -> str:
         lists = [split for split in PUBLISHED_FRAMES if self.list_file(split).is_file()]

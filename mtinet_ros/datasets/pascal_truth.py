@@ -7,6 +7,7 @@ the data set; MTI-Net's authors read it the same way.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,50 @@ def human_parts(path: Path) -> NDArray[np.uint8] | None:
                 if parts is None:
                     parts = np.zeros(mask.shape, np.uint8)
                 parts[mask] = _part_id(path, str(part["part_name"]))
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise DataError(
-            f"{path} is no annotation of PASCAL-Part ({type(error).__name__}: {error}); copy the "
-            "file again"
-        ) from error
+    except _NO_ANNOTATION as error:
+        raise _no_annotation(path, error) from error
     return parts if parts is not None and parts.any() else None
+
+
+def objects(path: Path) -> list[int]:
+    """Numbers of PASCAL VOC's classes of the objects in a file of PASCAL-Part, if not empty.
+
+    Raises:
+        DataError: The file is damaged or holds something else.
+    """
+    try:
+        found = list(_entries(_read_mat(path, "anno")["objects"]))
+        return [int(entry["class_ind"]) for entry in found if np.asarray(entry["mask"]).any()]
+    except _NO_ANNOTATION as error:
+        raise _no_annotation(path, error) from error
+
+
+def objects_by_name(path: Path) -> dict[str, list[int]]:
+    """The authors' list of `objects` by picture, JSON; empty where it is not there.
+
+    Raises:
+        DataError: It is no such list.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): [int(number) for number in found] for name, found in listed.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no list of objects in JSON ({error}); remove it, and the objects are "
+            "looked up in human_parts/"
+        ) from error
+
+
+_NO_ANNOTATION = (KeyError, TypeError, ValueError, IndexError, OverflowError)
+
+
+def _no_annotation(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} is no annotation of PASCAL-Part ({type(error).__name__}: {error}); copy the file "
+        "again"
+    )
 
 
 def _part_id(path: Path, name: str) -> int:

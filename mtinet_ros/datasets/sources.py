@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mtinet_ros.datasets.merged import MergedClasses
@@ -68,7 +69,13 @@ def _has_light_fields(root: Path) -> bool:
 
 
 def open_samples(
-    kind: str, root: str, split: str, *, classes: str = "", crop: bool = True
+    kind: str,
+    root: str,
+    split: str,
+    *,
+    classes: str = "",
+    crop: bool = True,
+    tasks: Sequence[str] = (),
 ) -> SampleSource:
     """Open one split of a data set.
 
@@ -78,6 +85,8 @@ def open_samples(
         split: "train", "val" or "test".
         classes: Set of classes to merge the labels into, a key of `CLASS_SETS`; empty: none.
         crop: Leave out borders without truth.
+        tasks: That a network is trained in; where that is human_parts alone, PASCAL's pictures
+            without people are left out, as its authors do.
 
     Raises:
         ConfigurationError: There is no such kind of data set, or its classes cannot be merged so.
@@ -89,7 +98,7 @@ def open_samples(
     elif kind == "nyud":
         source = NyudSamples(root, split, crop=crop)
     elif kind == "pascal":
-        source = PascalSamples(root, split)
+        source = PascalSamples(root, split, people_only=tuple(tasks) == ("human_parts",))
     elif kind == "urbanlf":
         source = UrbanlfSamples(root, split)
     else:

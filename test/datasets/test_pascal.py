@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 import zlib
@@ -186,6 +187,27 @@ def test_pictures_without_people_tell_nothing_of_parts(root: Path) -> None:
     assert (PascalSamples(str(root), "train")[1].targets["human_parts"] == 255).all()
     mat(root / "human_parts" / f"{TRAIN[1]}.mat", anno=annotation(person()))
     assert (PascalSamples(str(root), "train")[1].targets["human_parts"] == 255).all()
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_human_parts_alone_are_trained_on_pictures_of_people(root: Path, is_listed: bool) -> None:
+    """The authors' list, where there is one, is what counts: here it turns the two around."""
+    tasks = ["human_parts"]
+    if is_listed:
+        listed = root / "ImageSets/Parts/train.txt"
+        listed.parent.mkdir()
+        listed.write_text(json.dumps({TRAIN[0]: [12], TRAIN[1]: [15, -1]}))
+    samples = open_samples("pascal", str(root), "train", tasks=tasks)
+    assert len(samples) == 1
+    people = (samples[0].targets["human_parts"] != 255).any()
+    assert people == (not is_listed)
+    assert len(open_samples("pascal", str(root), "train", tasks=["semseg", *tasks])) == 2
+    with pytest.raises(DataError, match="has no val pictures of people"):
+        open_samples("pascal", str(root), "val", tasks=tasks)
+    if is_listed:
+        listed.write_text("2008_000008\n")
+        with pytest.raises(DataError, match=r"Parts/train.txt is no list of objects in JSON"):
+            open_samples("pascal", str(root), "train", tasks=tasks)
 
 
 def test_what_is_more_than_half_salient_is(root: Path) -> None:
