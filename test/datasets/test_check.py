@@ -196,3 +196,13 @@ def test_what_is_no_data_set_is_told_what_would_be(
 ) -> None:
     assert main(["data", "check", str(tmp_path)]) == 1
     assert "is no data set: neither index.json of rendered rooms" in capsys.readouterr().err
+
+
+def test_a_report_of_rooms_is_written_beside_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.json").write_text("{}")
+    assert main(["data", "check", str(tmp_path), "-o", str(tmp_path / "report")]) == 1
+    assert "whose report is written there; leave out --output" in capsys.readouterr().err
+    assert main(["data", "check", str(tmp_path)]) == 1
+    assert "is not of rendered rooms" in capsys.readouterr().err
