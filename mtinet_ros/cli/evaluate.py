@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=path_text,
         metavar="DIR",
-        help="folder written by `mtinet scenes`, or of NYU Depth V2",
+        help="folder written by `mtinet scenes`, or of NYU Depth V2, PASCAL_MT or UrbanLF",
     )
     parser.add_argument(
         "--kind",

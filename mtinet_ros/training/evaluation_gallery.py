@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.datasets.class_sets import HUMAN_PARTS, voc_palette
 from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.model_contract import RGB, VOID_ID
 from mtinet_ros.training.evaluation import DensePrediction
 from mtinet_ros.training.evaluation_report import FrameFigures
+from mtinet_ros.visualization.colors import LabelColors
 from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
 
 WIDTH = 256
@@ -60,7 +62,11 @@ _RANKINGS: dict[str, tuple[tuple[Callable[[FrameFigures], float | None], int], .
     "labels": ((lambda f: f.miou, 1),),
     "depth": ((lambda f: f.depth_rmse, -1), (lambda f: f.depth_abs_rel, -1)),
     "normals": ((lambda f: f.normals_mean, -1),),
+    "human parts": ((lambda f: f.human_parts_miou, 1),),
+    "saliency": ((lambda f: f.sal_iou, 1),),
+    "edges": ((lambda f: f.edge_f, 1),),
 }
+_PARTS = LabelColors(voc_palette(len(HUMAN_PARTS), first=0))
 
 
 class Gallery:
@@ -110,6 +116,12 @@ def _exhibit(figures: FrameFigures, sample: Sample, prediction: DensePrediction)
         # In the truth's metres, so that equal colors are equal depths.
         depth = depth * np.float32(figures.depth_scale or np.nan)
     targets = sample.targets
+    further = {
+        "human_parts": prediction.human_parts,
+        "sal": prediction.sal,
+        "edge": prediction.edge,
+    }
+    shown = {t: array for t, array in further.items() if array is not None and t in targets}
     return Exhibit(
         figures,
         SheetFrame(
@@ -117,12 +129,14 @@ def _exhibit(figures: FrameFigures, sample: Sample, prediction: DensePrediction)
             _picked(targets.get("semseg"), size, np.uint8),
             _picked(targets.get("depth"), size, np.float32),
             _picked(targets.get("normals"), size, np.float32),
+            {task: _pictured(task, targets[task], size) for task in shown},
         ),
         SheetFrame(
             _smaller(_marked(sample.image, targets.get("semseg"), prediction.labels), size),
             _picked(prediction.labels, size, np.uint8),
             _picked(depth, size, np.float32),
             _picked(prediction.normals, size, np.float32),
+            {task: _pictured(task, array, size) for task, array in shown.items()},
         ),
     )
 
@@ -139,6 +153,15 @@ def _marked(
     marked[wrong] = marked[wrong] // 2 + np.array(_WRONG, np.uint8) // 2
     marked[~known] //= 3
     return np.asarray(marked, np.uint8)
+
+
+def _pictured(task: str, array: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Parts of people in colors, probabilities and truth in gray; unknown is black."""
+    if task == "human_parts":
+        return _PARTS.colorize(np.asarray(_picked(array, size, np.uint8), np.uint8))
+    is_known = array != VOID_ID
+    gray = np.where(is_known, 255 * array.astype(np.float32), 0).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(_smaller(gray, size), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _smaller(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

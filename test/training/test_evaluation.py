@@ -375,6 +375,22 @@ def test_people_saliency_and_edges_are_measured_beside_the_rest(tmp_path):
     assert "edge_threshold" not in rows
 
 
+def test_the_frames_with_the_worst_edges_are_shown_as_they_are_and_as_seen():
+    kept = Gallery(1)
+    source = Stills(edge=[[1, 0, 0, 255], [0, 1, 0, 0]], sal=[[1, 1, 0, 0]] * 2)
+    answers = Answers(
+        edge=[[0.0, 0.0, 0.5, 1.0], [0.0, 1.0, 0.0, 0.0]], sal=[[1.0, 1.0, 0.0, 0.0]] * 2
+    )
+    report = measured(source, answers, observe=kept.offer)
+    shelves = {shelf.title: shelf for shelf in kept.shelves()}
+    (worst,) = shelves["edges, worst"].exhibits
+    assert worst.figures.name == "0"
+    assert worst.truth.others["edge"][0, ::64].tolist() == [[255] * 3, [0] * 3, [0] * 3, [0] * 3]
+    assert worst.predicted.others["edge"][0, 128].tolist() == [127] * 3
+    assert worst.montage(PALETTE).shape[1] == 3 * 256  # picture, saliency, edges
+    assert "Edges, worst" in report_page(report, kept.shelves())
+
+
 def test_rmse_is_told_pooled_and_per_image():
     source = Stills(depth=[[1.0, 1.0], [1.0, 0.0]])
     report = measured(source, Answers(depth=[[2.0, 2.0], [4.0, 9.0]]))
