@@ -32,6 +32,7 @@ from mtinet_ros.training.memory import (
 from mtinet_ros.training.mixture import Mixture, TrainingSource, open_sources
 from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.run import check_classes, choose_precision
+from mtinet_ros.training.steps import steps_of_run
 
 _LOOKS = 4
 """Frames of each split that are read."""
@@ -156,8 +157,14 @@ def dry_run(config: TrainConfig) -> DryRun:
     checkpoint_header(config, network, sources, 0)  # its card must be allowed
     samples = TrainingSamples(sources, tasks, config.data, run.seed)
     looks = tuple(_look(source, number, samples, config) for number, source in enumerate(sources))
-    module = TrainingModule(network, config, None, [source.name for source in sources])
-    module = module.to(device).train()
+    devices = (run.devices or (torch.cuda.device_count() if device.type == "cuda" else 1)) * (
+        run.nodes
+    )
+    steps = steps_of_run(
+        config.optimizer, sum(look.training for look in looks), config.data.batch_size * devices
+    )
+    names = [source.name for source in sources]
+    module = TrainingModule(network, config, None, names, steps).to(device).train()
     tried = _Trial(module, config, device, choose_precision(run.precision))
 
     mixture = Mixture(
@@ -167,24 +174,19 @@ def dry_run(config: TrainConfig) -> DryRun:
     began = time.perf_counter()
     frames = [samples[key] for key in keys]
     loading = (time.perf_counter() - began) / len(frames)
-    costs, per_frame = tried.probe(frames[:_PROBE_FRAMES], _name(config))
+    costs, per_frame = tried.probe(
+        frames[:_PROBE_FRAMES], f"{network.architecture} on {network.backbone_name}"
+    )
     step = tried.step(frames, per_frame, loading)
     if not math.isfinite(step.loss):
         raise ConfigurationError(
             f"losses: the total of the first step is {step.loss}; look at the truth with `mtinet "
             "data check`, and at the weights in losses.terms"
         )
-    devices = (run.devices or (torch.cuda.device_count() if device.type == "cuda" else 1)) * (
-        run.nodes
-    )
     return DryRun(
-        looks, costs, step, config.optimizer.max_steps, config.data.batch_size, devices,
+        looks, costs, step, steps.total, config.data.batch_size, devices,
         config.data.workers,
     )  # fmt: skip
-
-
-def _name(config: TrainConfig) -> str:
-    return f"MTI-Net with {config.network.backbone}"
 
 
 def _device(accelerator: str) -> torch.device:
