@@ -170,6 +170,7 @@ def frame_table(report: Report) -> Table:
         count = min(_NAMED_FRAMES, len(frames) // 2)
         for which, some in (("worst", frames[:count]), ("best", frames[::-1][:count])):
             rows += [(f"{name}, {which}", frame.name, *frame_cells(frame)) for frame in some]
+    has_labels = any(frame.miou is not None for frame in report.frame_figures)
     header = ("", "frame", *(name for name, _ in _FRAME_FIGURES))
     kept = [
         column
@@ -180,7 +181,7 @@ def frame_table(report: Report) -> Table:
         "Frames",
         tuple(header[column] for column in kept),
         tuple(tuple(row[column] for column in kept) for row in rows),
-        "mIoU here is over the classes in the frame",
+        "mIoU here is over the classes in the frame" if has_labels else "",
     )
 
 
