@@ -62,8 +62,9 @@ class AblatedMTINet(MultiTaskNetwork):
         }
         self.left_out = tuple(name for name, on in switches.items() if not on)
         targets, auxiliary = list(self.tasks), list(self.auxiliary_tasks)
-        given = self.backbone.channels if multi_scale else (sum(self.backbone.channels),)
-        refined = self.backbone.channels if multi_scale else (2 * self.backbone.channels[0],)
+        channels = self.four_scales()
+        given = channels if multi_scale else (sum(channels),)
+        refined = channels if multi_scale else (2 * channels[0],)
         self._scales = len(given)
 
         coarser = 0

@@ -21,16 +21,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 # The last layer of a task's prediction, by architecture.
 _MTI_NET_HEAD = re.compile(r"heads\.(\w+)\.last_layer\.3\.(?:weight|bias)")
 _PAD_NET_HEAD = re.compile(r"heads\.(\w+)\.2\.(?:weight|bias)")
-_BASELINE_HEAD = re.compile(r"decoders\.(\w+)\.last_layer\.3\.(?:weight|bias)")
-_SINGLE_HEAD = re.compile(r"(decoder)\.last_layer\.3\.(?:weight|bias)")
+_BASELINE_HEAD = re.compile(r"decoders\.(\w+)\.(?:last_layer\.3|4)\.(?:weight|bias)")
+_SINGLE_HEAD = re.compile(r"(decoder)\.(?:last_layer\.3|4)\.(?:weight|bias)")
 _INITIAL = re.compile(r"scale_[0-3]\.decoders\.(\w+)\.(?:weight|bias)")
 
 LANDMARK = re.compile(
-    "|".join(
-        pattern.pattern.replace("(?:weight|bias)", "weight")
-        for pattern in (_MTI_NET_HEAD, _BASELINE_HEAD, _SINGLE_HEAD)
-    )
-    + r"|heads\.\w+\.1\.conv3\.weight"
+    r"(?:heads|decoders)\.\w+\.last_layer\.3\.weight|decoder\.last_layer\.3\.weight"
+    r"|(?:decoders\.\w+|decoder)\.0\.convs\.0\.0\.weight"  # of a DeepLab head
+    r"|heads\.\w+\.1\.conv3\.weight"  # of PAD-Net
 )
 """Matches a parameter's name that every network here has and none from elsewhere."""
 

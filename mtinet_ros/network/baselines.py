@@ -2,7 +2,7 @@
 """The networks that multi-task learning is compared with: one task alone, and a shared backbone.
 
 Names of weights are those of MTI-Net's authors: `decoder.*` of the one task, `decoders.<task>.*`
-of several.
+of several. A backbone with four maps gets the head of MTI-Net, one with a single map DeepLabV3's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.network.backbones.base import Backbone
 from mtinet_ros.network.blocks import resize
+from mtinet_ros.network.deeplab import DeepLabHead
 from mtinet_ros.network.mtinet import AggregationHead
 from mtinet_ros.network.multi_task_network import MTINetOutput, MultiTaskNetwork, check_size
 
@@ -39,13 +41,14 @@ class SingleTask(MultiTaskNetwork):
                 "one, or take multi_task_baseline"
             )
         (outputs,) = self.tasks.values()
-        self.decoder = AggregationHead(sum(self.backbone.channels), outputs)
+        self.decoder = _head(self.backbone, outputs)
 
     def forward(self, image: Tensor) -> MTINetOutput:
         """See `MultiTaskNetwork.forward`; there are no initial predictions."""
         check_size(image)
         (task,) = self.tasks
-        return MTINetOutput({task: resize(self.decoder(self.backbone(image)), 4)}, [])
+        prediction = resize(self.decoder(self.backbone(image)), self.backbone.strides[0])
+        return MTINetOutput({task: prediction}, [])
 
 
 class MultiTaskBaseline(MultiTaskNetwork):
@@ -64,14 +67,21 @@ class MultiTaskBaseline(MultiTaskNetwork):
             ConfigurationError: Unknown backbone or task, or impossible channels.
         """
         super().__init__(backbone, tasks)
-        total = sum(self.backbone.channels)
         self.decoders = nn.ModuleDict(
-            {task: AggregationHead(total, outputs) for task, outputs in self.tasks.items()}
+            {task: _head(self.backbone, outputs) for task, outputs in self.tasks.items()}
         )
 
     def forward(self, image: Tensor) -> MTINetOutput:
         """See `MultiTaskNetwork.forward`; there are no initial predictions."""
         check_size(image)
         maps = self.backbone(image)
-        predictions = {task: resize(head(maps), 4) for task, head in self.decoders.items()}
+        factor = self.backbone.strides[0]
+        predictions = {task: resize(head(maps), factor) for task, head in self.decoders.items()}
         return MTINetOutput(predictions, [])
+
+
+def _head(backbone: Backbone, outputs: int) -> AggregationHead | DeepLabHead:
+    """The head that the authors put on such a backbone."""
+    if len(backbone.channels) == 1:
+        return DeepLabHead(backbone.channels[0], outputs)
+    return AggregationHead(sum(backbone.channels), outputs)

@@ -19,25 +19,36 @@ def resize(features: Tensor, factor: int) -> Tensor:
     )
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """3×3 convolution without bias that keeps the size at stride 1."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+    return nn.Conv2d(
+        in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False
+    )
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with a residual connection (projected where the channels change)."""
+    """Two 3×3 convolutions with a residual connection (projected where the shape changes)."""
 
-    def __init__(self, in_channels: int, out_channels: int, bn_momentum: float = 0.1) -> None:
-        """N×in_channels×H×W in, N×out_channels×H×W out."""
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        bn_momentum: float = 0.1,
+        stride: int = 1,
+        dilations: tuple[int, int] = (1, 1),
+    ) -> None:
+        """N×in_channels×H×W in, N×out_channels×H/stride×W/stride out."""
         super().__init__()
-        self.conv1 = conv3x3(in_channels, out_channels)
+        self.conv1 = conv3x3(in_channels, out_channels, stride, dilations[0])
         self.bn1 = nn.BatchNorm2d(out_channels, momentum=bn_momentum)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(out_channels, out_channels)
+        self.conv2 = conv3x3(out_channels, out_channels, dilation=dilations[1])
         self.bn2 = nn.BatchNorm2d(out_channels, momentum=bn_momentum)
         self.downsample = (
-            _projection(in_channels, out_channels, bn_momentum)
-            if in_channels != out_channels
+            _projection(in_channels, out_channels, stride, bn_momentum)
+            if stride != 1 or in_channels != out_channels
             else None
         )
 
@@ -55,20 +66,30 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, channels: int, bn_momentum: float = 0.1) -> None:
-        """N×in_channels×H×W in, N×(4·channels)×H×W out."""
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        bn_momentum: float = 0.1,
+        stride: int = 1,
+        dilations: tuple[int, int] = (1, 1),
+    ) -> None:
+        """N×in_channels×H×W in, N×(4·channels)×H/stride×W/stride out.
+
+        The 3×3 convolution has the first of the dilations, as the first of `BasicBlock` has.
+        """
         super().__init__()
         out_channels = channels * self.expansion
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels, momentum=bn_momentum)
-        self.conv2 = conv3x3(channels, channels)
+        self.conv2 = conv3x3(channels, channels, stride, dilations[0])
         self.bn2 = nn.BatchNorm2d(channels, momentum=bn_momentum)
         self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels, momentum=bn_momentum)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = (
-            _projection(in_channels, out_channels, bn_momentum)
-            if in_channels != out_channels
+            _projection(in_channels, out_channels, stride, bn_momentum)
+            if stride != 1 or in_channels != out_channels
             else None
         )
 
@@ -82,8 +103,10 @@ class Bottleneck(nn.Module):
         return out
 
 
-def _projection(in_channels: int, out_channels: int, bn_momentum: float) -> nn.Sequential:
+def _projection(
+    in_channels: int, out_channels: int, stride: int, bn_momentum: float
+) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
         nn.BatchNorm2d(out_channels, momentum=bn_momentum),
     )

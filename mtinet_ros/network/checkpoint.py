@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from mtinet_ros.errors import ConfigurationError, ModelError
 from mtinet_ros.network.architecture import LANDMARK, recognize
 from mtinet_ros.network.build import build_network
+from mtinet_ros.network.load_weights import load_weights
 from mtinet_ros.network.multi_task_network import MultiTaskNetwork
 from mtinet_ros.network.state_dicts import Choice
 from mtinet_ros.network.weights_file import read_metadata, read_weights
@@ -32,12 +31,6 @@ __all__ = [
 ]
 
 ARCHITECTURE_KEY = "mtinet_ros.architecture"
-
-_BATCH_NORM_COUNTER = "num_batches_tracked"
-# Layers above the feature maps in public HRNet classifiers.
-_HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
-# A parameter that every HRNet has and no other network.
-_HRNET_LANDMARK = re.compile(r"stage2\.0\.branches\.0\.0\.conv1\.weight")
 
 
 @dataclass(frozen=True)
@@ -131,56 +124,15 @@ def read_checkpoint(path: str | Path, choice: Choice | None = None) -> Checkpoin
 
 
 def load_imagenet_backbone(model: MultiTaskNetwork, path: str | Path) -> None:
-    """Initialise an HRNet backbone from a public ImageNet file of the same layout.
+    """Initialise the backbone from a public ImageNet file of the same layout.
 
     Args:
         model: Network whose backbone gets the weights.
-        path: A file with HRNet's public names (`conv1.weight`, `stage2.0.branches...`) behind any
-            prefix; the layers of its classifier are left out.
+        path: A file with the public names (HRNet's `stage2.0.branches...`, torchvision's
+            `layer1.0.conv1.weight`) behind any prefix; the layers of its classifier are left out.
 
     Raises:
         ModelError: The file cannot be read, or is of another backbone.
     """
-    tensors = read_weights(path, _HRNET_LANDMARK).tensors
-    weights = {k: v for k, v in tensors.items() if not k.startswith(_HRNET_CLASSIFIER)}
-    load_weights(model.backbone, weights, str(path))
-
-
-def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load a state dict that must match the network exactly.
-
-    Counters of batch norm may be missing: old files have none, and nothing depends on them.
-
-    Args:
-        model: Network that gets the weights.
-        state: Tensors by name.
-        source: File of the weights, for messages.
-
-    Raises:
-        ModelError: Names or shapes differ; the message lists up to ten of each kind.
-    """
-    own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in state.items()}
-    differences = {
-        "missing": [
-            key for key in own if key not in given and not key.endswith(_BATCH_NORM_COUNTER)
-        ],
-        "unexpected": [key for key in given if key not in own],
-        "of another shape": [
-            f"{key} {given[key]} instead of {own[key]}"
-            for key in own
-            if key in given and given[key] != own[key]
-        ],
-    }
-    if any(differences.values()):
-        raise ModelError(f"{source} does not fit the network; {_list_differences(differences)}")
-    model.load_state_dict(state, strict=False)
-
-
-def _list_differences(differences: dict[str, list[str]], limit: int = 10) -> str:
-    parts = []
-    for kind, entries in differences.items():
-        if entries:
-            more = f" and {len(entries) - limit} more" if len(entries) > limit else ""
-            parts.append(f"{kind}: {', '.join(entries[:limit])}{more}")
-    return "; ".join(parts)
+    weights = read_weights(path, model.backbone.landmark).tensors
+    model.backbone.load_imagenet_weights(weights, str(path))

@@ -46,7 +46,7 @@ class MTINet(MultiTaskNetwork):
             tasks = {"semseg": 40, "normals": 3, "depth": 1}
         super().__init__(backbone, tasks, auxiliary_tasks)
         targets, auxiliary = self.tasks, self.auxiliary_tasks
-        c0, c1, c2, c3 = self.backbone.channels
+        c0, c1, c2, c3 = self.four_scales()
 
         self.scale_3 = InitialTaskPrediction(auxiliary, c3, c3)
         self.fpm_scale_3 = FeaturePropagation(list(auxiliary), c3)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from mtinet_ros.errors import InputError
+from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.model_contract import SIZE_MULTIPLE
 from mtinet_ros.network.backbones.registry import build_backbone
 from mtinet_ros.network.tasks import canonical_task_sets
@@ -75,6 +75,22 @@ class MultiTaskNetwork(nn.Module):
             InputError: The image has another shape.
         """
         raise NotImplementedError
+
+    def four_scales(self) -> tuple[int, int, int, int]:
+        """Channels of the backbone at strides 4, 8, 16, 32.
+
+        Raises:
+            ConfigurationError: It has other maps.
+        """
+        channels, strides = self.backbone.channels, self.backbone.strides
+        if len(channels) != 4:
+            raise ConfigurationError(
+                f"the backbone {self.backbone_name} has one map, of stride {strides[0]}, and "
+                f"the architecture {self.architecture} needs strides 4, 8, 16 and 32; take an "
+                "HRNet or EfficientNet-Lite, or a baseline"
+            )
+        c0, c1, c2, c3 = channels
+        return c0, c1, c2, c3
 
     def description(self) -> dict[str, object]:
         """The arguments of `mtinet_ros.network.build.build_network` that give this network."""

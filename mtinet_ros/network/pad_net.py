@@ -33,7 +33,7 @@ class PADNet(MultiTaskNetwork):
         """Build with fresh weights; for arguments and errors see `MTINet`."""
         super().__init__(backbone, tasks, auxiliary_tasks)
         targets, auxiliary = self.tasks, self.auxiliary_tasks
-        total = sum(self.backbone.channels)
+        total = sum(self.four_scales())
 
         self.aggregation = Aggregation(total)
         self.scale_0 = BottleneckPrediction(auxiliary, total)

@@ -36,7 +36,8 @@ def checkpoint_header(
     settings["data"].pop("root")
     for source in settings["data"]["sources"].values():
         source.pop("root")
-    settings["network"].pop("initial")
+    for file in ("initial", "backbone_weights"):
+        settings["network"].pop(file)
     has_classes = "semseg" in network.tasks
     card = ModelCard(
         name=config.card.name,

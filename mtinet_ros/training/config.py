@@ -34,6 +34,8 @@ class NetworkConfig:
         distillation: The same of multi-modal distillation.
         multi_scale: Whether tasks interact in mti_net at four scales or at one.
         initial: "imagenet", "random", or a checkpoint whose weights to start from.
+        backbone_weights: File of the ImageNet weights under the public names of the backbone's
+            weights (HRNet's own, torchvision's, timm's); empty: those of a Python package.
         depth_output: What the depth output is: "metres" (the paper) or "log_metres".
     """
 
@@ -45,6 +47,7 @@ class NetworkConfig:
     distillation: bool = True
     multi_scale: bool = True
     initial: str = "imagenet"
+    backbone_weights: str = ""
     depth_output: str = "log_metres"
 
 

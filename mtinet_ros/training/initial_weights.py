@@ -8,8 +8,7 @@ import logging
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_contract import DEPTH_OUTPUTS
 from mtinet_ros.network import MultiTaskNetwork, build_network
-from mtinet_ros.network.backbones.efficientnet_lite import EfficientNetLite0, imagenet_weights
-from mtinet_ros.network.checkpoint import read_checkpoint
+from mtinet_ros.network.checkpoint import load_imagenet_backbone, read_checkpoint
 from mtinet_ros.training.config import NetworkConfig
 
 _log = logging.getLogger(__name__)
@@ -37,15 +36,30 @@ def initial_network(config: NetworkConfig) -> MultiTaskNetwork:
         multi_scale=config.multi_scale,
     )
     if config.initial == "imagenet":
-        if not isinstance(network.backbone, EfficientNetLite0):
-            raise ConfigurationError(
-                f"network: there are no ImageNet weights for {config.backbone}; set initial to "
-                "random or to a checkpoint"
-            )
-        network.backbone.load_imagenet_weights(imagenet_weights())
+        _load_imagenet(network, config.backbone_weights)
+    elif config.backbone_weights:
+        raise ConfigurationError(
+            f"network: backbone_weights is {config.backbone_weights}, and initial is "
+            f"{config.initial}; set initial to imagenet, or leave backbone_weights out"
+        )
     elif config.initial != "random":
         network = _from_checkpoint(config.initial, network)
     return network
+
+
+def _load_imagenet(network: MultiTaskNetwork, path: str) -> None:
+    """Give the backbone the ImageNet weights of a file, or those of a package if there is one."""
+    backbone, name = network.backbone, network.backbone_name
+    if path:
+        load_imagenet_backbone(network, path)
+        return
+    weights = backbone.installed_imagenet_weights()
+    if weights is None:
+        raise ConfigurationError(
+            f"network: no package brings ImageNet weights for {name}; set backbone_weights to a "
+            f"file ({backbone.public_files}), or initial to random or to a checkpoint"
+        )
+    backbone.load_imagenet_weights(weights, f"the package with ImageNet weights of {name}")
 
 
 def _from_checkpoint(path: str, network: MultiTaskNetwork) -> MultiTaskNetwork:

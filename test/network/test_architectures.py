@@ -32,7 +32,9 @@ NETWORKS = [
     {"architecture": "mti_net", "multi_scale": False, "distillation": False},
     {"architecture": "pad_net", "auxiliary_tasks": {**TASKS, "edge": 1}},
     {"architecture": "multi_task_baseline"},
-    {"architecture": "single_task", "tasks": {"semseg": 5}},
+    {"architecture": "single_task", "tasks": {"semseg": 9}},
+    {"architecture": "multi_task_baseline", "backbone": "resnet18"},
+    {"architecture": "single_task", "backbone": "resnet18", "tasks": {"semseg": 9}},
 ]
 
 
@@ -42,37 +44,56 @@ def built(arguments: dict) -> MultiTaskNetwork:
 
 def name_of(arguments: dict) -> str:
     off = [name for name, value in arguments.items() if value is False]
-    return "_without_".join([arguments["architecture"], *off])
+    name = "_without_".join([arguments["architecture"], *off])
+    return f"{name}_{arguments['backbone']}" if "backbone" in arguments else name
 
 
-# Measured on the authors' networks; NYUD at 480×640, PASCAL at 512×512.
+# Measured on the authors' networks: data set, backbone, architecture, tasks; NYUD at 480×640,
+# PASCAL at 512×512.
 @pytest.mark.parametrize(
     ("experiment", "parameters", "gmac"),
     [
-        ("nyud mti_net semseg,depth +normals,edge", 14_838_121, 22.88),
-        ("nyud mti_net semseg,depth", 8_578_179, 17.14),
-        ("nyud pad_net semseg,depth +normals,edge", 12_161_332, 168.9),
-        ("nyud pad_net semseg,depth", 7_019_056, 70.25),
-        ("nyud multi_task_baseline semseg,depth", 4_019_251, 12.77),
-        ("nyud single_task semseg", 3_945_270, 11.37),
-        ("nyud single_task depth", 3_934_701, 11.17),
-        ("pascal mti_net semseg,human_parts,sal,normals,edge", 24_494_171, 30.31),
-        ("pascal mti_net semseg,human_parts,sal", 12_645_441, 18.9),
-        ("pascal pad_net semseg,human_parts,sal,normals,edge", 29_304_992, 424.9),
-        ("pascal pad_net semseg,human_parts,sal", 12_083_608, 142.86),
-        ("pascal multi_task_baseline semseg,human_parts,sal,normals,edge", 4_238_213, 14.45),
-        ("pascal multi_task_baseline semseg,human_parts,sal", 4_089_709, 12.04),
-        ("pascal single_task semseg", 3_940_121, 9.62),
-        ("pascal single_task human_parts", 3_936_327, 9.55),
-        ("pascal single_task sal", 3_934_701, 9.53),
-        ("pascal single_task normals", 3_935_243, 9.54),
-        ("pascal single_task edge", 3_934_701, 9.53),
+        ("nyud hrnet_w18 mti_net semseg,depth +normals,edge", 14_838_121, 22.88),
+        ("nyud hrnet_w18 mti_net semseg,depth", 8_578_179, 17.14),
+        ("nyud hrnet_w18 pad_net semseg,depth +normals,edge", 12_161_332, 168.9),
+        ("nyud hrnet_w18 pad_net semseg,depth", 7_019_056, 70.25),
+        ("nyud hrnet_w18 multi_task_baseline semseg,depth", 4_019_251, 12.77),
+        ("nyud hrnet_w18 single_task semseg", 3_945_270, 11.37),
+        ("nyud hrnet_w18 single_task depth", 3_934_701, 11.17),
+        ("pascal hrnet_w18 mti_net semseg,human_parts,sal,normals,edge", 24_494_171, 30.31),
+        ("pascal hrnet_w18 mti_net semseg,human_parts,sal", 12_645_441, 18.9),
+        ("pascal hrnet_w18 pad_net semseg,human_parts,sal,normals,edge", 29_304_992, 424.9),
+        ("pascal hrnet_w18 pad_net semseg,human_parts,sal", 12_083_608, 142.86),
+        (
+            "pascal hrnet_w18 multi_task_baseline semseg,human_parts,sal,normals,edge",
+            4_238_213,
+            14.45,
+        ),
+        ("pascal hrnet_w18 multi_task_baseline semseg,human_parts,sal", 4_089_709, 12.04),
+        ("pascal hrnet_w18 single_task semseg", 3_940_121, 9.62),
+        ("pascal hrnet_w18 single_task human_parts", 3_936_327, 9.55),
+        ("pascal hrnet_w18 single_task sal", 3_934_701, 9.53),
+        ("pascal hrnet_w18 single_task normals", 3_935_243, 9.54),
+        ("pascal hrnet_w18 single_task edge", 3_934_701, 9.53),
+        ("nyud resnet50 single_task semseg", 39_643_752, 191.72),
+        ("nyud resnet50 single_task depth", 39_633_729, 191.67),
+        ("nyud resnet50 multi_task_baseline semseg,depth", 55_769_449, 266.59),
+        ("pascal resnet18 single_task semseg", 15_904_085, 66.94),
+        ("pascal resnet18 single_task human_parts", 15_900_487, 66.93),
+        ("pascal resnet18 single_task sal", 15_898_945, 66.92),
+        ("pascal resnet18 single_task normals", 15_899_459, 66.92),
+        ("pascal resnet18 single_task edge", 15_898_945, 66.92),
+        (
+            "pascal resnet18 multi_task_baseline semseg,human_parts,sal,normals,edge",
+            34_795_873,
+            142.12,
+        ),
     ],
 )
 def test_an_experiment_has_the_size_and_the_arithmetic_of_the_authors(
     experiment, parameters, gmac
 ):
-    data, architecture, tasks, *auxiliary = experiment.split()
+    data, backbone, architecture, tasks, *auxiliary = experiment.split()
     channels = {"human_parts": 7, "sal": 1, "normals": 3, "edge": 1, "depth": 1}
     channels["semseg"], size = {"nyud": (40, (480, 640)), "pascal": (21, (512, 512))}[data]
     names = tasks.split(",")
@@ -80,7 +101,7 @@ def test_an_experiment_has_the_size_and_the_arithmetic_of_the_authors(
     with torch.device("meta"):
         network = build_network(
             architecture=architecture,
-            backbone="hrnet_w18",
+            backbone=backbone,
             tasks={task: channels[task] for task in names},
             auxiliary_tasks={task: channels[task] for task in [*names, *more]},
         ).eval()
@@ -92,9 +113,8 @@ def test_an_experiment_has_the_size_and_the_arithmetic_of_the_authors(
 
 @pytest.mark.parametrize("arguments", NETWORKS, ids=name_of)
 def test_predictions_have_the_size_of_the_image_and_initial_ones_that_of_their_scale(arguments):
-    network = built(arguments)
     with torch.device("meta"):
-        network = network.to("meta").eval()
+        network = built(arguments).eval()
         output = network(torch.zeros(2, 3, 64, 96))
     assert {task: tuple(y.shape) for task, y in output.predictions.items()} == {
         task: (2, channels, 64, 96) for task, channels in network.tasks.items()
@@ -140,8 +160,7 @@ def test_what_is_left_out_carries_nothing_from_task_to_task():
     apart = built({"feature_propagation": False, "distillation": False})
     assert not influence(apart, semseg, "depth")
     assert influence(apart, r"scale_3\.refinement\.depth", "depth")
-    for other in ({"feature_propagation": False}, {"distillation": False}, {"multi_scale": False}):
-        assert influence(built(other), semseg, "depth")
+    assert influence(built({"multi_scale": False}), semseg, "depth")
 
 
 @pytest.mark.parametrize("arguments", NETWORKS, ids=name_of)

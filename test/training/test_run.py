@@ -543,7 +543,7 @@ def test_tasks_that_the_data_do_not_have_are_refused(overrides, fragment, rooms,
     ("override", "fragment"),
     [
         ("network.depth_output=inverse", "one of metres, log_metres"),
-        ("network.backbone=hrnet_w18", "no ImageNet weights for hrnet_w18"),
+        ("network.backbone=hrnet_w18", "no package brings ImageNet weights for hrnet_w18"),
     ],
 )
 def test_impossible_starts_are_refused(override, fragment):

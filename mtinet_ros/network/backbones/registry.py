@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.network.backbones import efficientnet_lite, hrnet
+from mtinet_ros.network.backbones import efficientnet_lite, hrnet, resnet
 from mtinet_ros.network.backbones.base import Backbone
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     **hrnet.VARIANTS,
     **efficientnet_lite.VARIANTS,
+    **resnet.VARIANTS,
 }
 """Constructors by name; each makes a backbone with fresh weights."""
 
