@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from mtinet_ros.model_contract import SIZE_MULTIPLE
 from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.decode import decode
@@ -23,8 +23,6 @@ from mtinet_ros.training.steps import Steps, rate_factor
 
 FRAMES_PER_STEP = "mtinet_ros.frames_per_step"
 """Entry of a run's state."""
-
-_DEEPLY_SUPERVISED = re.compile(r"scale_[0-3]\.decoders\.")
 
 
 class TrainingModule(LightningModule):
@@ -55,10 +53,11 @@ class TrainingModule(LightningModule):
         self.config = config
         self.steps = steps or Steps(config.optimizer.max_steps)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not config.losses.deep_supervision:
+            for parameter in _apart_from_predictions(network):
+                parameter.requires_grad_(False)
         for name, parameter in network.named_parameters():
-            if name.startswith(config.optimizer.frozen) or (
-                not config.losses.deep_supervision and _DEEPLY_SUPERVISED.match(name)
-            ):
+            if name.startswith(config.optimizer.frozen):
                 parameter.requires_grad_(False)
         self.loss = MultiTaskLoss(
             config.losses, network.auxiliary_tasks, config.network.depth_output, class_weights
@@ -147,3 +146,19 @@ class TrainingModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def _apart_from_predictions(network: MultiTaskNetwork) -> list[nn.Parameter]:
+    """Parameters that the final predictions do not depend on.
+
+    Without deep supervision nothing trains them, and the processes of a run would wait for their
+    gradients for ever.
+    """
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    was_training = network.training
+    network.eval()
+    predictions = network(torch.zeros(1, 3, SIZE_MULTIPLE, SIZE_MULTIPLE)).predictions
+    network.train(was_training)
+    total = torch.stack([prediction.sum() for prediction in predictions.values()]).sum()
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    return [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is None]

@@ -149,7 +149,7 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     module = TrainingModule(network, config, class_weights, names, steps)
     if last.exists():
         check_resumable(last, module)
-    with _one_sentence(folder):
+    with one_sentence(folder):
         trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
         trainer.save_checkpoint(last, weights_only=False)
     if pause.status:
@@ -158,7 +158,7 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
 
 
 @contextmanager
-def _one_sentence(folder: Path) -> Iterator[None]:
+def one_sentence(folder: Path) -> Iterator[None]:
     """Say in one sentence what a loader process, or a logger on a full disk, says in many lines.
 
     A loader's error comes with its traceback in the message; PyTorch gives nothing else of it.

@@ -22,58 +22,23 @@ import pytest
 import torch
 import yaml
 from support.tiny_model import write_tiny_model
+from support.tiny_run import configuration, same_state, write_rooms
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.datasets.nyud_layout import Meaning
 from mtinet_ros.errors import ConfigurationError, DataError, ModelError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
-from mtinet_ros.network import MTINet, load_checkpoint
+from mtinet_ros.network import MTINet, build_network, load_checkpoint
 from mtinet_ros.network.weights_file import HEADER_KEY, read_metadata
 from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
-from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.config import LossConfig, NetworkConfig, TrainConfig, load_config
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.run import choose_precision, train
 
 ROOT = Path(__file__).parents[2]
-ROWS, COLUMNS = 48, 64
-
-
-def write_rooms(root: Path) -> None:
-    """Rooms in the layout of `mtinet scenes`: a coloured wall at a random distance."""
-    (root / "index.json").write_text(json.dumps({"format": "mtinet_ros.scenes"}))
-    rows = ["a | Bob | CC-BY-3.0", "b | Ann | CC-BY-3.0", "c | Cy | CC0-1.0"]
-    (root / "CREDITS.md").write_text("# Furniture\n" + "".join(f"| {row} |\n" for row in rows))
-    random = np.random.default_rng(0)
-    for split, frames in (("train", 6), ("val", 3)):
-        folder = root / split / "scene_00000"
-        folder.mkdir(parents=True)
-        # Validation frames are alike: a camera that stands still.
-        labels = (
-            random.integers(0, 13, (frames, 2, 2)).repeat(24, 1).repeat(32, 2).astype(np.uint8)
-        )
-        if split == "val":
-            labels[:] = labels[0]
-        image = np.stack([labels * 19, 255 - labels * 17, labels * 7], -1)
-        normals = np.zeros((frames, ROWS, COLUMNS, 3), np.int8)
-        normals[..., 2] = -127
-        path = np.full((frames, 2), -1, np.int32)
-        path[:, 0], path[:, 1] = 0, np.arange(frames)
-        arrays = {
-            "rgb": image,
-            "classes": labels,
-            "instance": labels.astype(np.uint16),
-            "depth": (1 + labels * 0.3).astype(np.float32),
-            "normals": normals,
-            "intrinsics": np.tile([50.0, 50.0, 31.5, 23.5], (frames, 1)),
-            "pose": np.tile(np.eye(4), (frames, 1, 1)),
-            "path": path,
-        }
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array)
-        (folder / "scene.json").write_text("{}")
 
 
 @pytest.fixture(scope="module")
@@ -117,52 +82,6 @@ def both(real: Path, rendered: Path) -> list[str]:
         f"data.sources={{real: {{kind: nyud, root: {real}, share: 3, classes: rooms}}, "
         f"rendered: {{kind: rooms, root: {rendered}, share: 2}}}}",
     ]
-
-
-def configuration(
-    rooms: Path, output: Path, steps: int, overrides: Sequence[str] = ()
-) -> TrainConfig:
-    shipped = ROOT / "config" / "train" / "rooms.yaml"
-    return load_config(
-        shipped,
-        [
-            f"data.root={rooms}",
-            f"run.output={output}",
-            f"optimizer.max_steps={steps}",
-            "optimizer.decay_steps=1",
-            "network.initial=random",
-            "data.height=32",
-            "data.width=64",
-            "data.batch_size=2",
-            "data.workers=0",
-            "data.validation_frames=2",
-            "run.validate_steps=2",
-            "run.image_minutes=1000",
-            "run.log_steps=1",
-            "run.accelerator=cpu",
-            "run.precision=32-true",
-            *overrides,
-        ],
-    )
-
-
-def same_state(one: Path, two: Path) -> bool:
-    """Weights, averaged weights and optimiser of two runs agree bit by bit."""
-    states = [torch.load(folder / "last.ckpt", weights_only=True) for folder in (one, two)]
-    weights = [
-        {**s["state_dict"], **{f"current.{k}": v for k, v in s["current_model_state"].items()}}
-        for s in states
-    ]
-    moments = [s["optimizer_states"][0]["state"] for s in states]
-    return (
-        states[0]["global_step"] == states[1]["global_step"]
-        and all(torch.equal(v, weights[1][k]) for k, v in weights[0].items())
-        and all(
-            torch.equal(v, moments[1][parameter][k])
-            for parameter, values in moments[0].items()
-            for k, v in values.items()
-        )
-    )
 
 
 @pytest.mark.slow
@@ -272,6 +191,9 @@ def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
     [
         (["run.accelerator=warp"], ConfigurationError, "run.accelerator warp"),
         (["run.precision=fp7"], ConfigurationError, "run.precision fp7"),
+        (["run.precision=16-mixed"], ConfigurationError, "16-mixed, and the run is on the CPU"),
+        (["optimizer.kind=lion"], ConfigurationError, "must be one of adamw, adam, sgd"),
+        (["optimizer.max_epochs=1", "data.batch_size=7"], ConfigurationError, "no batch of 7"),
         (["card.depth_range=[10, 0.1]"], ModelError, "depth_range"),
         (["run.output=/proc/nothing"], ConfigurationError, "cannot make the folder"),
     ],
@@ -292,6 +214,26 @@ def test_without_deep_supervision_its_decoders_are_not_trained(rooms):
         decoders = [name for name in parameters if re.match(r"scale_\d\.decoders\.", name)]
         assert len(decoders) > 10
         assert all(parameters[name].requires_grad == trained for name in decoders)
+
+
+def test_without_deep_supervision_auxiliary_tasks_that_help_no_other_are_not_trained():
+    """Left out distillation, normals reach depth through feature propagation alone."""
+    tasks = {"depth": 1}
+    network = build_network(
+        backbone="efficientnet_lite0", tasks=tasks, auxiliary_tasks={**tasks, "normals": 3},
+        distillation=False,
+    )  # fmt: skip
+    terms = {task: {loss: 1.0} for task, loss in (("depth", "l1"), ("normals", "cosine"))}
+    config = TrainConfig(
+        NetworkConfig(depth_output="metres"), losses=LossConfig(terms, deep_supervision=0)
+    )
+    module = TrainingModule(network, config)
+    image, depth = torch.randn(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
+    module.loss(network(image), {"depth": depth})["total"].backward()
+    reached = {name: p.grad is not None for name, p in network.named_parameters()}
+    assert reached == {name: p.requires_grad for name, p in network.named_parameters()}
+    assert not reached["scale_0.refinement.normals.0.conv1.weight"]
+    assert reached["scale_3.refinement.normals.0.conv1.weight"]
 
 
 STEPS = 12
