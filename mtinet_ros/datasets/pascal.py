@@ -106,7 +106,6 @@ class PascalSamples:
         """The picture at `index`.
 
         Raises:
-            ConfigurationError: SciPy is needed and not installed.
             DataError: A file of it is damaged, or does not hold what it should.
         """
         name = self.names[index]

@@ -8,7 +8,6 @@ the data set; MTI-Net's authors read it the same way.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.datasets.mat_file import read_mat
 from mtinet_ros.datasets.thinning import thinned
-from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.errors import DataError
 
 PERSON = 15
 """PASCAL VOC's number of people."""
@@ -56,7 +56,7 @@ def segments(path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: The file is damaged or holds something else.
     """
-    labels = np.asarray(_read_mat(path, "LabelMap"))
+    labels = np.asarray(read_mat(path, "LabelMap"))
     if labels.ndim != 2 or labels.dtype.kind not in "fiub":
         raise DataError(f"{path} has a LabelMap that is no picture of numbers; copy it again")
     odd = ~((labels >= 0) & (labels <= CONTEXT_CLASSES))
@@ -98,12 +98,13 @@ def human_parts(path: Path) -> NDArray[np.uint8] | None:
     """
     parts: NDArray[np.uint8] | None = None
     try:
-        annotation = _read_mat(path, "anno")
-        for person in _entries(annotation["objects"]):
-            if int(person["class_ind"]) != PERSON:
+        for person in _objects(path):
+            if _number(person["class_ind"]) != PERSON:
                 continue
             for part in _entries(person["parts"]):
                 mask = np.asarray(part["mask"]) != 0
+                if mask.ndim != 2:
+                    raise ValueError(f"a mask of {mask.ndim} dimensions")
                 if parts is None:
                     parts = np.zeros(mask.shape, np.uint8)
                 parts[mask] = _part_id(path, str(part["part_name"]))
@@ -119,8 +120,11 @@ def objects(path: Path) -> list[int]:
         DataError: The file is damaged or holds something else.
     """
     try:
-        found = list(_entries(_read_mat(path, "anno")["objects"]))
-        return [int(entry["class_ind"]) for entry in found if np.asarray(entry["mask"]).any()]
+        return [
+            _number(entry["class_ind"])
+            for entry in _objects(path)
+            if np.asarray(entry["mask"]).any()
+        ]
     except _NO_ANNOTATION as error:
         raise _no_annotation(path, error) from error
 
@@ -160,38 +164,22 @@ def _part_id(path: Path, name: str) -> int:
     return _ID_OF_PART[name]
 
 
-def _entries(value: Any) -> Iterator[dict[str, Any]]:
-    """MATLAB's array of structs, of which one is none and one of length 0 is numbers."""
-    if isinstance(value, dict):
-        yield value
-    elif len(value):
-        yield from value
+def _objects(path: Path) -> list[dict[str, Any]]:
+    annotation = _entries(read_mat(path, "anno"))
+    return _entries(annotation[0]["objects"])
 
 
-def _read_mat(path: Path, name: str) -> Any:
-    """A variable of a MATLAB file, structs as dictionaries.
+def _number(value: Any) -> int:
+    return int(np.asarray(value).reshape(1)[0])
 
-    Raises:
-        ConfigurationError: SciPy, which reads such files, is not installed.
-        DataError: The file is damaged, or lacks the variable.
-    """
-    try:
-        from scipy.io import loadmat
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{path} cannot be read without SciPy, which is not installed; install scipy, or "
-            "'mtinet_ros[train]' which brings it"
-        ) from error
-    try:
-        content = loadmat(path, simplify_cells=True, variable_names=[name])
-    except Exception as error:  # whatever a damaged file makes of SciPy's parser
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{path} is no MATLAB file that SciPy can read ({reason}); copy the file again"
-        ) from error
-    if name not in content:
-        raise DataError(f"{path} has no variable {name}; copy the file again")
-    return content[name]
+
+def _entries(value: Any) -> list[dict[str, Any]]:
+    """Structs, of which an empty array may be one of numbers."""
+    if isinstance(value, np.ndarray) and not value.size:
+        return []
+    if not isinstance(value, list):
+        raise TypeError("numbers in place of structs")
+    return value
 
 
 def distilled_normals(colors: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.float32]:

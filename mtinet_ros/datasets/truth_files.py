@@ -35,7 +35,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         DataError: It is damaged, or its EXIF data has it turned: nobody knows whether its truth
             was made before or after that.
     """
-    data = np.frombuffer(_content(path), np.uint8)
+    data = np.frombuffer(read_content(path), np.uint8)
     try:
         image = decode_image_file(data, upright=False)
         turned = b"xif\0" in data.tobytes() or b"eXIf" in data.tobytes()
@@ -123,7 +123,7 @@ def _without_palette(content: bytes) -> bytes:
 
 def _png_content(path: Path) -> bytes:
     """The file up to its end, once its chunks are known to be whole."""
-    content = _content(path)
+    content = read_content(path)
     if image_file_format(np.frombuffer(content, np.uint8)) != "png":
         raise DataError(f"{path} is no png ({len(content)} bytes); copy the file again")
     try:
@@ -142,7 +142,12 @@ def _pixels(path: Path, content: bytes) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

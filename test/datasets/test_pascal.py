@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.mat_writer import write_mat
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.datasets.check import check
@@ -56,44 +57,36 @@ def png(path: Path, values: np.ndarray) -> None:
     assert cv2.imwrite(str(path), values)
 
 
-def mat(path: Path, **content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pytest.importorskip("scipy.io").savemat(path, content, do_compression=True)
-
-
 def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
     mask = np.zeros(SIZE, np.uint8)
     mask[top:bottom, left:right] = 1
     return mask
 
 
-def structs(fields: str, *rows: tuple[object, ...]) -> np.ndarray:
-    """A row of MATLAB's structs."""
-    array = np.zeros((1, len(rows)), [(name, object) for name in fields.split()])
-    for number, row in enumerate(rows):
-        array[0, number] = row
-    return array
+Structs = list[dict[str, object]]
 
 
-def annotation(*objects: tuple[str, int, np.ndarray, np.ndarray]) -> np.ndarray:
+def parts(*named: tuple[str, np.ndarray]) -> Structs:
+    return [{"part_name": name, "mask": mask} for name, mask in named]
+
+
+def annotation(*objects: dict[str, object]) -> Structs:
     """PASCAL-Part's variable `anno`."""
-    inside = structs("class class_ind mask parts", *objects)
-    return structs("imname objects", ("name", inside))
+    return [{"imname": "name", "objects": list(objects)}]
 
 
-def parts(*named: tuple[str, np.ndarray]) -> np.ndarray:
-    return structs("part_name mask", *named)
+def thing(name: str, number: float, found: object) -> dict[str, object]:
+    mask = box(0, 30, 0, 20)
+    return {"class": name, "class_ind": np.float64(number), "mask": mask, "parts": found}
 
 
-NO_PARTS = np.zeros((0, 0))
+def person(*named: tuple[str, np.ndarray]) -> dict[str, object]:
+    """Without parts, MATLAB has numbers of no rows and columns in their place."""
+    return thing("person", 15, parts(*named) if named else np.zeros((0, 0)))
 
 
-def person(*named: tuple[str, np.ndarray]) -> tuple[str, int, np.ndarray, np.ndarray]:
-    return ("person", 15, box(0, 30, 0, 20), parts(*named) if named else NO_PARTS)
-
-
-def dog() -> tuple[str, int, np.ndarray, np.ndarray]:
-    return ("dog", 12, box(0, 9, 0, 9), parts(("head", box(0, 5, 0, 5))))
+def dog() -> dict[str, object]:
+    return thing("dog", 12, parts(("head", box(0, 5, 0, 5))))
 
 
 @pytest.fixture
@@ -112,18 +105,15 @@ def root(tmp_path: Path) -> Path:
     for number, name in enumerate(TRAIN + VAL):
         image = np.full((*SIZE, 3), 40 * number, np.uint8)
         png(root / "JPEGImages" / f"{name}.jpg", image)
-        mat(root / "pascal-context/trainval" / f"{name}.mat", LabelMap=segments)
-        mat(
-            root / "human_parts" / f"{name}.mat",
-            anno=annotation(("dog", 12, box(0, 9, 0, 9), parts(("head", box(0, 5, 0, 5))))),
-        )
+        write_mat(root / "pascal-context/trainval" / f"{name}.mat", LabelMap=segments)
+        write_mat(root / "human_parts" / f"{name}.mat", anno=annotation(dog()))
         png(root / "sal_distill" / f"{name}.png", sal)
         png(root / "normals_distill" / f"{name}.png", normals)
     palette_png(root / "semseg/VOC12" / f"{TRAIN[0]}.png", labels)
     for name in (TRAIN[1], *VAL):
         png(root / "semseg/pascal-context" / f"{name}.png", labels)
     png(root / "semseg/pascal-context" / f"{TRAIN[0]}.png", np.full(SIZE, 20, np.uint8))
-    mat(
+    write_mat(
         root / "human_parts" / f"{TRAIN[0]}.mat",
         anno=annotation(
             dog(),
@@ -185,7 +175,7 @@ def test_parts_merge_into_six_and_the_last_one_covers_the_others(root: Path) -> 
 
 def test_pictures_without_people_tell_nothing_of_parts(root: Path) -> None:
     assert (PascalSamples(str(root), "train")[1].targets["human_parts"] == 255).all()
-    mat(root / "human_parts" / f"{TRAIN[1]}.mat", anno=annotation(person()))
+    write_mat(root / "human_parts" / f"{TRAIN[1]}.mat", anno=annotation(person()))
     assert (PascalSamples(str(root), "train")[1].targets["human_parts"] == 255).all()
 
 
@@ -311,20 +301,20 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("labels of another picture", lambda r: png(r / VOC, np.zeros((40, 30), np.uint8)),
      "has the shape 40x30, its picture 30x40"),
     ("parts cut", lambda r: cut(r / PARTS),
-     f"human_parts/{N}.mat is no MATLAB file that SciPy can read"),
-    ("parts empty", lambda r: (r / PARTS).write_bytes(b""), f"{N}.mat is no MATL"),
+     f"human_parts/{N}.mat is a damaged MATLAB file"),
+    ("parts empty", lambda r: (r / PARTS).write_bytes(b""), f"{N}.mat is no MATLAB"),
     ("segments are text", lambda r: (r / SEGMENTS).write_text("x" * 300),
      f"trainval/{N}.mat is no MATLAB file"),
-    ("segments lack", lambda r: mat(r / SEGMENTS, other=1),
+    ("segments lack", lambda r: write_mat(r / SEGMENTS, other=np.ones((1, 1))),
      "has no variable LabelMap"),
-    ("segment 460", lambda r: mat(r / SEGMENTS, LabelMap=np.full(SIZE, 460)),
+    ("segment 460", lambda r: write_mat(r / SEGMENTS, LabelMap=np.full(SIZE, 460)),
      "has the label 460; PASCAL-Context has 1 to 459, 0 unlabelled"),
-    ("segment NaN", lambda r: mat(r / SEGMENTS, LabelMap=np.full(SIZE, np.nan)),
+    ("segment NaN", lambda r: write_mat(r / SEGMENTS, LabelMap=np.full(SIZE, np.nan)),
      "has the label nan"),
     ("an unknown part",
-     lambda r: mat(r / PARTS, anno=annotation(person(("wing", box(0, 9, 0, 9))))),
+     lambda r: write_mat(r / PARTS, anno=annotation(person(("wing", box(0, 9, 0, 9))))),
      "has a part of a person called 'wing'; known are hair, head"),
-    ("parts without objects", lambda r: mat(r / PARTS, anno=np.zeros((2, 2))),
+    ("parts without objects", lambda r: write_mat(r / PARTS, anno=np.zeros((2, 2))),
      f"human_parts/{N}.mat is no annotation of PASCAL-Part"),
     ("saliency of 0 and 1", lambda r: png(r / f"sal_distill/{N}.png", np.ones(SIZE, np.uint8)),
      "holds 0 and 1; saliency is 0 to 255"),
@@ -381,7 +371,7 @@ def test_a_check_names_every_fault_and_reads_the_rest(root: Path) -> None:
     report = check(root)
     faults = "\n".join(report.failures)
     assert f"sal_distill/{TRAIN[0]}.png is missing; copy it again" in faults
-    assert f"human_parts/{VAL[0]}.mat is no MATLAB file" in faults
+    assert f"human_parts/{VAL[0]}.mat is a damaged MATLAB file" in faults
     assert f"train.txt and val.txt both name 1 frames, such as {TRAIN[1]}" in faults
     assert f"val {TRAIN[1]} is the same picture as train {TRAIN[1]}" in faults
     assert "sal_distill/ has files that no list names: stray.png" in report.notes
