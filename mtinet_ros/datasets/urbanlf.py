@@ -34,10 +34,11 @@ CENTER = "5_5"
 VIEWS = tuple(f"{u}_{v}" for u in range(1, 10) for v in range(1, 10))
 SKY_DEPTH = 200.0
 """What stands for the depth of the sky; all else is within 100 m."""
-PUBLISHED_FRAMES = {
-    "Real": {"train": 580, "val": 80, "test": 164},
-    "Syn": {"train": 172, "val": 28, "test": 50},
+PUBLISHED_FRAMES: dict[str, dict[str, tuple[int, ...]]] = {
+    "Real": {"train": (580,), "val": (80,), "test": (164,)},
+    "Syn": {"train": (172, 280), "val": (28, 40), "test": (50, 80)},
 }
+"""By edition and split; Syn's second numbers are those of the later Syn-Big and Syn-Small."""
 SYN_FOCAL_LENGTH = 50 / 36 * 640
 """Pixels: Blender's lens of 50 mm on a sensor of 36 mm, 640 pixels wide."""
 URBANLF_ATTRIBUTION = (
@@ -138,11 +139,11 @@ class UrbanlfSamples:
     def odd_files(self) -> list[str]:
         """A sentence on what is not as published, and harms nothing."""
         notes = []
-        published = PUBLISHED_FRAMES[self.edition].get(self.split, 0)
-        if len(self.names) != published:
+        published = PUBLISHED_FRAMES[self.edition][self.split]
+        if len(self.names) not in published:
             notes.append(
                 f"{self.root / self.split} has {len(self.names)} images, UrbanLF-{self.edition} "
-                f"has {published}; if it is that one, copy the others too"
+                f"has {published[0]}; if it is that one, copy the others too"
             )
         views = [self._folder(name) / f"{view}.png" for name in self.names for view in VIEWS]
         lacking = sorted({path.parent.name for path in missing_of(views)})
