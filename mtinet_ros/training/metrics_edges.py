@@ -9,8 +9,8 @@ chosen.
 
 The benchmark's own program solves an assignment problem that pairs as many pixels as possible and,
 among such pairings, prefers near ones; here pairs are only counted, so the second part is left
-out. Its graph is thinned out at random, so that its figures change a little from run to run; this
-one is exact.
+out. Its graph is drawn in part at random: built by pyEdgeEval 0.2.8, it finds up to 0.2 % fewer
+pairs on outlines of some thousand pixels, and others in every run. These counts are exact.
 """
 
 from __future__ import annotations
