@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.training.augmentation_kinds import check_augmentation, complete_augmentations
 from mtinet_ros.training.config_document import (
     merged,
     read_layers,
@@ -56,19 +57,29 @@ class AugmentationConfig:
     """Random geometric and photometric changes of a training frame.
 
     Attributes:
+        kind: "camera": another camera at the same place, with a lens of its own (`view`); "nyud",
+            "pascal": what the paper's results were made with (`paper_views`). Which of the others
+            a kind takes, `augmentation_kinds` tells.
         flip: Probability of mirroring.
         zoom: Range of the factor by which the focal length grows.
         roll: Largest turn about the optical axis, degrees.
         tilt: Largest turn about each of the other axes, degrees.
         photometric: Strength of the changes of color, light, sharpness and noise; 0 is none, 1
             is what the bundled model was trained with.
+        zooms: Factors of which one is drawn, each as often as the others.
+        rotation: Largest turn of the picture, degrees.
+        scale: Range of the factor by which the picture grows.
     """
 
+    kind: str = "camera"
     flip: float = 0.5
     zoom: tuple[float, float] = (1.0, 1.5)
     roll: float = 6.0
     tilt: float = 3.0
     photometric: float = 1.0
+    zooms: tuple[float, ...] = (1.0, 1.2, 1.5)
+    rotation: float = 20.0
+    scale: tuple[float, float] = (0.75, 1.25)
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,8 @@ class DataConfig:
         sources: Several data sets by name instead of that one.
         height: Rows of the network's input.
         width: Columns of the network's input.
-        focal_length: Canonical focal length f0 in pixels at that size, for which depth is trained.
+        focal_length: Canonical focal length f0 in pixels at that size, for which depth is trained;
+            0: the data's own, where their augmentation leaves depth as it is ("nyud", "pascal").
         batch_size: Frames per step and device.
         workers: Loader processes per device; 0 loads in the training process.
         validation_frames: At most so many evenly spaced frames of each validation split are used
@@ -259,7 +271,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "data.sources.*.share": (1e-6, 1e6),
     "data.height": (32, 1 << 14),
     "data.width": (32, 1 << 14),
-    "data.focal_length": (1, 1e6),
+    "data.focal_length": (0, 1e6),
     "data.batch_size": (1, 1 << 20),
     "data.workers": (0, 1 << 10),
     "data.validation_frames": (1, math.inf),
@@ -268,6 +280,9 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "augmentation.roll": (0, 45),
     "augmentation.tilt": (0, 45),
     "augmentation.photometric": (0, 10),
+    "augmentation.zooms": (1, 10),
+    "augmentation.rotation": (0, 180),
+    "augmentation.scale": (0.1, 10),
     "losses.class_balance": (0, 1),
     "losses.deep_supervision": (0, 1e6),
     "losses.deep_supervision_stride": (1, 32),
@@ -312,10 +327,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         document = merged(document, layer.sections)
     for override in overrides:
         document = replace_entry(document, override, str(path))
-    _complete_augmentations(document)
+    complete_augmentations(document)
     config = typed(TrainConfig, document, str(path))
+    check_augmentation(config.augmentation, "augmentation")
+    for name, source in config.data.sources.items():
+        if source.augmentation is not None:
+            check_augmentation(source.augmentation, f"data.sources.{name}.augmentation")
     _check_limits(config)
     _check_sources(config.data)
+    _check_focal_length(config)
     return config
 
 
@@ -338,14 +358,20 @@ def _check_sources(data: DataConfig) -> None:
             )
 
 
-def _complete_augmentations(document: dict[str, Any]) -> None:
-    """Give every source's own augmentation the common entries that it does not replace."""
-    common, data = document.get("augmentation") or {}, document.get("data")
-    sources = data.get("sources") if isinstance(data, dict) else None
-    for source in sources.values() if isinstance(sources, dict) else ():
-        own = source.get("augmentation") if isinstance(source, dict) else None
-        if isinstance(own, dict) and isinstance(common, dict):
-            source["augmentation"] = {**common, **own}
+def _check_focal_length(config: TrainConfig) -> None:
+    """Refuse to leave depth to the data where it is to be brought to one lens."""
+    if 0 < config.data.focal_length < 1:
+        raise ConfigurationError(
+            f"data.focal_length is {config.data.focal_length}; allowed is 1 to 1e+06, or 0 for "
+            "that of the data"
+        )
+    for name, source in config.data.named_sources().items():
+        kind = (source.augmentation or config.augmentation).kind
+        if not config.data.focal_length and kind == "camera":
+            raise ConfigurationError(
+                f"data.focal_length is 0, and the augmentation of {name} is of the kind camera; "
+                "name the focal length, in pixels at the network's size, that depth is brought to"
+            )
 
 
 def _check_limits(config: TrainConfig) -> None:

@@ -20,6 +20,7 @@ from mtinet_ros.datasets.sample import evenly_spaced
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.training.card import checkpoint_header
 from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.focal_length import with_focal_length
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.loader import Batch, FixedSamples, StepSampler, TrainingSamples
 from mtinet_ros.training.losses import check_losses
@@ -154,6 +155,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
     sources = open_sources(config, tasks)
     check_classes(network, sources[0].training)
+    config = with_focal_length(config, network.tasks, sources)
     checkpoint_header(config, network, sources, 0)  # its card must be allowed
     samples = TrainingSamples(sources, tasks, config.data, run.seed)
     looks = tuple(_look(source, number, samples, config) for number, source in enumerate(sources))
@@ -211,7 +213,8 @@ def _look(
     for frame, index in enumerate(indices):
         samples[number, index, frame]
     validation = evenly_spaced(source.validation, _LOOKS)
-    fixed = FixedSamples(source.validation, validation, samples.tasks, config.data)
+    kind = source.augmentation.kind
+    fixed = FixedSamples(source.validation, validation, samples.tasks, config.data, kind)
     for position in range(len(fixed)):
         fixed[position]
     rows, columns = source.training[0].image.shape[:2]

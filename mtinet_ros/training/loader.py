@@ -18,13 +18,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, SampleSource, Target, unknown_target
+from mtinet_ros.errors import MtinetError
 from mtinet_ros.network.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+from mtinet_ros.training.augmentation_kinds import CAMERA
 from mtinet_ros.training.config import DataConfig
+from mtinet_ros.training.frame_check import check_frame
 from mtinet_ros.training.mixture import Mixture, TrainingSource
+from mtinet_ros.training.paper_views import (
+    random_paper_view,
+    resize_as_authors,
+    warp_as_authors,
+)
 from mtinet_ros.training.photometric import photometric
 from mtinet_ros.training.view import random_view, resize_sample, warp_to_view
 
@@ -42,18 +50,23 @@ def to_tensors(sample: Sample, focal_length: float) -> Batch:
 
     Returns:
         image: float32 3×H×W, normalised. semseg, human_parts: int64 H×W. depth: float32 1×H×W.
-        normals: float32 3×H×W. edge, sal: float32 1×H×W, 255 where unknown.
+        normals: float32 3×H×W. edge, sal: float32 1×H×W, 255 where unknown. Depth and normals are
+        0 where unknown, which is what they are where they are not finite, and depth below 0.
     """
     tensors = {"image": normalize(sample.image)}
     for task, target in sample.targets.items():
         if task in ("semseg", "human_parts"):
             tensors[task] = torch.from_numpy(target.astype(np.int64))
         elif task == "normals":
-            tensors[task] = torch.from_numpy(_channels_first(target.astype(np.float32)))
+            normals = target.astype(np.float32)
+            normals[~np.isfinite(normals).all(-1)] = 0
+            tensors[task] = torch.from_numpy(_channels_first(normals))
         else:
             values = target.astype(np.float32)
-            if task == "depth" and sample.intrinsics is not None:
-                values = values * np.float32(focal_length / sample.intrinsics.focal_length)
+            if task == "depth":
+                if sample.intrinsics is not None:
+                    values = values * np.float32(focal_length / sample.intrinsics.focal_length)
+                values[~(np.isfinite(values) & (values > 0))] = 0
             tensors[task] = torch.from_numpy(values[None])
     return tensors
 
@@ -101,19 +114,35 @@ class TrainingSamples(Dataset[Batch]):
         data = self.data
         sample = source.training[index]
         targets = {task: sample.targets[task] for task in source.tasks if task in sample.targets}
-        intrinsics = sample.intrinsics
+        sample = Sample(sample.image, targets, sample.intrinsics)
+        class_names = source.training.class_names
+        check_frame(sample, len(class_names), f"training frame {index} of {source.name}")
+        if source.augmentation.kind == CAMERA:
+            sample = self._seen_by_another_camera(sample, source, random)
+        else:
+            background = class_names[:1] == ("background",)
+            paper_view = random_paper_view(source.augmentation, random)
+            sample = warp_as_authors(
+                sample, paper_view, data.height, data.width, background=background
+            )
+        complete = _completed(sample.targets, self.tasks, data)
+        return to_tensors(Sample(sample.image, complete, sample.intrinsics), data.focal_length)
+
+    def _seen_by_another_camera(
+        self, sample: Sample, source: TrainingSource, random: np.random.Generator
+    ) -> Sample:
+        data, intrinsics = self.data, sample.intrinsics
         if intrinsics is None:
             rows, columns = sample.image.shape[:2]
             # As `warp_to_view` fills the new image.
             scale = min(rows / data.height, columns / data.width)
             intrinsics = Intrinsics.centered(data.focal_length * scale, rows, columns)
-        sample = Sample(sample.image, targets, intrinsics)
+        sample = Sample(sample.image, sample.targets, intrinsics)
         red, green, blue = (int(value) for value in random.integers(0, 256, 3))
         view = random_view(source.augmentation, random)
         sample = warp_to_view(sample, view, data.height, data.width, (red, green, blue))
         image = photometric(sample.image, random, source.augmentation.photometric)
-        complete = _completed(sample.targets, self.tasks, data)
-        return to_tensors(Sample(image, complete, sample.intrinsics), data.focal_length)
+        return Sample(image, sample.targets, sample.intrinsics)
 
 
 def _completed(
@@ -130,13 +159,27 @@ class FixedSamples(Dataset[Batch]):
     """Samples without augmentation, resized to the network's size."""
 
     def __init__(
-        self, source: SampleSource, indices: list[int], tasks: Sequence[str], data: DataConfig
+        self,
+        source: SampleSource,
+        indices: list[int],
+        tasks: Sequence[str],
+        data: DataConfig,
+        kind: str = CAMERA,
     ) -> None:
-        """Describe the samples at `indices` of the source; each is read when it is indexed."""
+        """Describe the samples at `indices` of the source; each is read when it is indexed.
+
+        Args:
+            source: To take them from.
+            indices: Of those that are wanted.
+            tasks: Of which every batch has ground truth; unknown where the source has none.
+            data: Size and focal length to bring them to.
+            kind: Of the augmentation that training frames get: of two ways to resize, its own.
+        """
         self.source = source
         self.indices = indices
         self.tasks = tuple(tasks)
         self.data = data
+        self.kind = kind
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -144,9 +187,11 @@ class FixedSamples(Dataset[Batch]):
 
     def resized(self, position: int) -> Sample:
         """The sample at a position in `indices`, at the network's size."""
-        return resize_sample(
-            self.source[self.indices[position]], self.data.height, self.data.width
-        )
+        index = self.indices[position]
+        sample = self.source[index]
+        check_frame(sample, len(self.source.class_names), f"validation frame {index}")
+        resize = resize_sample if self.kind == CAMERA else resize_as_authors
+        return resize(sample, self.data.height, self.data.width)
 
     def __getitem__(self, position: int) -> Batch:
         """The same as tensors, see `to_tensors`."""
@@ -200,13 +245,46 @@ class StepSampler(Sampler[list[Key]]):
 
 
 def training_loader(samples: TrainingSamples, sampler: StepSampler) -> DataLoader[Batch]:
-    """Endless batches of augmented samples."""
-    return DataLoader(
-        samples,
+    """Endless batches of augmented samples; a bad frame raises what reading it raised."""
+    return _TrainingLoader(
+        _Answers(samples),  # type: ignore[arg-type]
         batch_sampler=sampler,
+        collate_fn=_collated,
         pin_memory=torch.cuda.is_available(),
         **_processes(samples.data.workers),
     )
+
+
+class _Answers(Dataset[Batch | MtinetError]):
+    """Samples, or the error that one raises, as a value.
+
+    An error that a worker raises comes out as one of another text, with a traceback in it.
+    """
+
+    def __init__(self, samples: TrainingSamples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, key: Key) -> Batch | MtinetError:
+        try:
+            return self.samples[key]
+        except MtinetError as error:
+            return error
+
+
+def _collated(answers: list[Batch | MtinetError]) -> Batch | MtinetError:
+    errors = (answer for answer in answers if isinstance(answer, MtinetError))
+    batch: Batch | MtinetError = next(errors, None) or default_collate(answers)
+    return batch
+
+
+class _TrainingLoader(DataLoader[Batch]):
+    """Batches of `_Answers`; an error among them is raised."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for answer in super().__iter__():
+            if isinstance(answer, MtinetError):
+                raise answer
+            yield answer
 
 
 def validation_loader(samples: FixedSamples) -> DataLoader[Batch]:

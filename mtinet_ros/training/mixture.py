@@ -11,6 +11,7 @@ import numpy as np
 from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.datasets.sources import open_samples
 from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.training.augmentation_kinds import CAMERA
 from mtinet_ros.training.config import AugmentationConfig, TrainConfig
 
 _CYCLE = 1000
@@ -55,11 +56,17 @@ def open_sources(config: TrainConfig, tasks: Sequence[str]) -> list[TrainingSour
     total = sum(source.share for source in described.values())
     opened = []
     for name, source in described.items():
+        augmentation = source.augmentation or config.augmentation
+        # The authors train on whole pictures; what has no truth is unknown.
+        crop = augmentation.kind == CAMERA
         try:
             splits = [
-                open_samples(source.kind, source.root, split, classes=source.classes)
+                open_samples(
+                    source.kind, source.root, split,
+                    classes=source.classes, crop=crop, tasks=tuple(tasks),
+                )
                 for split in ("train", "val")
-            ]
+            ]  # fmt: skip
         except ConfigurationError as error:
             where = f"data.sources.{name}" if config.data.sources else "data"
             raise ConfigurationError(f"{where}: {error}") from error
@@ -81,8 +88,7 @@ def open_sources(config: TrainConfig, tasks: Sequence[str]) -> list[TrainingSour
         opened.append(
             TrainingSource(
                 name, source.kind, splits[0], splits[1], source.share / total,
-                tuple(task for task in tasks if task in used),
-                source.augmentation or config.augmentation,
+                tuple(task for task in tasks if task in used), augmentation,
             )
         )  # fmt: skip
     check_truth(opened, tasks)

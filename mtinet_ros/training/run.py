@@ -37,6 +37,7 @@ from mtinet_ros.training.callbacks import (
 )
 from mtinet_ros.training.card import checkpoint_header
 from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.focal_length import with_focal_length
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.loader import (
     Batch,
@@ -114,6 +115,7 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     check_losses(config.losses, network.auxiliary_tasks, config.network.depth_output)
     data = TrainingData(config, tuple(network.auxiliary_tasks))
     check_classes(network, data.sources[0].training)
+    config = with_focal_length(config, network.tasks, data.sources)
     class_weights = None
     if "semseg" in network.tasks:
         counts = class_histogram(data.sources, network.tasks["semseg"])
@@ -265,7 +267,8 @@ class TrainingData(LightningDataModule):
 
     def _fixed(self, source: TrainingSource, count: int) -> FixedSamples:
         indices = evenly_spaced(source.validation, count)
-        return FixedSamples(source.validation, indices, self.tasks, self.config.data)
+        kind = source.augmentation.kind
+        return FixedSamples(source.validation, indices, self.tasks, self.config.data, kind)
 
 
 def check_classes(network: MultiTaskNetwork, source: SampleSource) -> None:

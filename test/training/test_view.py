@@ -106,13 +106,20 @@ def test_photometric_changes_keep_size_and_follow_the_seed():
     assert photometric(image, np.random.default_rng(0), 0.0) is image
 
 
+class Frames(list[Sample]):
+    """A data set of given frames."""
+
+    class_names = ()
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(48, 64), (64, 48), (96, 96)])
 def test_depth_of_an_unknown_lens_stays_whatever_the_shape(rows, columns):
     sample = Sample(
         np.zeros((48, 64, 3), np.uint8), {"depth": np.full((48, 64), 2, np.float32)}, None
     )
     still = AugmentationConfig(flip=0, zoom=(1, 1), roll=0, tilt=0, photometric=0)
-    source = TrainingSource("", "", [sample], [sample], 1.0, ("depth",), still)  # type: ignore[arg-type]
+    frames = Frames([sample])
+    source = TrainingSource("", "", frames, frames, 1.0, ("depth",), still)  # type: ignore[arg-type]
     samples = TrainingSamples([source], ("depth",), DataConfig(height=rows, width=columns), seed=0)
     depth = samples[0, 0, 0]["depth"]
     assert depth.shape == (1, rows, columns)
