@@ -65,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure the border without truth too, as published figures do; else it is cut off",
     )
     parser.add_argument(
+        "--as-published",
+        action="store_true",
+        help="measure as the paper's results were: --whole-frame, and pictures and predictions "
+        "resized as its authors do instead of as a robot does",
+    )
+    parser.add_argument(
         "--weights",
         choices=("ema", "model"),
         help="where a checkpoint holds both: the averaged weights (default), or those in training",
@@ -259,7 +265,7 @@ def _open_data(arguments: argparse.Namespace, card: ModelCard) -> OpenedData:
         arguments.split,
         card.class_names,
         kind=arguments.kind or "",
-        crop=not arguments.whole_frame,
+        crop=not (arguments.whole_frame or arguments.as_published),
     )
 
 
@@ -280,7 +286,9 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     gallery = Gallery(2 if arguments.compare else 3) if arguments.html else None
     backend = candidate.load()
     try:
-        predict = CameraSizePredictor(Predictor(backend), candidate.further)
+        predict = CameraSizePredictor(
+            Predictor(backend), candidate.further, as_published=arguments.as_published
+        )
         with tqdm(total=count, unit="frame", desc=candidate.path.name) as bar:
             report = evaluate(
                 predict,
@@ -294,11 +302,14 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     finally:
         backend.close()
     fingerprint = read_onnx_file(candidate.path).fingerprint if _is_onnx(candidate.path) else ""
+    published = "resized as the paper's authors do" if arguments.as_published else ""
     report = replace(
         report,
         model=EvaluatedModel(card.name, candidate.path.name, fingerprint, card.stated_precision),
         data=data.description,
-        notes=tuple(filter(None, (candidate.note, *caveats(card, report), *data.notes))),
+        notes=tuple(
+            filter(None, (candidate.note, published, *caveats(card, report), *data.notes))
+        ),
     )
     return _Measured(report, gallery.shelves() if gallery else ())
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MultiTaskNetwork
+from mtinet_ros.training.augmentation_kinds import CAMERA
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.mixture import TrainingSource
 
@@ -44,6 +45,8 @@ def checkpoint_header(
         # Without any that has an output, the checkpoint can be measured, not exported.
         tasks=tuple(t for t in network.tasks if t in TASK_OUTPUTS) or tuple(network.tasks),
         input_size=(data.height, data.width),
+        # As the training frames came to that size.
+        fit="letterbox" if config.augmentation.kind == CAMERA else "stretch",
         class_names=sources[0].training.class_names if has_classes else (),
         palette=sources[0].training.palette if has_classes else (),
         depth_range=config.card.depth_range if "depth" in network.tasks else None,

@@ -103,6 +103,10 @@ def test_whole_frames_are_what_published_figures_are_of(
     assert report["class_pixels"][ROOMS.names.index("table")] == 14 * 56
     assert report["data"]["crop"] is None
     assert report["frames"] == 1
+    assert evaluate(*command, "--as-published", "--frames=1") == 0
+    assert "note: resized as the paper's authors do" in capsys.readouterr().out
+    assert report_of(figures)["class_pixels"] == report["class_pixels"]
+    assert report_of(figures)["data"] == report["data"]
 
 
 def test_without_a_lens_nobody_knows_metres(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -60,3 +61,33 @@ def test_a_network_of_other_channels_is_not_measured() -> None:
     predict = CameraSizePredictor(Predictor(Silent()), lambda: further)
     with pytest.raises(ConfigurationError, match="has 2 channels for sal; 1 can be measured"):
         predict(np.zeros((32, 64, 3), np.uint8), None)
+
+
+def test_as_published_means_stretched_cubically_and_back_linearly() -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (20, 128, 3), np.uint8)
+    seen = []
+
+    class Watching(Silent):
+        output_names = ("labels", "normals")
+
+        def infer(self, images: np.ndarray, _wanted: Collection[str]) -> dict[str, np.ndarray]:
+            seen.append(images[0].copy())
+            labels = np.zeros((1, 32, 64), np.uint8)
+            labels[0, 16:] = 1
+            normals = np.zeros((1, 32, 64, 3), np.float32)
+            normals[0, :, :32, 0], normals[0, :, 32:, 2] = -1, -1
+            return {"labels": labels, "normals": normals}
+
+    further = {"edge": torch.zeros(1, 1, 32, 64)}
+    predict = CameraSizePredictor(Predictor(Watching()), lambda: further, as_published=True)
+    found = predict(image, None)
+    cubic = cv2.resize(image.astype(np.float64), (64, 32), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(seen[0] - np.clip(cubic, 0, 255)).max() <= 1
+    # Row r of 20 is that of 32 at floor(r · 1.6).
+    assert found.labels[:, 0].tolist() == [int(r * 1.6) // 16 for r in range(20)]
+    # Between the two directions lies a mixture of unit length, not one of both.
+    middle = found.normals[5, 63]
+    assert np.linalg.norm(middle) == pytest.approx(1)
+    assert middle == pytest.approx(np.array([-0.75, 0, -0.25]) / np.hypot(0.75, 0.25), abs=1e-6)
+    assert found.edge.shape == (20, 128)

@@ -61,6 +61,7 @@ def test_the_card_of_a_run_in_plain_metres_has_the_lens_of_its_data():
     header = checkpoint_header(config, network, sources, 7)
     card = json.loads(header[METADATA_KEY])
     assert card["focal_length"] == pytest.approx(519.164, abs=1e-3)
+    assert card["fit"] == "stretch"  # as its pictures came to the network's size
     assert float(header["focal_length"]) == card["focal_length"]
     assert card["training"]["settings"]["data"]["focal_length"] == card["focal_length"]
 
