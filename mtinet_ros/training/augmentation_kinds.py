@@ -62,6 +62,11 @@ def check_augmentation(augmentation: Any, place: str) -> None:
         raise ConfigurationError(f"{place}.zooms is empty; name factors, such as [1, 1.2]")
 
 
+def used_settings(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The kind of an augmentation and those of its settings that this kind takes."""
+    return {key: entries[key] for key in ("kind", *SETTINGS[_kind(entries)])}
+
+
 def _kind(entries: Mapping[str, Any]) -> str:
     return str(entries.get("kind", CAMERA))
 

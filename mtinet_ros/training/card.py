@@ -9,7 +9,7 @@ from dataclasses import asdict
 from mtinet_ros.model_card import METADATA_KEY, ModelCard
 from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MultiTaskNetwork
-from mtinet_ros.training.augmentation_kinds import CAMERA
+from mtinet_ros.training.augmentation_kinds import CAMERA, used_settings
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.mixture import TrainingSource
 
@@ -35,8 +35,11 @@ def checkpoint_header(
     data = config.data
     settings = {key: value for key, value in asdict(config).items() if key not in ("run", "card")}
     settings["data"].pop("root")
+    settings["augmentation"] = used_settings(settings["augmentation"])
     for source in settings["data"]["sources"].values():
         source.pop("root")
+        if source["augmentation"] is not None:
+            source["augmentation"] = used_settings(source["augmentation"])
     for file in ("initial", "backbone_weights"):
         settings["network"].pop(file)
     has_classes = "semseg" in network.tasks

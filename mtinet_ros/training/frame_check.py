@@ -14,7 +14,7 @@ _HUMAN_PARTS = 7
 
 
 def check_frame(sample: Sample, classes: int, name: str) -> None:
-    """Refuse labels that no class has, and a lens that no camera has.
+    """Refuse truth of another size, labels that no class has, and a lens that no camera has.
 
     Args:
         sample: As read.
@@ -24,6 +24,14 @@ def check_frame(sample: Sample, classes: int, name: str) -> None:
     Raises:
         DataError: The frame is such a one.
     """
+    rows, columns = sample.image.shape[:2]
+    for task, target in sample.targets.items():
+        if target.shape[:2] != (rows, columns):
+            size = "x".join(str(n) for n in target.shape[:2])
+            raise DataError(
+                f"{name} has {task} of {size} pixels, its picture {rows}x{columns} (rows x "
+                "columns); both must be of the same size"
+            )
     counts = {"semseg": classes, "human_parts": _HUMAN_PARTS, "edge": 2, "sal": 2}
     for task, count in counts.items():
         labels = sample.targets.get(task)

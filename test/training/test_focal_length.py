@@ -63,7 +63,9 @@ def test_the_card_of_a_run_in_plain_metres_has_the_lens_of_its_data():
     assert card["focal_length"] == pytest.approx(519.164, abs=1e-3)
     assert card["fit"] == "stretch"  # as its pictures came to the network's size
     assert float(header["focal_length"]) == card["focal_length"]
-    assert card["training"]["settings"]["data"]["focal_length"] == card["focal_length"]
+    settings = card["training"]["settings"]
+    assert settings["data"]["focal_length"] == card["focal_length"]
+    assert settings["augmentation"] == {"kind": "nyud", "flip": 0.5, "zooms": [1.0, 1.2, 1.5]}
 
 
 @pytest.mark.parametrize(("height", "width", "factor"), [(240, 320, 0.5), (240, 640, 0.5**0.5)])

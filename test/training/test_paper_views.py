@@ -391,6 +391,17 @@ def test_a_label_that_no_class_has_is_refused_with_its_frame(augmentation, task,
         fixed[1]
 
 
+def test_truth_of_another_size_than_its_picture_is_refused():
+    """Sampled at the picture's places it would lie elsewhere, and nobody would see."""
+    frame = flat_frame()
+    frame.targets["depth"] = np.ones((12, 16), np.float32)
+    samples = TrainingSamples(
+        [as_source(Frames([frame]), AugmentationConfig())], ("depth",), SMALL, 0
+    )
+    with pytest.raises(DataError, match="0 of real has depth of 12x16 pixels, its picture"):
+        samples[0, 0, 0]
+
+
 def write_folder(root: Path, size: tuple[int, int] = (48, 64)) -> None:
     """Three frames in the authors' layout, whose truth is said to end before the border."""
     for folder in ("images", "segmentation", "depth", "gt_sets"):
