@@ -15,6 +15,12 @@ def shared(folder: str, *patterns: str) -> tuple[str, list[str]]:
     return f"{SHARE}/{folder}", files
 
 
+def shared_tree(folder: str, pattern: str) -> list[tuple[str, list[str]]]:
+    """`shared` for a folder and all folders in it."""
+    folders = [folder, *(str(path) for path in sorted(Path(folder).rglob("*")) if path.is_dir())]
+    return [shared(inner, pattern) for inner in folders]
+
+
 # What is needed beyond running: pip's names, and so no rosdep keys.
 EXTRAS = {
     "ros": ["ros-rclpy[fastrtps]>=9", "ros-common-interfaces>=5.5"],
@@ -70,7 +76,7 @@ setup(
         (SHARE, ["package.xml"]),
         shared("launch", "*.launch.py"),
         shared("config", "*.yaml", "*.rviz", "*.xml"),
-        shared("config/train", "*.yaml"),
+        *shared_tree("config/train", "*.yaml"),
         shared("models", "*.onnx", "*.md"),
         shared("demo/pictures", "*.jpg", "*.png", "*.md"),
         # `ros2 run` looks for executables here, not in bin/.

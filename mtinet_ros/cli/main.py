@@ -26,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
+    "reproduce": (
+        "mtinet_ros.cli.reproduce",
+        "carry out an experiment of the paper: check, train, export, measure, report",
+    ),
     "evaluate": (
         "mtinet_ros.cli.evaluate",
         "measure a model or checkpoint on rendered or real rooms",
@@ -39,6 +43,7 @@ _EXTRAS = {
     "export": "export",
     "inspect": "export",
     "train": "train",
+    "reproduce": "train",
     "evaluate": "train",
     "scenes": "train",
     "data": "train",

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.training.run import train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    config = _at_home(load_config(arguments.config, arguments.overrides))
+    config = at_home(load_config(arguments.config, arguments.overrides))
     if arguments.dry_run:
         from mtinet_ros.training.dry_run import dry_run
         from mtinet_ros.training.run_estimate import to_text
@@ -59,14 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _at_home(config: TrainConfig) -> TrainConfig:
+def at_home(config: TrainConfig) -> TrainConfig:
     """The configuration with `~` replaced in every path: no shell looks into a YAML file."""
     from dataclasses import replace
 
     network, data, run = config.network, config.data, config.run
     return replace(
         config,
-        network=replace(network, initial=path_text(network.initial)),
+        network=replace(
+            network,
+            initial=path_text(network.initial),
+            backbone_weights=path_text(network.backbone_weights),
+        ),
         data=replace(
             data,
             root=path_text(data.root),

@@ -8,8 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtinet_ros.datasets.nyud_layout import Meaning
-
 ROWS, COLUMNS = 48, 64
 TASKS = ("semseg", "depth", "normals", "edge")
 
@@ -38,7 +36,5 @@ def write_toy_nyud(root: Path, training: int = 6, validation: int = 3) -> None:
         np.save(root / f"depth/{name}.npy", (1 + labels * 0.05).astype(np.float32))
         np.save(root / f"normals/{name}.npy", normals)
         np.save(root / f"edge/{name}.npy", edge)
-    meaning = Meaning("nyu40", "x,y,-z", 0.0, (50.0, 50.0, 31.5, 23.5), None, ("Nobody",))
-    (root / "mtinet_ros.json").write_text(meaning.to_json())
     (root / "gt_sets/train.txt").write_text("\n".join(names[:training]) + "\n")
     (root / "gt_sets/val.txt").write_text("\n".join(names[training:]) + "\n")

@@ -25,7 +25,8 @@ PAPER = """
 network: {backbone: hrnet_w18, initial: random, depth_output: metres,
           tasks: {semseg: 40, depth: 1},
           auxiliary_tasks: {semseg: 40, depth: 1, normals: 3, edge: 1}}
-data: {kind: nyud, height: 64, width: 64, batch_size: 4, workers: 0}
+data: {kind: nyud, height: 64, width: 64, focal_length: 0, batch_size: 4, workers: 0}
+augmentation: {kind: nyud}
 losses: {terms: {semseg: {cross_entropy: 1}, depth: {l1: 1}, normals: {normals_l1: 10},
                  edge: {balanced_bce: 50}}}
 optimizer: {max_steps: 5}
