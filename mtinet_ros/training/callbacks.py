@@ -8,8 +8,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from mtinet_ros.network.weights_file import HEADER_KEY
 from mtinet_ros.output_files import file_errors, make_folder, replace_file
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import FixedSamples, normalize, to_tensors
+from mtinet_ros.training.processes import process_count
 from mtinet_ros.visualization.colors import depth_range
 from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
 
@@ -81,13 +82,19 @@ class Pause(Callback):
     for ever. Here it sets a flag, which all processes of the run compare after every step. The
     state is saved at once, because who sends SIGTERM often sends SIGKILL ten seconds later.
 
+    A process of several that could not save ends all of them in the same way.
+
     Attributes:
         status: The exit status that a signal asked for (143 or 130), else 0.
     """
 
-    def __init__(self, state: Path, minutes: float) -> None:
-        """Pause after `minutes` (0: no limit), with the whole run saved to the file `state`."""
+    def __init__(self, state: Path, minutes: float, failures: list[MtinetError]) -> None:
+        """Pause after `minutes` (0: no limit), with the whole run saved to the file `state`.
+
+        What is added to `failures` ends the run.
+        """
         self.state = state
+        self.failures = failures
         self.seconds = minutes * 60 or float("inf")
         self.started = time.monotonic()
         self.status = 0
@@ -119,10 +126,11 @@ class Pause(Callback):
     def _pause_if_asked(self, trainer: Trainer) -> None:
         any_process = partial(trainer.strategy.reduce_boolean_decision, all=False)
         late = time.monotonic() - self.started >= self.seconds
-        if any_process(bool(self.status) or late):
+        if any_process(bool(self.status or self.failures) or late):
             if any_process(bool(self.status)):
                 self.status = self.status or 128 + signal.SIGTERM  # another process got it
-            trainer.save_checkpoint(self.state, weights_only=False)
+            if not any_process(bool(self.failures)):
+                trainer.save_checkpoint(self.state, weights_only=False)
             trainer.should_stop = True
 
 
@@ -132,6 +140,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning writes into the temporary folder, from where a checkpoint can only be copied, and so
     half copied, to another file system.
     """
+
+    def __init__(self, failures: list[MtinetError]) -> None:
+        """Add what could not be written to `failures`, see `saving`."""
+        super().__init__()
+        self.failures = failures
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -144,13 +157,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = io.BytesIO()
         torch.save(checkpoint, content)
         make_folder(Path(path).parent)
-        with saving(Path(path)):
+        with saving(Path(path), self.failures):
             replace_file(Path(path), content.getbuffer(), flush=True)
 
 
-def saving(path: Path) -> AbstractContextManager[None]:
-    """Turn what goes wrong while a file of the run is written into a sentence."""
-    return file_errors(f"save {path}", ConfigurationError, SAVED_BEFORE)
+@contextmanager
+def saving(path: Path, failures: list[MtinetError]) -> Iterator[None]:
+    """Turn what goes wrong while a file of the run is written into a sentence.
+
+    A single process raises it. One of several adds it to `failures`: the others would wait for one
+    that is gone, so that all end together, see `Pause`.
+    """
+    try:
+        with file_errors(f"save {path}", ConfigurationError, SAVED_BEFORE):
+            yield
+    except ConfigurationError as error:
+        if process_count() == 1:
+            raise
+        failures.append(error)
 
 
 SAVED_BEFORE = "what was saved before is whole: make room and run the same command again"
@@ -190,6 +214,7 @@ class DeployableCheckpoints(_Periodic):
         minutes: float,
         averaged: AveragedWeights | None,
         describe: Callable[[int], dict[str, str]],
+        failures: list[MtinetError],
     ) -> None:
         """Save into a folder.
 
@@ -198,11 +223,13 @@ class DeployableCheckpoints(_Periodic):
             minutes: Between two saves.
             averaged: Weights to save; None: those in training.
             describe: Entries of the file's header for a number of steps.
+            failures: Of saving, see `saving`.
         """
         super().__init__(minutes, begin_at_once=False)
         self.path = folder / "latest.safetensors"
         self.averaged = averaged
         self.describe = describe
+        self.failures = failures
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -212,7 +239,7 @@ class DeployableCheckpoints(_Periodic):
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         header = self.describe(trainer.global_step)
-        with saving(self.path):
+        with saving(self.path, self.failures):
             save_checkpoint(self.path, network_to_keep(module, self.averaged), **header)
 
 

@@ -126,7 +126,8 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     header(0)  # a card that is not allowed shows before the first step, not at the first save
     averaged = AveragedWeights(config.optimizer.average) if config.optimizer.average else None
     last = folder / "last.ckpt"
-    pause = Pause(last, max_minutes)
+    failures: list[MtinetError] = []
+    pause = Pause(last, max_minutes, failures)
     callbacks: list[Callback] = [
         *([averaged] if averaged else []),
         pause,
@@ -134,13 +135,13 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
             folder, "last", train_time_interval=timedelta(minutes=run.save_minutes),
             save_top_k=1, enable_version_counter=False,
         ),
-        DeployableCheckpoints(folder, run.save_minutes, averaged, header),
+        DeployableCheckpoints(folder, run.save_minutes, averaged, header, failures),
         PredictionImages(
             folder / "pictures", run.image_minutes, averaged, data.sheet_samples(), run.watch,
             config.network.depth_output,
         ),
     ]  # fmt: skip
-    trainer = _make_trainer(config, folder, callbacks)
+    trainer = _make_trainer(config, folder, callbacks, failures)
     frames = sum(len(source.training) for source in data.sources)
     steps = steps_of_run(config.optimizer, frames, config.data.batch_size * trainer.world_size)
     trainer.fit_loop.epoch_loop.max_steps = steps.total
@@ -154,6 +155,8 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     with one_sentence(folder):
         trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
         trainer.save_checkpoint(last, weights_only=False)
+        if trainer.strategy.reduce_boolean_decision(bool(failures), all=False):
+            raise failures[0] if failures else SystemExit(1)  # the other process says why
     if pause.status:
         raise SystemExit(pause.status)
     return folder
@@ -181,7 +184,9 @@ def one_sentence(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
+def _make_trainer(
+    config: TrainConfig, folder: Path, callbacks: list[Callback], failures: list[MtinetError]
+) -> Trainer:
     run = config.run
     try:
         trainer = Trainer(
@@ -197,7 +202,7 @@ def _make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) 
             log_every_n_steps=run.log_steps,
             use_distributed_sampler=False,
             callbacks=callbacks,
-            plugins=AtomicCheckpointIO(),
+            plugins=AtomicCheckpointIO(failures),
             logger=[
                 CSVLogger(folder, "csv", flush_logs_every_n_steps=run.log_steps),
                 TensorBoardLogger(folder, "tensorboard", ""),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ from torch._utils import ExceptionWrapper
 
 from mtinet_ros import output_files
 from mtinet_ros.datasets.sample import Sample
-from mtinet_ros.errors import ConfigurationError, DataError
+from mtinet_ros.errors import ConfigurationError, DataError, MtinetError
 from mtinet_ros.network import load_checkpoint
-from mtinet_ros.training.callbacks import AtomicCheckpointIO
+from mtinet_ros.training import callbacks
 from mtinet_ros.training.config import AugmentationConfig, TrainConfig
 from mtinet_ros.training.mixture import TrainingSource
 from mtinet_ros.training.run import class_histogram, one_sentence, train
@@ -153,12 +154,26 @@ def test_a_full_disk_ends_a_run_with_a_sentence_and_what_was_saved_is_whole(room
 
 def test_a_state_that_finds_no_room_leaves_the_former(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"global_step": 1}, path)
+    callbacks.AtomicCheckpointIO([]).save_checkpoint({"global_step": 1}, path)
     FullDisk(monkeypatch)
     with pytest.raises(ConfigurationError, match=r"cannot save .*last\.ckpt: No space left"):
-        AtomicCheckpointIO().save_checkpoint({"global_step": 2}, path)
+        callbacks.AtomicCheckpointIO([]).save_checkpoint({"global_step": 2}, path)
     assert torch.load(path, weights_only=True) == {"global_step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_one_of_several_processes_that_cannot_save_ends_all(tmp_path, monkeypatch):
+    """The others waited for it, or died of its end with a traceback each."""
+    monkeypatch.setattr(callbacks, "process_count", lambda: 2)
+    FullDisk(monkeypatch)
+    failures: list[MtinetError] = []
+    callbacks.AtomicCheckpointIO(failures).save_checkpoint({}, tmp_path / "last.ckpt")
+    assert "No space left" in str(failures[0])
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda value, all: value)
+    trainer = SimpleNamespace(strategy=strategy, should_stop=False)  # and nothing to save with
+    pause = callbacks.Pause(tmp_path / "last.ckpt", 0.0, failures)
+    pause.on_train_batch_end(trainer, None)
+    assert trainer.should_stop
 
 
 def test_a_logger_on_a_full_disk_gives_a_sentence(tmp_path):

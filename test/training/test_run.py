@@ -174,7 +174,7 @@ def test_signals_are_as_they_were_after_a_run(rooms, tmp_path):
 
 def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
     """As a shell starts what runs in the background."""
-    pause = callbacks.Pause(tmp_path / "last.ckpt", 0.0)
+    pause = callbacks.Pause(tmp_path / "last.ckpt", 0.0, [])
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
