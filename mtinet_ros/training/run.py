@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
-from mtinet_ros.errors import ConfigurationError, DataError, MtinetError
+from mtinet_ros.errors import ConfigurationError, MtinetError
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.output_files import folder_lock, make_folder
@@ -38,6 +38,7 @@ from mtinet_ros.training.callbacks import (
 from mtinet_ros.training.card import checkpoint_header
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.focal_length import with_focal_length
+from mtinet_ros.training.frame_check import check_frame
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.loader import (
     Batch,
@@ -318,13 +319,10 @@ def class_histogram(sources: Sequence[TrainingSource], classes: int) -> Tensor:
             continue
         indices = evenly_spaced(source.training, _HISTOGRAM_FRAMES)
         for index in indices:
-            labels = torch.from_numpy(source.training[index].targets["semseg"].astype("int64"))
+            sample = source.training[index]
+            check_frame(sample, classes, f"training frame {index} of {source.name}")
+            labels = torch.from_numpy(sample.targets["semseg"].astype("int64"))
             known = torch.bincount(labels[labels != VOID_ID], minlength=classes)
-            if len(known) > classes:
-                raise DataError(
-                    f"training frame {index} of {source.name} has the label {len(known) - 1}; "
-                    f"there are {classes} classes, 0 to {classes - 1}, and {VOID_ID} for unknown"
-                )
             mean += known.double() * (source.share / len(indices) / labels.numel())
     return mean
 
