@@ -87,6 +87,13 @@ def assert_is_the_authors(sample: Sample, case: str, normals_signs: list[int]) -
             np.testing.assert_array_equal(values, theirs[0])
 
 
+same_opencv = pytest.mark.skipif(
+    int(cv2.__version__.split(".")[0]) < 5,
+    reason="the reference is of OpenCV 5; 4 rounds places in a warped picture to 1/32 pixel",
+)
+
+
+@same_opencv
 @pytest.mark.parametrize("case", cases("nyud"))
 def test_nyud_frames_are_the_authors(case):
     what = described("nyud", case)
@@ -99,6 +106,7 @@ def test_nyud_frames_are_the_authors(case):
     assert_is_the_authors(made, case, [1, 1, -1])
 
 
+@same_opencv
 @pytest.mark.parametrize("case", cases("pascal"))
 def test_pascal_frames_are_the_authors(case):
     what = described("pascal", case)
