@@ -43,7 +43,7 @@ _EXTRAS = {
     "export": "export",
     "inspect": "export",
     "train": "train",
-    "reproduce": "train",
+    "reproduce": "train,export",
     "evaluate": "train",
     "scenes": "train",
     "data": "train",
