@@ -71,6 +71,8 @@ def _fix_shapes(model: onnx.ModelProto) -> None:
         for node in model.graph.node
         if node.op_type == "Reshape" and node.input[1] not in initializers
     ]
+    if not reshapes:  # as without feature propagation
+        return
     one, two = (_evaluate(model, [node.input[1] for node in reshapes], n) for n in (1, 2))
     for node, shape, of_two in zip(reshapes, one, two, strict=True):
         name = f"{node.name}_shape"
