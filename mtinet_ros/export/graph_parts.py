@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of an exported graph: which module of MTI-Net a node comes from, and what is unused."""
+"""Parts of an exported graph: which module of a network a node comes from, and what is unused."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from mtinet_ros.model_contract import TASK_OUTPUTS
 
 # Names of what lies before the first and after the last module of the network.
 INPUT_PART, OUTPUT_PART = "input", "outputs"
+# How the modules of the backbones are called that come after the stem: HRNet's, EfficientNet's and
+# ResNet's; the first layer of the latter has the resolution of its stem.
+_STAGES = ("stage", "transition", "blocks", "reductions", "layer2", "layer3", "layer4")
 # Of a node without a name, or with one that no tracer of ours gave.
 UNKNOWN_PART = "unknown"
 
 
 def part_of(node_name: str) -> str:
-    """Part of MTI-Net that a node comes from, read from the name the tracer gave it.
+    """Part of the network that a node comes from, read from the name the tracer gave it.
 
     Example:
         >>> part_of("/network/scale_2/depth/depth.0/conv1/Conv")
@@ -39,8 +42,7 @@ def part_of(node_name: str) -> str:
     if path[0] != "backbone":
         return path[0]
     stage = path[1].partition(".")[0].lstrip("_")
-    is_stem = not stage.startswith(("stage", "transition", "blocks", "reductions"))
-    return f"backbone {'stem' if is_stem else stage}"
+    return f"backbone {stage if stage.startswith(_STAGES) else 'stem'}"
 
 
 def parts(graph: onnx.GraphProto) -> dict[str, str]:
