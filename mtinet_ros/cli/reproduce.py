@@ -14,6 +14,7 @@ from mtinet_ros.cli.options import path
 from mtinet_ros.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
+    from mtinet_ros.training.config import TrainConfig
     from mtinet_ros.training.reproduction import Experiment
 
 _OPTIONS = {
@@ -80,10 +81,15 @@ def run(arguments: argparse.Namespace) -> int:
         return _mtinet("train", str(recipe), *settings)
     from mtinet_ros.output_files import folder_lock, make_folder
 
+    config = _config(recipe, settings)
+    if not folder.exists():
+        from mtinet_ros.training.initial_weights import initial_network
+
+        initial_network(config.network)  # what is missing is said before anything is made
     make_folder(folder)
     busy = f"another process works on {folder}; wait for it, or choose another --output"
     with folder_lock(folder, ConfigurationError, busy):
-        _Work(arguments, experiment, recipe, folder, settings).run()
+        _Work(arguments, experiment, recipe, folder, settings, config).run()
     return 0
 
 
@@ -131,6 +137,13 @@ def _settings(arguments: argparse.Namespace, folder: Path) -> list[str]:
     return [part for setting in (*arguments.overrides, *given) for part in ("--set", setting)]
 
 
+def _config(recipe: Path, settings: list[str]) -> TrainConfig:
+    from mtinet_ros.cli.train import at_home
+    from mtinet_ros.training.config import load_config
+
+    return at_home(load_config(recipe, settings[1::2]))
+
+
 def _mtinet(command: str, *words: str) -> int:
     """Run another command, as if it had been typed."""
     import importlib
@@ -152,14 +165,13 @@ class _Work:
         recipe: Path,
         folder: Path,
         settings: list[str],
+        config: TrainConfig,
     ) -> None:
-        from mtinet_ros.cli.train import at_home
-        from mtinet_ros.training.config import load_config
         from mtinet_ros.training.reproduction_state import ReproductionState
 
         self.arguments, self.experiment = arguments, experiment
         self.recipe, self.folder, self.settings = recipe, folder, settings
-        self.config = at_home(load_config(recipe, settings[1::2]))
+        self.config = config
         self.state = ReproductionState(folder, self.config)
         self.weights = folder / "train" / "latest.safetensors"
         self.model = folder / "model.onnx"
@@ -180,9 +192,6 @@ class _Work:
         self._report()
 
     def _check_data(self) -> dict[str, Any]:
-        from mtinet_ros.training.initial_weights import initial_network
-
-        initial_network(self.config.network)  # what is missing is said before hours of work
         if self.arguments.no_data_check:
             return {"skipped": "the data were not checked"}
         root = self.config.data.root

@@ -98,6 +98,8 @@ def test_every_experiment_is_listed_with_its_figures(capsys):
         (["nyud_w17"], "'nyud_w17' is none of the"),
         (["nyud_w18", "--set", "data.root=x"], "--set data.root=x: use --data for that"),
         (["nyud_w18", "--set", "run.output=x"], "use --output for that"),
+        (["nyud_w18"], "no package brings ImageNet weights for hrnet_w18; set backbone_weights"),
+        (["nyud_w18", "--backbone-weights", "none.pth"], "none.pth"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_made(
