@@ -49,6 +49,7 @@ EXTRAS = {
         "fawltydeps>=0.20",
         "hypothesis>=6",
         "import-linter>=2.16",  # acyclic_siblings
+        "matplotlib>=3.7",  # curves of benchmarks
         "mypy>=1.11",
         "pytest>=8",
         "pytest-xdist>=3.6",
