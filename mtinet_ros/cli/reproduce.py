@@ -203,9 +203,14 @@ class _Work:
         return {}
 
     def _train(self) -> dict[str, Any]:
+        from torch import distributed
+
         from mtinet_ros.training.reproduction_report import file_digest
 
         _mtinet("train", str(self.recipe), *self.settings)
+        if distributed.is_available() and distributed.is_initialized():
+            # The other processes are gone; metrics would wait for them.
+            distributed.destroy_process_group()
         weights = self.config.network.backbone_weights
         return {"weights": [Path(weights).name, file_digest(Path(weights))] if weights else None}
 

@@ -158,6 +158,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         make_folder(Path(path).parent)
         with saving(Path(path), self.failures):
+            refuse_not_finite(checkpoint["state_dict"])
             replace_file(Path(path), content.getbuffer(), flush=True)
 
 
@@ -175,6 +176,16 @@ def saving(path: Path, failures: list[MtinetError]) -> Iterator[None]:
         if process_count() == 1:
             raise
         failures.append(error)
+
+
+def refuse_not_finite(state: Mapping[str, Tensor]) -> None:
+    """Raise `ConfigurationError` where a weight is no finite number: the run has diverged."""
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ConfigurationError(
+                f"the training has diverged, {name} is not finite any more; what was saved before "
+                "is kept: lower optimizer.learning_rate, or set optimizer.clip"
+            )
 
 
 SAVED_BEFORE = "what was saved before is whole: make room and run the same command again"
@@ -239,8 +250,10 @@ class DeployableCheckpoints(_Periodic):
 
     def _write(self, trainer: Trainer, module: LightningModule) -> None:
         header = self.describe(trainer.global_step)
+        network = network_to_keep(module, self.averaged)
         with saving(self.path, self.failures):
-            save_checkpoint(self.path, network_to_keep(module, self.averaged), **header)
+            refuse_not_finite(network.state_dict())
+            save_checkpoint(self.path, network, **header)
 
 
 class PredictionImages(_Periodic):

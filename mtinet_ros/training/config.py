@@ -269,6 +269,8 @@ class TrainConfig:
 # Least and greatest value; of a range, of both its ends.
 _LIMITS: dict[str, tuple[float, float]] = {
     "data.sources.*.share": (1e-6, 1e6),
+    "losses.terms.*.*": (0, 1e6),
+    "run.seed": (0, 2**32 - 1),
     "data.height": (32, 1 << 14),
     "data.width": (32, 1 << 14),
     "data.focal_length": (0, 1e6),

@@ -158,6 +158,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     config = with_focal_length(config, network.tasks, sources)
     checkpoint_header(config, network, sources, 0)  # its card must be allowed
     samples = TrainingSamples(sources, tasks, config.data, run.seed)
+    _check_precision(run.precision, device.type)
     looks = tuple(_look(source, number, samples, config) for number, source in enumerate(sources))
     devices = (run.devices or (torch.cuda.device_count() if device.type == "cuda" else 1)) * (
         run.nodes
@@ -203,6 +204,16 @@ def _device(accelerator: str) -> torch.device:
             f"run.accelerator is {accelerator}; a run is tried out on auto, cpu, gpu or cuda"
         )
     return torch.device("cuda" if there and accelerator != "cpu" else "cpu")
+
+
+def _check_precision(precision: str, device: str) -> None:
+    """Refuse what the run itself would."""
+    known = ["auto", "32-true", "bf16-mixed", "bf16-true", "64-true"]
+    known += ["16-mixed", "16-true"] if device == "cuda" else []
+    if precision not in known:
+        raise ConfigurationError(
+            f"run.precision is {precision}; on {device} it is one of {', '.join(known)}"
+        )
 
 
 def _look(

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_contract import SIZE_MULTIPLE
 from mtinet_ros.network import MultiTaskNetwork
 from mtinet_ros.training.config import TrainConfig
@@ -56,9 +57,7 @@ class TrainingModule(LightningModule):
         if not config.losses.deep_supervision:
             for parameter in _apart_from_predictions(network):
                 parameter.requires_grad_(False)
-        for name, parameter in network.named_parameters():
-            if name.startswith(config.optimizer.frozen):
-                parameter.requires_grad_(False)
+        _freeze(network, config.optimizer.frozen)
         self.loss = MultiTaskLoss(
             config.losses, network.auxiliary_tasks, config.network.depth_output, class_weights
         )
@@ -146,6 +145,22 @@ class TrainingModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def _freeze(network: MultiTaskNetwork, prefixes: Sequence[str]) -> None:
+    """Take parts out of the training; a prefix of nothing is a mistake that would go unseen."""
+    names = [name for name, _ in network.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise ConfigurationError(
+                f"optimizer.frozen has {prefix!r}, with which no parameter's name begins; they "
+                f"are such as {names[0]}"
+            )
+    for name, parameter in network.named_parameters():
+        if name.startswith(tuple(prefixes)):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ConfigurationError("optimizer.frozen leaves nothing to train; freeze less")
 
 
 def _apart_from_predictions(network: MultiTaskNetwork) -> list[nn.Parameter]:

@@ -58,7 +58,20 @@ class Reproduction:
     @property
     def is_full(self) -> bool:
         """Whether it was trained and measured on the published frames, as the recipe says."""
-        return self.frames == FRAMES[self.experiment.kind] and not self.settings
+        return self.frames == self.published and not self.settings and not self.has_other_steps
+
+    @property
+    def published(self) -> tuple[int, int]:
+        """Published numbers of frames; of human parts alone, pictures of people are trained on."""
+        training, measured = FRAMES[self.experiment.kind]
+        alone = self.experiment.tasks == ("human_parts",)
+        return (self.frames[0] if alone else training), measured
+
+    @property
+    def has_other_steps(self) -> bool:
+        """Whether a step was not of `data.batch_size` frames, as several devices make it."""
+        epochs, size = self.config.optimizer.max_epochs, self.config.data.batch_size
+        return epochs > 0 and self.steps != epochs * (self.frames[0] // size)
 
 
 def multi_task_gain(
@@ -135,7 +148,7 @@ def to_record(done: Reproduction) -> dict[str, Any]:
         "reported_delta_m": experiment.delta_m,
         "delta_m": done.gain,
         "frames": {"training": done.frames[0], "measured": done.frames[1]},
-        "published_frames": list(FRAMES[experiment.kind]),
+        "published_frames": list(done.published),
         "settings_replaced": list(done.settings),
         "steps": done.steps,
         "seed": done.config.run.seed,
@@ -213,7 +226,7 @@ def _about_gain(done: Reproduction) -> list[str]:
 def _differences(done: Reproduction) -> list[str]:
     """What is not as the authors had it, known before and found out."""
     found = []
-    published = FRAMES[done.experiment.kind]
+    published = done.published
     if done.frames != published:
         found.append(
             f"trained on {done.frames[0]} frames and measured on {done.frames[1]}; published are "
@@ -221,6 +234,11 @@ def _differences(done: Reproduction) -> list[str]:
         )
     if done.settings:
         found.append(f"settings: {', '.join(f'`{setting}`' for setting in done.settings)}")
+    if done.has_other_steps:
+        found.append(
+            f"{done.steps} steps, so a step was not of data.batch_size "
+            f"({done.config.data.batch_size}) frames"
+        )
     found += done.skipped
     covered = done.metrics.get("depth_coverage", 1.0)
     if covered < 0.9999:

@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mtinet_ros.datasets.class_sets import HUMAN_PARTS
 from mtinet_ros.datasets.sample import SampleSource, evenly_spaced
 from mtinet_ros.errors import ConfigurationError, MtinetError
 from mtinet_ros.model_contract import VOID_ID
@@ -279,12 +280,18 @@ class TrainingData(LightningDataModule):
 
 def check_classes(network: MultiTaskNetwork, source: SampleSource) -> None:
     """Raise `ConfigurationError` unless the data have the classes that the network tells."""
-    classes = network.tasks.get("semseg", len(source.class_names))
+    classes = network.auxiliary_tasks.get("semseg", len(source.class_names))
     if classes != len(source.class_names):
         raise ConfigurationError(
             f"network: semseg has {classes} channels, the data have {len(source.class_names)} "
             "classes; the two must be equal"
         )
+    for task, channels in (("human_parts", len(HUMAN_PARTS)), ("sal", 1), ("edge", 1)):
+        if network.auxiliary_tasks.get(task, channels) != channels:
+            raise ConfigurationError(
+                f"network: {task} has {network.auxiliary_tasks[task]} channels; its truth has "
+                f"{channels}"
+            )
 
 
 def choose_precision(precision: str) -> str:

@@ -190,3 +190,13 @@ def test_mistakes_in_what_a_file_builds_on_are_named(files, fragment, tmp_path):
     write_chain(tmp_path, **files)
     with pytest.raises(ConfigurationError, match=fragment):
         load_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    "setting", ["run.seed=-1", "losses.terms.depth.l1=.nan", "losses.terms.depth.l1=-1"]
+)
+def test_a_setting_that_no_run_can_have_is_refused_by_name(tmp_path, setting):
+    path = tmp_path / "run.yaml"
+    path.write_text("losses: {terms: {depth: {l1: 1.0}}}\n")
+    with pytest.raises(ConfigurationError, match=setting.partition("=")[0]):
+        load_config(path, [setting])
