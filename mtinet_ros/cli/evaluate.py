@@ -75,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("ema", "model"),
         help="where a checkpoint holds both: the averaged weights (default), or those in training",
     )
+    parser.add_argument(
+        "--preset",
+        choices=("nyud", "pascal"),
+        help="data that a checkpoint of the authors was trained on, which the file does not say: "
+        "its size, classes, unit of depth, axes of normals",
+    )
     parser.add_argument("--backend", default="auto", help="what runs an exported model")
     parser.add_argument(
         "--record",
@@ -208,6 +214,10 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
             f"--weights {arguments.weights} goes with a checkpoint; {models[0]} is an "
             "exported model, whose weights were chosen at its export"
         )
+    if arguments.preset and any(_is_onnx(file) for file in models):
+        raise ConfigurationError(
+            f"--preset {arguments.preset} goes with a checkpoint; an exported model's card says it"
+        )
     if arguments.record and (arguments.compare or not _is_onnx(inputs[0])):
         raise ConfigurationError(
             f"--record {arguments.record} goes with one exported model (.onnx), whose card keeps "
@@ -245,6 +255,7 @@ def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
     from functools import partial
 
     from mtinet_ros.export.checkpoint_backend import CheckpointBackend
+    from mtinet_ros.export.presets import PRESETS
     from mtinet_ros.inference import load_backend
     from mtinet_ros.model_card import read_model_card
 
@@ -253,7 +264,8 @@ def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
         card = read_model_card(file)
         load = partial(load_backend, file, arguments.backend, max_batch=1)
         return _Candidate(file, card, "", load)
-    backend = CheckpointBackend(file, max_batch=1, choice=arguments.weights)
+    preset = PRESETS.get(arguments.preset)
+    backend = CheckpointBackend(file, max_batch=1, choice=arguments.weights, preset=preset)
     return _Candidate(file, backend.card, backend.note, lambda: backend, lambda: backend.further)
 
 
@@ -283,6 +295,12 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     from mtinet_ros.training.evaluation_report import EvaluatedModel
 
     card, count = candidate.card, _count(data, arguments)
+    there = tuple(data.source[0].targets) if count else ()
+    if there and not set(card.tasks) & set(there):
+        raise ConfigurationError(
+            f"{candidate.path} predicts {', '.join(card.tasks)} and the data have truth for "
+            f"{', '.join(there)}: there is nothing to measure; name other data"
+        )
     gallery = Gallery(2 if arguments.compare else 3) if arguments.html else None
     backend = candidate.load()
     try:

@@ -250,7 +250,10 @@ class UrbanlfFolder:
 
     def splits(self) -> list[str]:
         """Those that have a folder."""
-        return urbanlf_splits(self.root)
+        splits = urbanlf_splits(self.root)
+        if not splits:
+            UrbanlfSamples(str(self.root), "train")  # says what is missing
+        return splits
 
     def about(self) -> list[str]:
         """What it is."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mtinet_ros.errors import BackendError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork
+from mtinet_ros.export.presets import Preset
 from mtinet_ros.inference.backend import Outputs, check_images
 from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MTINetOutput
@@ -32,18 +33,25 @@ class CheckpointBackend:
     name = "pytorch"
     device = "CPU"
 
-    def __init__(self, checkpoint: Path, max_batch: int, choice: Choice | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Path,
+        max_batch: int,
+        choice: Choice | None = None,
+        preset: Preset | None = None,
+    ) -> None:
         """Load a checkpoint.
 
         Args:
             checkpoint: File of `mtinet train`, or any that `mtinet export` takes.
             max_batch: Largest batch to accept.
             choice: Averaged weights or those in training; None: averaged ones if there are any.
+            preset: What the file does not say of itself.
 
         Raises:
             ModelError: It cannot be read.
         """
-        described = load_described(checkpoint, choice=choice)
+        described = load_described(checkpoint, preset, choice=choice)
         self.note = described.note
         self.card = described.card
         self.max_batch = max_batch

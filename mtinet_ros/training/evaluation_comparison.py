@@ -113,7 +113,10 @@ def _is_other_truth(a: Report, b: Report, both_tell_classes: bool) -> bool:
             set() if both_tell_classes else {"semseg"}
         )
         return any(a.truth_digests[task] != b.truth_digests[task] for task in tasks)
-    return bool(a.truth_digest and b.truth_digest and a.truth_digest != b.truth_digest)
+    if not (a.truth_digest and b.truth_digest):  # of edges and normals alone there is none
+        names = [[frame.name for frame in report.frame_figures] for report in (a, b)]
+        return bool(names[0] and names[1]) and names[0] != names[1]
+    return a.truth_digest != b.truth_digest
 
 
 def _part(report: Report) -> str:

@@ -76,7 +76,7 @@ def segmentation_figures(matrix: Tensor) -> dict[str, float]:
     return {
         "miou": float(class_iou(matrix).mean()),
         "miou_present": miou_of_present(matrix) if matrix.any() else 0.0,
-        "accuracy": float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)),
+        "accuracy": float(matrix.diagonal().sum().double() / matrix.sum().clamp(min=1)),
     }
 
 
@@ -301,10 +301,11 @@ class NormalMetric(Metric):
         """Add pixels; of any length but zero; truth zero where unknown."""
         predicted, truth = predicted.movedim(self.axis, -1), truth.movedim(self.axis, -1)
         known = (truth != 0).any(-1)
-        a, b = predicted[known].double(), truth[known].double()
+        a, b = predicted[known].double().nan_to_num(0, 0, 0), truth[known].double()
         # atan2 keeps precision at small angles, where acos of a cosine has none.
         sine = torch.linalg.vector_norm(torch.linalg.cross(a, b), dim=-1)
         angle = torch.rad2deg(torch.atan2(sine, (a * b).sum(-1)))
+        angle = torch.where((a != 0).any(-1), angle, 90.0)  # without a direction: cosine 0
         bins = (angle * (_ANGLE_BINS / 180)).long().clamp(max=_ANGLE_BINS - 1)
         self.histogram += torch.bincount(bins, minlength=_ANGLE_BINS)
         self.sums += torch.stack(

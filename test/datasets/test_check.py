@@ -206,3 +206,11 @@ def test_a_report_of_rooms_is_written_beside_them(
     assert "whose report is written there; leave out --output" in capsys.readouterr().err
     assert main(["data", "check", str(tmp_path)]) == 1
     assert "is not of rendered rooms" in capsys.readouterr().err
+
+
+def test_a_folder_above_the_data_is_not_nothing_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Syn/train/Image1").mkdir(parents=True)
+    assert main(["data", "check", str(tmp_path), "--kind", "urbanlf"]) != 0
+    assert f"name {tmp_path}/Syn" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import torch
 
 pytest.importorskip("torchmetrics")
 
+from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.predictor import Predictor
@@ -91,3 +92,25 @@ def test_as_published_means_stretched_cubically_and_back_linearly() -> None:
     assert np.linalg.norm(middle) == pytest.approx(1)
     assert middle == pytest.approx(np.array([-0.75, 0, -0.25]) / np.hypot(0.75, 0.25), abs=1e-6)
     assert found.edge.shape == (20, 128)
+
+
+def test_as_published_measures_depth_that_a_robot_would_not_get() -> None:
+    raw = np.full((32, 64), 2.5, np.float32)
+    raw[:16], raw[16:24] = -0.3, 12
+
+    class Deep(Silent):
+        output_names = ("depth",)
+        card = ModelCard(
+            "deep", ("depth",), (32, 64), focal_length=50.0, depth_kind="metric",
+            depth_range=(0.5, 10.0),
+        )  # fmt: skip
+
+        def infer(self, _images: np.ndarray, _wanted: Collection[str]) -> dict[str, np.ndarray]:
+            return {"depth": raw[None].copy()}
+
+    image, lens = np.zeros((32, 64, 3), np.uint8), Intrinsics(100.0, 31.5, 15.5)
+    published = CameraSizePredictor(Predictor(Deep()), as_published=True)(image, lens)
+    assert published.depth == pytest.approx(2 * raw)
+    robot = CameraSizePredictor(Predictor(Deep()))(image, lens)
+    assert np.isnan(robot.depth[:24]).all()
+    assert robot.depth[24:] == pytest.approx(5)

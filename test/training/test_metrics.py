@@ -161,3 +161,16 @@ def test_two_processes_count_as_one(task):
     for state in half._defaults:
         setattr(half, state, getattr(half, state) + getattr(other, state))
     assert half.compute() == pytest.approx(whole.compute(), abs=1e-12)
+
+
+def test_a_normal_without_direction_is_no_perfect_one():
+    metric, truth = NormalMetric(), torch.zeros(4, 3)
+    truth[:, 2] = -1
+    found = truth.clone()
+    found[0] = 0
+    found[1, 0] = torch.nan
+    found[2, 1] = torch.inf
+    metric.update(found[:1], truth[:1])
+    assert metric.compute()["mean"] == 90
+    metric.update(found[1:], truth[1:])  # what is left of two is right
+    assert metric.compute()["mean"] == 22.5
