@@ -158,7 +158,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         make_folder(Path(path).parent)
         with saving(Path(path), self.failures):
-            refuse_not_finite(checkpoint["state_dict"])
+            refuse_not_finite(checkpoint.get("state_dict", {}))
             replace_file(Path(path), content.getbuffer(), flush=True)
 
 
