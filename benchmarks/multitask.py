@@ -19,7 +19,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtinet_ros.inference import load_backend
 from mtinet_ros.network import load_checkpoint
 from mtinet_ros.output_files import replace_file
+from mtinet_ros.training.memory import peak_bytes
 from mtinet_ros.training.metrics import multi_task_performance
 
 CONFIG = Path(__file__).parents[1] / "config/train/multitask.yaml"
@@ -223,11 +223,12 @@ def measure(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
 
 def _memory(model: Path) -> float:
     """Peak resident memory that loading and running a model adds, MB; in a process of its own."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cpu = torch.device("cpu")
+    before = peak_bytes(cpu)
     backend = load_backend(model, "onnxruntime", max_batch=1)
     for _ in range(2):
         backend.infer(np.zeros((1, *SIZE, 3), np.uint8), backend.output_names)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (peak_bytes(cpu) - before) / 2**20
 
 
 def gains(results: Mapping[str, Result], name: str) -> list[float]:
@@ -280,7 +281,9 @@ def draw_curves(results: Mapping[str, Result], path: Path) -> None:
 
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.5), constrained_layout=True)
     for panel, (name, label) in zip(
-        panels, (("semseg_miou", "mIoU"), ("depth_rmse", "RMSE, m")), strict=True
+        panels,
+        (("semseg_miou", "mIoU"), ("depth_rmse", "RMSE at the canonical focal length, m")),
+        strict=True,
     ):
         for number, (row, result) in enumerate(results.items()):
             for seed, curves in result.curves.items():
@@ -290,9 +293,16 @@ def draw_curves(results: Mapping[str, Result], path: Path) -> None:
                         curves["step"], curves[name], color=f"C{number}", linewidth=1.2,
                         label=ROWS[row].title if first else None,
                     )  # fmt: skip
-        panel.set(xlabel="step", ylabel=f"{label} on validation frames")
+        panel.set(xlabel="step", ylabel=f"{label}, validation frames")
         panel.grid(alpha=0.3)
-    panels[0].legend(fontsize=7)
+    handles = {
+        label: handle
+        for panel in panels
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=8
+    )
     draft = path.with_name(f".{path.name}")
     figure.savefig(draft, dpi=110, format="png")
     os.replace(draft, path)
