@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.toy_nyud import write_toy_nyud
 
+pytest.importorskip("lightning")
+
 from mtinet_ros.cli import reproduce
 from mtinet_ros.cli.main import main
 
