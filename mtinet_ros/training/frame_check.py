@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import math
 
+from mtinet_ros.datasets.class_sets import HUMAN_PARTS
 from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
-
-_HUMAN_PARTS = 7
-"""Background, then head, torso, upper and lower arms, upper and lower legs."""
 
 
 def check_frame(sample: Sample, classes: int, name: str) -> None:
@@ -32,7 +30,7 @@ def check_frame(sample: Sample, classes: int, name: str) -> None:
                 f"{name} has {task} of {size} pixels, its picture {rows}x{columns} (rows x "
                 "columns); both must be of the same size"
             )
-    counts = {"semseg": classes, "human_parts": _HUMAN_PARTS, "edge": 2, "sal": 2}
+    counts = {"semseg": classes, "human_parts": len(HUMAN_PARTS), "edge": 2, "sal": 2}
     for task, count in counts.items():
         labels = sample.targets.get(task)
         if labels is None:

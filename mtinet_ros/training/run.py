@@ -166,18 +166,9 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
 
 @contextmanager
 def one_sentence(folder: Path) -> Iterator[None]:
-    """Say in one sentence what a loader process, or a logger on a full disk, says in many lines.
-
-    A loader's error comes with its traceback in the message; PyTorch gives nothing else of it.
-    """
+    """Say in one sentence what a logger on a full disk says in many lines."""
     try:
         yield
-    except MtinetError as error:
-        name = f"{type(error).__module__}.{type(error).__qualname__}: "
-        _, found, sentence = str(error).rpartition(name)
-        if not found:
-            raise
-        raise type(error)(sentence.strip()) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

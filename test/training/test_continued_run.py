@@ -19,14 +19,14 @@ import pytest
 import torch
 import yaml
 from support.tiny_run import ROOT, configuration, same_state, write_rooms
-from torch._utils import ExceptionWrapper
 
 from mtinet_ros import output_files
 from mtinet_ros.datasets.sample import Sample
 from mtinet_ros.errors import ConfigurationError, DataError, MtinetError
 from mtinet_ros.network import load_checkpoint
-from mtinet_ros.training import callbacks
+from mtinet_ros.training import callbacks, loader
 from mtinet_ros.training.config import AugmentationConfig, TrainConfig
+from mtinet_ros.training.loader import Batch
 from mtinet_ros.training.mixture import TrainingSource
 from mtinet_ros.training.run import class_histogram, one_sentence, train
 
@@ -184,14 +184,21 @@ def test_a_logger_on_a_full_disk_gives_a_sentence(tmp_path):
         raise ConnectionError(errno.ECONNRESET, "reset")
 
 
-def test_an_error_in_a_loader_process_is_one_sentence(tmp_path):
-    """PyTorch puts the process's traceback before it."""
-    try:
+class Damaged:
+    """Samples of which none can be read."""
+
+    def __getitem__(self, _index: int) -> Batch:
         raise DataError("frame 7 is damaged; copy it again")
-    except DataError:
-        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
-    with pytest.raises(DataError) as failure, one_sentence(tmp_path):
-        wrapped.reraise()
+
+
+def test_an_error_in_a_loader_process_is_one_sentence():
+    """PyTorch puts the process's traceback before it."""
+    answers = loader._Answers(Damaged())
+    batches = loader._TrainingLoader(
+        answers, batch_sampler=[[0]], collate_fn=loader._collated, num_workers=1
+    )
+    with pytest.raises(DataError) as failure:
+        next(iter(batches))
     assert str(failure.value) == "frame 7 is damaged; copy it again"
 
 
