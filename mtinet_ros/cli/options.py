@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of command-line options, for argparse."""
+"""Types of command-line options, and options that several commands have, for argparse."""
 
 from __future__ import annotations
 
@@ -56,3 +56,15 @@ def plain_text(text: str) -> str:
             "it, or set LC_ALL=C.UTF-8"
         ) from error
     return text
+
+
+def add_overrides(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Declare `--set SECTION.KEY=VALUE`, entries of a training file that are replaced."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help=meaning,
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtinet_ros.cli.main import build_parser
-from mtinet_ros.cli.options import path
+from mtinet_ros.cli.options import add_overrides, path
 from mtinet_ros.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ImageNet weights of the backbone, see docs/training.md",
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="SECTION.KEY=VALUE",
-        action="append",
-        default=[],
-        help="replace an entry of the recipe, e.g. run.devices=2; the report tells",
-    )
+    add_overrides(parser, "replace an entry of the recipe, e.g. run.devices=2; the report tells")
     parser.add_argument(
         "--no-data-check",
         action="store_true",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mtinet_ros.cli.options import path, path_text
+from mtinet_ros.cli.options import add_overrides, path, path_text
 
 if TYPE_CHECKING:
     from mtinet_ros.training.config import TrainConfig
@@ -17,13 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", type=path, help="YAML file that describes the run (see config/train/)"
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="SECTION.KEY=VALUE",
-        action="append",
-        default=[],
-        help="replace an entry of the file, e.g. run.output=build/train; may be repeated",
+    add_overrides(
+        parser, "replace an entry of the file, e.g. run.output=build/train; may be repeated"
     )
     parser.add_argument(
         "--max-minutes",
