@@ -35,10 +35,16 @@ class GpuIdentity:
     Attributes:
         name: The GPU's name as the driver gives it.
         compute_capability: E.g. `8.7`.
+        multiprocessor_count: What tells the modules of one name apart: every Orin is "Orin".
+        is_integrated: Whether it shares the host's memory, as on a Jetson.
+        total_memory: In bytes; all of the host's where it is shared.
     """
 
     name: str
     compute_capability: str
+    multiprocessor_count: int
+    is_integrated: bool
+    total_memory: int
 
 
 def check_device(device_id: int) -> None:
@@ -70,9 +76,17 @@ def identify_gpu(device_id: int) -> GpuIdentity:
     """
     check_device(device_id)
     with cuda_errors("describe the GPU"):
-        device = _driver().Device(device_id)
+        driver = _driver()
+        device = driver.Device(device_id)
         major, minor = device.compute_capability()
-        return GpuIdentity(device.name(), f"{major}.{minor}")
+        attribute = driver.device_attribute
+        return GpuIdentity(
+            device.name(),
+            f"{major}.{minor}",
+            device.get_attribute(attribute.MULTIPROCESSOR_COUNT),
+            bool(device.get_attribute(attribute.INTEGRATED)),
+            device.total_memory(),
+        )
 
 
 @contextmanager

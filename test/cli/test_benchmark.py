@@ -70,7 +70,7 @@ def test_a_gpu_fills_every_row(model: Path, tmp_path: Path) -> None:
         <= set(STAGES)
     )
     assert result["device_memory_mb"] > 0
-    assert result["device"] == "cuda:0 Double GPU"
+    assert result["device"] == "cuda:0 NVIDIA GeForce RTX 4070"
 
 
 def test_decode_and_publish_are_timed_with_real_messages(

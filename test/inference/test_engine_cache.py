@@ -477,7 +477,8 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
     version = str(wide.sidecar["identity"]["tensorrt_version"])
 
     def serves(gpu: str) -> Any:
-        return lambda target: _target_includes(target, GpuIdentity("Some RTX", gpu))
+        identity = GpuIdentity("Some RTX", gpu, 46, False, 2**33)
+        return lambda target: _target_includes(target, identity)
 
     def get(cache: engine_cache.EngineCache, **options: Any) -> CachedEngine:
         return cache.get_or_build(lambda phase, share: None, threading.Event(), **options)
@@ -509,9 +510,9 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
 )
 def test_which_engines_run_on_a_gpu(target: dict[str, str], fits: bool) -> None:
     target = {"machine": platform.machine(), **target}
-    assert _target_includes(target, GpuIdentity("RTX 3060", "8.6")) == fits
+    assert _target_includes(target, GpuIdentity("RTX 3060", "8.6", 28, False, 2**33)) == fits
     if "gpu" in target:
-        assert not _target_includes(target, GpuIdentity("RTX 2060", "7.5"))
+        assert not _target_includes(target, GpuIdentity("RTX 2060", "7.5", 30, False, 2**33))
 
 
 def test_a_backend_without_engines_is_refused(model: Path) -> None:

@@ -321,6 +321,13 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(gpu: Any, mod
         load_backend(model, "tensorrt", device_id=3)
 
 
+def test_a_gpu_is_told_from_another_of_its_name(gpu: Any) -> None:
+    from pycuda import driver
+
+    gpu.gpus[:] = [driver.ORIN]
+    assert cuda.identify_gpu(0) == cuda.GpuIdentity("Orin", "8.7", 16, True, 64 * 2**30)
+
+
 def test_auto_takes_tensorrt_and_says_why_when_it_cannot(
     gpu: Any, model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,7 +72,7 @@ def test_the_node_builds_with_progress_while_services_answer_and_then_sees(
         os.kill(builder, signal.SIGCONT)
         robot.show_until(DEPTH, lambda: robot.show(picture(), CAMERA))
         assert robot.reports("engine", "backend", "tensorrt")
-        assert robot.reports("engine", "device", "cuda:0 Double GPU")
+        assert robot.reports("engine", "device", "cuda:0 NVIDIA GeForce RTX 4070")
         assert node.end(signal.SIGINT)[0] == 0, node.text()
         assert "Traceback" not in node.text()
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:

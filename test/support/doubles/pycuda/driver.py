@@ -30,6 +30,7 @@ import threading
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import setitem
 from typing import Any
 
@@ -49,11 +50,29 @@ class event_flags:  # noqa: N801
     DISABLE_TIMING = 2
 
 
+class device_attribute:  # noqa: N801
+    MULTIPROCESSOR_COUNT = "multiprocessors"
+    INTEGRATED = "integrated"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    capability: tuple[int, int]
+    multiprocessors: int
+    integrated: bool
+    memory: int
+
+
+RTX = Gpu("NVIDIA GeForce RTX 4070", (8, 9), 46, False, 12 * 2**30)
+ORIN = Gpu("Orin", (8, 7), 16, True, 64 * 2**30)
+
+
 class Machine:
     """The GPU and its driver: what exists, what was called, what shall fail."""
 
     def __init__(self) -> None:
-        self.gpus = [("Double GPU", (8, 7))]
+        self.gpus = [RTX]
         self.initialized = False
         self.retained = 0
         self.stacks: defaultdict[int, list[Context]] = defaultdict(list)
@@ -136,8 +155,21 @@ def init(flags: int = 0) -> None:
 class Device:
     def __init__(self, number: int) -> None:
         machine.enter("Device", context=False)
-        name, capability = machine.gpus[number]
-        self.name, self.compute_capability = lambda: name, lambda: capability
+        self._gpu = machine.gpus[number]
+
+    def name(self) -> str:
+        return self._gpu.name
+
+    def compute_capability(self) -> tuple[int, int]:
+        return self._gpu.capability
+
+    def get_attribute(self, attribute: str) -> int:
+        machine.enter("Device.get_attribute", context=False)
+        return int(getattr(self._gpu, attribute))
+
+    def total_memory(self) -> int:
+        machine.enter("Device.total_memory", context=False)
+        return self._gpu.memory
 
     @staticmethod
     def count() -> int:
