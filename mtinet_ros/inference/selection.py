@@ -167,7 +167,7 @@ def build_engine(
         BackendError: See `load_backend`.
         ModelError: The model cannot be read, or TensorRT cannot parse it.
     """
-    from mtinet_ros.inference.tensorrt_backend import engine_cache
+    from mtinet_ros.inference.engine_target import engine_cache
     from mtinet_ros.inference.tensorrt_edition import load_edition
 
     path = Path(model)

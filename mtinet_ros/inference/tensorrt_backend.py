@@ -9,7 +9,6 @@ load. Everything CUDA is made, used and freed in the thread that loads the backe
 from __future__ import annotations
 
 import logging
-import platform
 import threading
 import time
 import traceback
@@ -26,81 +25,22 @@ from mtinet_ros.inference.backend import Outputs, check_graph, check_images
 from mtinet_ros.inference.cuda import (
     Buffer,
     DeviceContext,
-    GpuIdentity,
     Stream,
     cuda_errors,
     device_memory_used,
-    identify_gpu,
 )
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache, EngineSettings
+from mtinet_ros.inference.engine_target import engine_cache
 from mtinet_ros.inference.runtime_cache import RuntimeCache
-from mtinet_ros.inference.tensorrt_edition import Edition, FailureCause, load_edition
-from mtinet_ros.model_card import ModelCard, read_model_card
+from mtinet_ros.inference.tensorrt_edition import FailureCause, load_edition
+from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 
 if TYPE_CHECKING:
     import tensorrt
 
 logger = logging.getLogger("mtinet_ros.inference")
-
-_AMPERE_OR_NEWER = "Ampere or newer"
-
-
-def engine_cache(
-    model: Path,
-    card: ModelCard,
-    edition: Edition,
-    max_batch: int,
-    device_id: int,
-    settings: EngineSettings,
-    runs_on: GpuIdentity | None = None,
-) -> EngineCache:
-    """The engine cache of a model on a target; asks the driver for the GPU if the target names it.
-
-    Args:
-        model: The ONNX file.
-        card: Its card.
-        edition: Which TensorRT.
-        max_batch: Largest batch.
-        device_id: CUDA device to build on.
-        settings: The user's choice.
-        runs_on: GPU to run the engine on; one that was built for several GPUs, this one among
-            them, serves as well then. None: the engine is only built.
-
-    Raises:
-        BackendError: The edition is `tensorrt` and there is no such GPU.
-    """
-    target: dict[str, Any] = {"machine": platform.machine()}
-    if edition.is_rtx:
-        target["compute_capabilities"] = ", ".join(settings.compute_capabilities) or "all"
-    elif settings.hardware_compatible:
-        target["gpu"] = _AMPERE_OR_NEWER
-    else:
-        gpu = runs_on or identify_gpu(device_id)
-        target["gpu"] = gpu.name
-        target["compute_capability"] = gpu.compute_capability
-    return EngineCache(
-        model,
-        card,
-        edition=edition.name,
-        version=edition.version,
-        target=target,
-        max_batch=min(max_batch, card.max_batch),
-        device_id=device_id,
-        settings=settings,
-        serves=lambda other: runs_on is not None and _target_includes(other, runs_on),
-    )
-
-
-def _target_includes(target: Mapping[str, Any], gpu: GpuIdentity) -> bool:
-    """Whether an engine built for several GPUs was built for this one, too."""
-    if target.get("machine") != platform.machine():
-        return False
-    if target.get("gpu") == _AMPERE_OR_NEWER:
-        return float(gpu.compute_capability) >= 8.0
-    named = target.get("compute_capabilities")
-    return isinstance(named, str) and gpu.compute_capability in named.split(", ")
 
 
 class _EngineRefusedError(BackendError):

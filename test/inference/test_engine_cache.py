@@ -28,7 +28,7 @@ from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
 from mtinet_ros.inference import CachedEngine, EngineSettings, build_engine, engine_cache
 from mtinet_ros.inference import build_process as build_process_module
 from mtinet_ros.inference.cuda import GpuIdentity
-from mtinet_ros.inference.tensorrt_backend import _target_includes
+from mtinet_ros.inference.engine_target import target_includes
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -478,7 +478,7 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
 
     def serves(gpu: str) -> Any:
         identity = GpuIdentity("Some RTX", gpu, 46, False, 2**33)
-        return lambda target: _target_includes(target, identity)
+        return lambda target: target_includes(target, identity)
 
     def get(cache: engine_cache.EngineCache, **options: Any) -> CachedEngine:
         return cache.get_or_build(lambda phase, share: None, threading.Event(), **options)
@@ -510,9 +510,9 @@ def test_an_engine_for_several_gpus_serves_one_of_them(model: Path, folder: Path
 )
 def test_which_engines_run_on_a_gpu(target: dict[str, str], fits: bool) -> None:
     target = {"machine": platform.machine(), **target}
-    assert _target_includes(target, GpuIdentity("RTX 3060", "8.6", 28, False, 2**33)) == fits
+    assert target_includes(target, GpuIdentity("RTX 3060", "8.6", 28, False, 2**33)) == fits
     if "gpu" in target:
-        assert not _target_includes(target, GpuIdentity("RTX 2060", "7.5", 30, False, 2**33))
+        assert not target_includes(target, GpuIdentity("RTX 2060", "7.5", 30, False, 2**33))
 
 
 def test_a_backend_without_engines_is_refused(model: Path) -> None:
