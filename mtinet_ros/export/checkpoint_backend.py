@@ -15,19 +15,19 @@ from mtinet_ros.errors import BackendError
 from mtinet_ros.export.checkpoint_card import load_described
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.presets import Preset
-from mtinet_ros.inference.backend import Outputs, check_images
+from mtinet_ros.inference.backend import Backend, Run, Runs, check_images
 from mtinet_ros.model_contract import TASK_OUTPUTS
 from mtinet_ros.network import MTINetOutput
 from mtinet_ros.network.state_dicts import Choice
 
 
-class CheckpointBackend:
+class CheckpointBackend(Backend):
     """`Backend` over PyTorch on the CPU, in float32.
 
     Attributes:
         note: Which of several weights in the file are measured; empty if there is nothing to say.
         further: Raw predictions of the tasks that have no output in the model contract, N×C×H×W by
-            task, for the images of the last `infer`.
+            task, for the images of the last `begin`.
     """
 
     name = "pytorch"
@@ -55,6 +55,7 @@ class CheckpointBackend:
         self.note = described.note
         self.card = described.card
         self.max_batch = max_batch
+        self._runs = Runs(self.name)
         tasks = tuple(task for task in described.network.tasks if task in TASK_OUTPUTS)
         network = DeployNetwork(described.network, tasks, convention=described.convention)
         self.further: dict[str, Tensor] = {}
@@ -62,15 +63,17 @@ class CheckpointBackend:
         self.output_names = network.output_names
         self._network: DeployNetwork | None = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
-        """See `Backend.infer`; all outputs are computed, the wanted ones returned."""
+    def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
+        """See `Backend.begin`; all outputs are computed, the wanted ones returned."""
         if self._network is None:
             raise BackendError("the checkpoint is closed")
         check_images(self, images, wanted)
+        self._runs.next_turn()
         with torch.inference_mode():
             outputs = self._network(torch.from_numpy(images))
         named = zip(self.output_names, outputs, strict=True)
-        return {name: output.numpy() for name, output in named if name in wanted}
+        arrays = {name: output.numpy() for name, output in named if name in wanted}
+        return self._runs.begun(lambda: arrays)
 
     def _keep_further(self, _network: nn.Module, _images: object, output: MTINetOutput) -> None:
         self.further = {
@@ -80,3 +83,4 @@ class CheckpointBackend:
     def close(self) -> None:
         """Free the network."""
         self._network = None
+        self._runs.close()

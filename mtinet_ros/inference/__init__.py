@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an exported model: one file per backend, no torch, no ROS."""
 
-from mtinet_ros.inference.backend import Backend, Outputs
+from mtinet_ros.inference.backend import Backend, Outputs, Run
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
 from mtinet_ros.inference.selection import BACKEND_CHOICES, build_engine, load_backend
@@ -13,6 +13,7 @@ __all__ = [
     "EngineSettings",
     "Outputs",
     "Progress",
+    "Run",
     "build_engine",
     "load_backend",
 ]

@@ -3,17 +3,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.errors import InputError, ModelError
+from mtinet_ros.errors import BackendError, InputError, ModelError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import INPUTS, OUTPUTS, TASK_OUTPUTS, Shape
 
 Outputs = Mapping[str, NDArray[Any]]
+
+
+class Run:
+    """One run of a model, begun by `Backend.begin`."""
+
+    def __init__(self, wait: Callable[[], Outputs]) -> None:
+        """Prepare; `wait` waits for the end of the run and gives its outputs, or raises."""
+        self._wait: Callable[[], Outputs] | None = wait
+        self._outputs: Outputs | None = None
+        self._why_not = ""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether nobody has asked for the outputs yet."""
+        return self._wait is not None
+
+    def outputs(self) -> Outputs:
+        """Wait for the run to end; belongs to the thread of the backend.
+
+        Returns:
+            Each wanted output, [N,H,W(,3)] in the dtype of the model contract; see
+            `Backend.begin` for how long the arrays hold. Asked again, the same.
+
+        Raises:
+            BackendError: The run failed, or its outputs hold no longer.
+        """
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            self._why_not = "the run failed"
+            self._outputs = wait()
+            self._why_not = ""
+        if self._outputs is None:
+            raise BackendError(f"the outputs of a run are gone: {self._why_not}")
+        return self._outputs
+
+    def end(self, why: str) -> None:
+        """Give out no outputs from now on; `why` is for whoever asks for them."""
+        self._wait = self._outputs = None
+        self._why_not = why
+
+
+class Runs:
+    """The runs of one backend, held to what `Backend.begin` promises and asks for."""
+
+    def __init__(self, backend_name: str) -> None:
+        """Begin without any; `backend_name` is for messages."""
+        self._name = backend_name
+        self._last: list[Run] = []  # two at most
+        self._begun = 0
+
+    def next_turn(self) -> int:
+        """Make room for one more run: its turn with what a backend has two of, 0 or 1.
+
+        Raises:
+            BackendError: Nobody has asked for the outputs of the run before the last.
+        """
+        if len(self._last) == 2:
+            if self._last[0].is_under_way:
+                raise BackendError(
+                    f"{self._name}: two runs are under way; take the outputs of the first before "
+                    "a third one begins"
+                )
+            self._last[0].end("the second run after it has begun")
+        return self._begun % 2
+
+    def begun(self, wait: Callable[[], Outputs]) -> Run:
+        """A run that has begun in the last turn; `wait` as for `Run`."""
+        run = Run(wait)
+        self._last = [*self._last[-1:], run]
+        self._begun += 1
+        return run
+
+    def close(self) -> None:
+        """End them all, with the backend."""
+        for run in self._last:
+            run.end("the backend is closed")
+        self._last = []
 
 
 class Backend(Protocol):
@@ -24,7 +101,8 @@ class Backend(Protocol):
         device: Name of the device for people, e.g. `CPU` or `cuda:0 Orin`.
         card: The model's card.
         output_names: The graph's outputs, a subset of the contract's.
-        max_batch: Largest N that `infer` takes.
+        max_batch: Largest N that `begin` takes.
+        leaves_cpu_free: Whether the CPU has nothing to do while the network runs.
     """
 
     name: str
@@ -32,31 +110,50 @@ class Backend(Protocol):
     card: ModelCard
     output_names: tuple[str, ...]
     max_batch: int
+    leaves_cpu_free: bool = False
 
-    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
-        """Run the model once.
+    def new_images(self) -> NDArray[np.uint8]:
+        """Memory to write images into, which the backend reads fastest; any other is fine, too.
+
+        Returns:
+            uint8 [max_batch,H,W,3], not initialized, its own at each call. It may be written to
+            in any thread and holds until `close`.
+        """
+        return np.empty((self.max_batch, *self.card.input_size, 3), np.uint8)
+
+    def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
+        """Run the model once; returns at once where the device works by itself.
+
+        Two runs at most may be under way: the outputs of a run must be asked for before the
+        second `begin` after its own. Until then they hold, and may be read in any thread; then
+        the arrays, which may be the backend's own buffers, are written to again.
 
         Args:
-            images: uint8 [N,H,W,3] RGB, C-contiguous, 1 <= N <= max_batch, H×W as the card says.
+            images: uint8 [N,H,W,3] RGB, C-contiguous, 1 <= N <= max_batch, H×W as the card says;
+                not to be changed until the run's outputs are there.
             wanted: Names of the outputs to bring back; others are not copied.
 
         Returns:
-            Each wanted output, [N,H,W(,3)] in the dtype of the model contract. The arrays may be
-            the backend's own buffers: they hold until the next call of `infer` or `close`.
+            The run, which hands out the outputs.
 
         Raises:
             InputError: `images` has another shape or dtype, or a wanted output does not exist.
-            BackendError: The run failed; the message tells whether to go on.
+            BackendError: The run failed; the message tells whether to go on. Or two runs are
+                under way already, or the backend is closed.
         """
         ...
 
+    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
+        """Run the model once and wait: `begin` and `Run.outputs` in one, with their errors."""
+        return self.begin(images, wanted).outputs()
+
     def close(self) -> None:
-        """Free all resources. Safe to call twice; `infer` afterwards raises `BackendError`."""
+        """Free all resources. Safe to call twice; `begin` afterwards raises `BackendError`."""
         ...
 
 
 def check_images(backend: Backend, images: NDArray[np.uint8], wanted: Collection[str]) -> None:
-    """Refuse a batch that does not keep the contract (see `Backend.infer`).
+    """Refuse a batch that does not keep the contract (see `Backend.begin`).
 
     Args:
         backend: Backend that is to run it.

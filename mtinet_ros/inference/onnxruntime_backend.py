@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
-from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.inference.backend import Backend, Outputs, Run, Runs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 
@@ -19,7 +19,7 @@ from mtinet_ros.model_contract import INPUT_NAME
 _DTYPE_NAMES = {"float": "float32", "double": "float64"}
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """`Backend` over `onnxruntime.InferenceSession`, CPU execution provider."""
 
     name = "onnxruntime"
@@ -39,6 +39,7 @@ class OnnxRuntimeBackend:
 
         self.card = read_model_card(model)
         self.max_batch = min(max_batch, self.card.max_batch)
+        self._runs = Runs(self.name)
         options = onnxruntime.SessionOptions()
         # Spinning workers wait for the next operator in a loop: on a busy robot that burns cores
         # which others need, and doubles the latency.
@@ -60,12 +61,16 @@ class OnnxRuntimeBackend:
             {o.name: _describe(o) for o in self._session.get_outputs()},
         )
 
-    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
-        """See `Backend.infer`."""
+    def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
+        """See `Backend.begin`. The run is over on return, its arrays are the caller's own."""
         if self._session is None:
             raise BackendError("onnxruntime: the backend is closed")
         check_images(self, images, wanted)
-        names = [name for name in self.output_names if name in wanted]
+        self._runs.next_turn()
+        outputs = self._run(images, [name for name in self.output_names if name in wanted])
+        return self._runs.begun(lambda: outputs)
+
+    def _run(self, images: NDArray[np.uint8], names: list[str]) -> Outputs:
         if not names:
             return {}
         try:
@@ -77,6 +82,7 @@ class OnnxRuntimeBackend:
     def close(self) -> None:
         """See `Backend.close`."""
         self._session = None
+        self._runs.close()
 
 
 def _describe(tensor: Any) -> tuple[str, tuple[int | None, ...]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
-from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.inference.backend import Backend, Run, Runs, check_graph, check_images
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME, INPUTS, OUTPUTS
 
@@ -30,8 +30,8 @@ def precision_hint(precision: str, capabilities: Collection[str]) -> str:
     return _PRECISION_HINT[precision]
 
 
-class OpenVinoBackend:
-    """`Backend` over an OpenVINO compiled model and one infer request."""
+class OpenVinoBackend(Backend):
+    """`Backend` over an OpenVINO compiled model and two infer requests that take turns."""
 
     name = "openvino"
 
@@ -53,7 +53,8 @@ class OpenVinoBackend:
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-        self._request: Any = compiled.create_infer_request()
+        self._requests: list[Any] = [compiled.create_infer_request() for _ in range(2)]
+        self._runs = Runs(self.name)
         self.output_names = tuple(_name(output) for output in compiled.outputs)
         check_graph(
             model,
@@ -62,24 +63,26 @@ class OpenVinoBackend:
             {_name(o): _describe(o) for o in compiled.outputs},
         )
 
-    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
-        """See `Backend.infer`. OpenVINO computes every output; only the wanted are handed out."""
-        if self._request is None:
+    def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
+        """See `Backend.begin`. OpenVINO computes every output; only the wanted are handed out.
+
+        The run is over on return: the CPU that would go on meanwhile is the one that works here.
+        """
+        if not self._requests:
             raise BackendError("openvino: the backend is closed")
         check_images(self, images, wanted)
+        request = self._requests[self._runs.next_turn()]
         try:
-            self._request.infer({INPUT_NAME: images}, share_inputs=True)
+            request.infer({INPUT_NAME: images}, share_inputs=True)
         except Exception as error:
             raise BackendError(f"OpenVINO failed to run {self.card.name}: {error}") from error
-        return {
-            name: self._request.get_tensor(name).data
-            for name in self.output_names
-            if name in wanted
-        }
+        names = [name for name in self.output_names if name in wanted]
+        return self._runs.begun(lambda: {name: request.get_tensor(name).data for name in names})
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._request = None
+        self._requests = []
+        self._runs.close()
 
 
 def _name(port: Any) -> str:

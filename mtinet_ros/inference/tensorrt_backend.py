@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendLostError
-from mtinet_ros.inference.backend import Outputs, check_graph, check_images
+from mtinet_ros.inference.backend import Backend, Run, Runs, check_graph, check_images
 from mtinet_ros.inference.cuda import (
     Buffer,
     DeviceContext,
@@ -47,8 +47,10 @@ class _EngineRefusedError(BackendError):
     """TensorRT does not take an engine, though its sidecar fits; a new one may do."""
 
 
-class TensorRtBackend:
+class TensorRtBackend(Backend):
     """`Backend` over a TensorRT engine and one execution context."""
+
+    leaves_cpu_free = True
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class TensorRtBackend:
         self._edition = load_edition(edition)
         self._lost = ""
         self._closed = False
+        self._runs = Runs(edition)
         # Undone in reverse: buffers, stream, execution context, engine, runtime; then the device.
         self._freeing = ExitStack()
         self._runtime_cache: RuntimeCache | None = None
@@ -143,7 +146,7 @@ class TensorRtBackend:
         self._freeing.callback(self._drop, "_engine")
 
     def _prepare(self, cache: EngineCache, model: Path, max_batch: int) -> None:
-        """Make all that `infer` uses: execution context, stream, buffers."""
+        """Make all that a run uses: execution context, stream, buffers."""
         engine = self._engine
         assert engine is not None
         tensors = self._read_tensors(engine)
@@ -207,27 +210,28 @@ class TensorRtBackend:
         if self._runtime_cache:
             self._runtime_cache.save()
 
-    def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
-        """See `Backend.infer`. The arrays are views of pinned memory, which `close` frees.
+    def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
+        """See `Backend.begin`. The run is over on return, its arrays are the caller's own.
 
         Raises:
             BackendLostError: The GPU's context is broken; only a new process can go on.
         """
         self._check_usable()
         check_images(self, images, wanted)
+        self._runs.next_turn()
         names = [name for name in self.output_names if name in wanted]
-        if not names:
-            return {}
-        with self._device:
-            self._run(images, names)
+        if names:
+            with self._device:
+                self._run(images, names)
         rows = images.shape[0]
-        return {name: self._buffers[name].host[rows - 1] for name in names}
+        outputs = {name: self._buffers[name].host[rows - 1].copy() for name in names}
+        return self._runs.begun(lambda: outputs)
 
     def measure_stages(self, images: NDArray[np.uint8]) -> Mapping[str, float]:
         """Run once, waiting after each stage; for benchmarks.
 
         Args:
-            images: As for `infer`.
+            images: As for `begin`.
 
         Returns:
             Seconds of `h2d`, `compute` and `d2h` (of all outputs), each including one wait.
@@ -338,6 +342,7 @@ class TensorRtBackend:
             return
         self._check_thread()
         self._closed = True
+        self._runs.close()
         # Each step on its own: what the one cannot free must not keep the next from trying.
         with ExitStack() as current:
             with self._log_errors():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.inference import Backend, Outputs
+from mtinet_ros.inference import Backend, Outputs, Run
 from mtinet_ros.model_contract import RGB
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.depth import depth_scale, valid_depth
@@ -28,9 +28,9 @@ class Batch:
         cameras: Model of each image's camera, or None where the lens is not known.
     """
 
-    def __init__(self, max_size: int, input_size: tuple[int, int]) -> None:
-        """Allocate room for `max_size` images of `input_size` (height, width)."""
-        self._buffer = np.empty((max_size, *input_size, 3), np.uint8)
+    def __init__(self, buffer: NDArray[np.uint8]) -> None:
+        """Begin empty, with room for images in `buffer`, uint8 [max_batch,H,W,3]."""
+        self._buffer = buffer
         self.fits: list[Fit] = []
         self.cameras: list[CameraModel | None] = []
 
@@ -64,7 +64,8 @@ class Batch:
 class Predictor:
     """Runs a backend on camera images of any size.
 
-    Not thread-safe: it belongs to the thread that owns the backend.
+    What runs the network (`begin`, `infer`, `predict`) and `new_batch` belong to the thread that
+    owns the backend; `preprocess` and `postprocess` may be called in any, for one batch by one.
     """
 
     def __init__(self, backend: Backend, fit: str = "") -> None:
@@ -80,8 +81,11 @@ class Predictor:
         self._batch = self.new_batch()
 
     def new_batch(self) -> Batch:
-        """An empty batch for `preprocess`, with room for `backend.max_batch` images."""
-        return Batch(self.backend.max_batch, self.card.input_size)
+        """An empty batch for `preprocess`, with room for `backend.max_batch` images.
+
+        It holds as long as the backend does.
+        """
+        return Batch(self.backend.new_images())
 
     def preprocess(
         self, batch: Batch, image: NDArray[np.uint8], camera: CameraModel | None
@@ -114,20 +118,24 @@ class Predictor:
         batch.append(image, fit, camera, self.card.pad_color)
         return fit
 
-    def infer(self, batch: Batch, wanted: Collection[str]) -> Outputs:
-        """Run the network once.
+    def begin(self, batch: Batch, wanted: Collection[str]) -> Run:
+        """Run the network once, beside what the caller does next; see `Backend.begin`.
 
         Args:
-            batch: Filled by `preprocess`.
+            batch: Filled by `preprocess`; not to be changed until the run's outputs are there.
             wanted: Outputs of the model contract to compute; without any, nothing is run.
 
         Returns:
-            Arrays [N,H,W(,3)] by output, as `Backend.infer` gives them.
+            The run, whose outputs are arrays [N,H,W(,3)] by name.
 
         Raises:
             BackendError: The run failed.
         """
-        return self.backend.infer(batch.images, wanted) if wanted else {}
+        return self.backend.begin(batch.images, wanted) if wanted else Run(dict)
+
+    def infer(self, batch: Batch, wanted: Collection[str]) -> Outputs:
+        """Run the network once and wait for the outputs; as `begin`."""
+        return self.begin(batch, wanted).outputs()
 
     def postprocess(self, batch: Batch, outputs: Outputs) -> list[Prediction]:
         """Crop the padding, scale depth by each camera's focal length, void what means nothing.
@@ -138,7 +146,7 @@ class Predictor:
 
         Returns:
             A prediction per image, at network size without padding. Its arrays may be views of
-            buffers that the next `preprocess` or `infer` overwrites.
+            the batch, and of buffers that hold as long as the run's outputs do.
         """
         predictions = []
         for slot, (fit, camera) in enumerate(zip(batch.fits, batch.cameras, strict=True)):

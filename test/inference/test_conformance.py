@@ -205,6 +205,60 @@ def test_rows_that_do_not_lie_together_are_read_right(backend: Backend) -> None:
     np.testing.assert_allclose(backend.infer(view, ["depth"])["depth"], expected, atol=FP32[1])
 
 
+def test_two_runs_go_side_by_side_and_each_keeps_its_arrays_until_the_second_after_it(
+    backend: Backend,
+) -> None:
+    pictures = [random_images(rows, seed=rows) for rows in (2, 1, 3, 2)]
+    alone = [
+        {name: array.copy() for name, array in backend.infer(images, ["depth", "labels"]).items()}
+        for images in pictures
+    ]
+    first = backend.begin(pictures[0], ["depth", "labels"])
+    for images, expected, following in zip(pictures, alone, [*pictures[1:], None], strict=True):
+        second = None if following is None else backend.begin(following, ["depth", "labels"])
+        found = first.outputs()
+        if second is not None:
+            second.outputs()
+        for name, array in found.items():
+            assert len(array) == len(images)
+            np.testing.assert_allclose(array, expected[name], atol=FP32[1])
+        assert first.outputs() is found
+        first = second or first
+
+
+def test_a_third_run_is_refused_while_two_are_under_way(backend: Backend) -> None:
+    images = random_images(1)
+    expected = backend.infer(images, ["depth"])["depth"].copy()
+    first, second = (backend.begin(images, ["depth"]) for _ in range(2))
+    with pytest.raises(BackendError, match=f"{backend.name}: two runs are under way; take"):
+        backend.begin(random_images(1, seed=9), ["depth"])
+    for run in (first, second):
+        np.testing.assert_allclose(run.outputs()["depth"], expected, atol=FP32[1])
+    backend.infer(images, ["depth"])
+    with pytest.raises(BackendError, match="gone: the second run after it has begun"):
+        first.outputs()
+    assert second.outputs()
+
+
+def test_outputs_that_nobody_took_end_with_the_backend(backend: Backend) -> None:
+    run = backend.begin(random_images(1), ["depth"])
+    backend.close()
+    with pytest.raises(BackendError, match="gone: the backend is closed"):
+        run.outputs()
+
+
+def test_memory_for_images_is_of_their_shape_and_each_time_its_own(backend: Backend) -> None:
+    first, second = backend.new_images(), backend.new_images()
+    assert first.shape == second.shape == (4, HEIGHT, WIDTH, 3)
+    assert first.dtype == np.uint8
+    images = random_images(4)
+    first[:], second[:] = images, 0
+    expected = backend.infer(images[:3], ["depth"])["depth"].copy()
+    backend.infer(second[:2], ["depth"])
+    found = backend.infer(first[:3], ["depth"])["depth"]
+    np.testing.assert_allclose(found, expected, atol=FP32[1])
+
+
 def test_closing_twice_is_fine_and_a_closed_backend_says_so(backend: Backend) -> None:
     backend.infer(random_images(1), ["depth"])
     backend.close()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.inference import Backend, load_backend
+from mtinet_ros.inference import Backend, Run, load_backend
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.predictor import Predictor
 
@@ -81,15 +81,15 @@ def test_pictures_of_different_sizes_share_a_batch_and_keep_apart(backend: Backe
 def test_only_what_was_asked_for_is_computed(backend: Backend) -> None:
     asked: list[Collection[str]] = []
 
-    class Spy:
+    class Spy(Backend):
         """The real backend, with an ear on what is asked of it."""
 
         card, max_batch, output_names = backend.card, backend.max_batch, backend.output_names
         name, device, close = backend.name, backend.device, backend.close
 
-        def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Any:
+        def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
             asked.append(wanted)
-            return backend.infer(images, wanted)
+            return backend.begin(images, wanted)
 
     predictor = Predictor(Spy())
     image = random_images(1)[0]

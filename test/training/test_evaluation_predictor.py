@@ -14,18 +14,23 @@ pytest.importorskip("torchmetrics")
 
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.inference import Backend, Run
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.training.evaluation_predictor import CameraSizePredictor
 
 
-class Silent:
+class Silent(Backend):
     """A backend of a network without any output of the model contract."""
 
     name, device, max_batch, output_names = "silent", "none", 1, ()
     card = ModelCard("silent", ("human_parts", "sal", "edge"), (32, 64))
 
-    def infer(self, images: np.ndarray, wanted: Collection[str]) -> dict[str, np.ndarray]:
+    def begin(self, images: np.ndarray, wanted: Collection[str]) -> Run:
+        found = self.see(images, wanted)
+        return Run(lambda: found)
+
+    def see(self, images: np.ndarray, wanted: Collection[str]) -> dict[str, np.ndarray]:
         assert images.shape == (1, 32, 64, 3)
         assert not wanted
         return {}
@@ -72,7 +77,7 @@ def test_as_published_means_stretched_cubically_and_back_linearly() -> None:
     class Watching(Silent):
         output_names = ("labels", "normals")
 
-        def infer(self, images: np.ndarray, _wanted: Collection[str]) -> dict[str, np.ndarray]:
+        def see(self, images: np.ndarray, _wanted: Collection[str]) -> dict[str, np.ndarray]:
             seen.append(images[0].copy())
             labels = np.zeros((1, 32, 64), np.uint8)
             labels[0, 16:] = 1
@@ -105,7 +110,7 @@ def test_as_published_measures_depth_that_a_robot_would_not_get() -> None:
             depth_range=(0.5, 10.0),
         )  # fmt: skip
 
-        def infer(self, _images: np.ndarray, _wanted: Collection[str]) -> dict[str, np.ndarray]:
+        def see(self, _images: np.ndarray, _wanted: Collection[str]) -> dict[str, np.ndarray]:
             return {"depth": raw[None].copy()}
 
     image, lens = np.zeros((32, 64, 3), np.uint8), Intrinsics(100.0, 31.5, 15.5)
