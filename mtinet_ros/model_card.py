@@ -57,7 +57,8 @@ class ModelCard:
         max_batch: Largest batch that the graph was checked with.
         untrained: True while the weights are random: results mean nothing.
         training: Record of the training (data, steps, metrics).
-        accuracy: Report of the exported graph against the fp32 network.
+        accuracy: Report of the exported graph against the fp32 network; under `bf16` that of the
+            same graph computed in bf16, see `bf16_report`.
         fingerprint: sha256 of the graph with its weights as exported; empty until 0.1.
         license: SPDX expression for the weights.
         attribution: Credits for data and pre-trained parts.
@@ -159,6 +160,16 @@ class ModelCard:
     def is_verifiable(self) -> bool:
         """Whether a change of the graph can be found out; what 0.1 exported has no fingerprint."""
         return bool(self.fingerprint)
+
+    @property
+    def bf16_report(self) -> Mapping[str, Any] | None:
+        """What bf16 arithmetic costs the graph, measured against float32; None if nobody did.
+
+        Its `exceeded` describes the limits of accuracy that bf16 breaks; without, it passes.
+        """
+        # The card is JSON that anybody may have written.
+        report = self.accuracy.get("bf16") if isinstance(self.accuracy, Mapping) else None
+        return report if isinstance(report, Mapping) else None
 
     def to_json(self) -> str:
         """The card as one line of JSON, the form stored in the ONNX metadata."""

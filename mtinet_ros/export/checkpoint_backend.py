@@ -32,6 +32,7 @@ class CheckpointBackend(Backend):
 
     name = "pytorch"
     device = "CPU"
+    precision = "fp32"
 
     def __init__(
         self,

@@ -99,6 +99,8 @@ class Backend(Protocol):
     Attributes:
         name: The backend's name as a parameter spells it, e.g. `onnxruntime`.
         device: Name of the device for people, e.g. `CPU` or `cuda:0 Orin`.
+        precision: What truly runs, for people: e.g. `fp16`, or `fp16 model, computed in bf16`;
+            empty where nothing is computed.
         card: The model's card.
         output_names: The graph's outputs, a subset of the contract's.
         max_batch: Largest N that `begin` takes.
@@ -107,6 +109,7 @@ class Backend(Protocol):
 
     name: str
     device: str
+    precision: str = ""
     card: ModelCard
     output_names: tuple[str, ...]
     max_batch: int

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
 from mtinet_ros.inference.backend import Backend, Outputs, Run, Runs, check_graph, check_images
+from mtinet_ros.inference.cpu_precision import choose_cpu_precision, describe_precision
+from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
+
+logger = logging.getLogger("mtinet_ros.inference")
 
 # NumPy's name where it differs from ONNX Runtime's.
 _DTYPE_NAMES = {"float": "float32", "double": "float64"}
@@ -25,12 +30,13 @@ class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
     device = "CPU"
 
-    def __init__(self, model: Path, max_batch: int) -> None:
+    def __init__(self, model: Path, max_batch: int, settings: CpuSettings | None = None) -> None:
         """Load a model.
 
         Args:
             model: ONNX file with a card.
             max_batch: Largest batch to accept; the card's own limit also holds.
+            settings: Precision and threads; None: all that is available.
 
         Raises:
             ModelError: The file is unreadable, not ONNX, without a card or not of the contract.
@@ -40,7 +46,14 @@ class OnnxRuntimeBackend(Backend):
         self.card = read_model_card(model)
         self.max_batch = min(max_batch, self.card.max_batch)
         self._runs = Runs(self.name)
+        settings = settings or CpuSettings()
+        # It has no bf16 of its own on the CPU: what it cannot multiply it computes in float32.
+        chosen = choose_cpu_precision(self.card, settings, ())
+        if chosen.warning:
+            logger.warning("%s, as ONNX Runtime always does", chosen.warning)
+        self.precision = describe_precision(self.card, chosen.arithmetic)
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = settings.thread_count()
         # Spinning workers wait for the next operator in a loop: on a busy robot that burns cores
         # which others need, and doubles the latency.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

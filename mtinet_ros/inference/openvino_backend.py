@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,12 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
 from mtinet_ros.inference.backend import Backend, Run, Runs, check_graph, check_images
+from mtinet_ros.inference.cpu_precision import choose_cpu_precision, describe_precision
+from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME, INPUTS, OUTPUTS
 
-# The runtime would choose bf16 by itself on CPUs that have it; a model's precision is the card's
-# to say. int8 graphs carry their own quantisation and run the rest in f32.
-_PRECISION_HINT = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}
-
-
-def precision_hint(precision: str, capabilities: Collection[str]) -> str:
-    """Precision to ask of OpenVINO for a model, on a CPU with these capabilities.
-
-    Asked for f16 on a CPU that has bf16 only, OpenVINO takes bf16, an eighth as exact.
-    """
-    if precision == "fp16" and "FP16" not in capabilities:
-        return "f32"
-    return _PRECISION_HINT[precision]
+logger = logging.getLogger("mtinet_ros.inference")
 
 
 class OpenVinoBackend(Backend):
@@ -35,23 +26,29 @@ class OpenVinoBackend(Backend):
 
     name = "openvino"
 
-    def __init__(self, model: Path, max_batch: int) -> None:
+    def __init__(self, model: Path, max_batch: int, settings: CpuSettings | None = None) -> None:
         """Load and compile a model for the CPU; arguments and errors as `OnnxRuntimeBackend`."""
         import openvino
 
         self.card = read_model_card(model)
         self.max_batch = min(max_batch, self.card.max_batch)
         core = openvino.Core()
+        settings = settings or CpuSettings()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "fp32" if self.card.modified else self.card.precision
+        # The runtime would choose bf16 by itself on CPUs that have it; it is the card's to say.
+        chosen = choose_cpu_precision(self.card, settings, capabilities)
         config = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision_hint(precision, capabilities),
+            "INFERENCE_PRECISION_HINT": chosen.arithmetic,
+            "INFERENCE_NUM_THREADS": settings.thread_count(),
         }
         try:
             compiled: Any = core.compile_model(str(model), "CPU", config)
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
+        self.precision = describe_precision(self.card, chosen.arithmetic)
+        if chosen.warning:
+            logger.warning("%s", chosen.warning)
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self._requests: list[Any] = [compiled.create_infer_request() for _ in range(2)]
         self._runs = Runs(self.name)

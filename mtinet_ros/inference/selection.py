@@ -8,13 +8,12 @@ import importlib.util
 import logging
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from mtinet_ros.errors import BackendError, BackendUnavailableError, ConfigurationError
 from mtinet_ros.inference.backend import Backend
+from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
 from mtinet_ros.model_card import UNVERIFIABLE, ModelCard, read_model_card
@@ -100,6 +99,7 @@ def load_backend(
     engine: EngineSettings | None = None,
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
+    cpu: CpuSettings | None = None,
 ) -> Backend:
     """Load `model` with the backend of that name, or with the best that can run here.
 
@@ -107,10 +107,11 @@ def load_backend(
         model: ONNX file with a card.
         backend: A name of `BACKENDS`, or `auto`.
         max_batch: Largest batch that will be asked for.
-        device_id: CUDA device; the CPU backends ignore it, and all below.
+        device_id: CUDA device; the CPU backends ignore it, and the three below.
         engine: Where TensorRT engines are kept and how they are built.
         progress: Called with the phase and the share done, 0 to 1, in the calling thread.
         cancelled: Set it from another thread to stop an engine build; loading then raises.
+        cpu: Precision and threads of the CPU backends.
 
     Raises:
         ConfigurationError: There is no backend of that name, or an engine setting is not allowed.
@@ -124,18 +125,20 @@ def load_backend(
     name = _choose(backend, device_id, path)
     spec = BACKENDS[name]
     constructor = getattr(importlib.import_module(spec.module), spec.class_name)
-    if not spec.is_tensorrt:
-        return cast("Callable[[Path, int], Backend]", constructor)(path, max_batch)
-    loaded: Backend = constructor(
-        path,
-        max_batch,
-        edition=name,
-        device_id=device_id,
-        engine=engine or EngineSettings(),
-        progress=progress or _ignore,
-        cancelled=cancelled or threading.Event(),
-    )
-    logger.info("%s runs %s on %s", loaded.name, card.name, loaded.device)
+    loaded: Backend
+    if spec.is_tensorrt:
+        loaded = constructor(
+            path,
+            max_batch,
+            edition=name,
+            device_id=device_id,
+            engine=engine or EngineSettings(),
+            progress=progress or _ignore,
+            cancelled=cancelled or threading.Event(),
+        )
+    else:
+        loaded = constructor(path, max_batch, cpu or CpuSettings())
+    logger.info("%s runs %s (%s) on %s", loaded.name, card.name, loaded.precision, loaded.device)
     return loaded
 
 

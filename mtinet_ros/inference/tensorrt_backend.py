@@ -80,6 +80,7 @@ class TensorRtBackend(Backend):
         """
         self.name = edition
         self.card = read_model_card(model)
+        self.precision = self.card.stated_precision  # strongly typed: as the graph says
         self._thread = threading.get_ident()
         self._edition = load_edition(edition)
         self._lost = ""

@@ -22,7 +22,7 @@ class PipelineReport:
         model: Name of the model.
         backend: Name of the backend.
         device: Name of the device.
-        precision: The model's precision.
+        precision: The model's precision; once it is loaded, also that of the arithmetic.
     """
 
     state: str = "unloaded"

@@ -142,9 +142,15 @@ class _Run:
                 return
             self._processor = processor
             self._change_report(
-                state="ready", detail="", backend=backend.name, device=backend.device
+                state="ready",
+                detail="",
+                backend=backend.name,
+                device=backend.device,
+                precision=backend.precision,
             )
-        pipeline.problems.resolve("engine", f"ready: {backend.name} on {backend.device}")
+        pipeline.problems.resolve(
+            "engine", f"ready: {backend.name} on {backend.device}, {backend.precision}"
+        )
         pipeline.on_loaded(None)
 
     def on_failed(self, error: MtinetError) -> None:

@@ -16,7 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.task import Future
 
 from mtinet_ros.errors import MtinetError
-from mtinet_ros.inference import Backend, EngineSettings, Progress, load_backend
+from mtinet_ros.inference import Backend, CpuSettings, EngineSettings, Progress, load_backend
 from mtinet_ros.install_paths import bundled_model, find_model
 from mtinet_ros.model_card import ModelCard, read_model_card
 from mtinet_ros.node.camera import Camera
@@ -47,6 +47,7 @@ def _load(
         engine=engine,
         progress=progress,
         cancelled=cancelled,
+        cpu=CpuSettings(settings.cpu_precision, settings.cpu_threads),
     )
 
 

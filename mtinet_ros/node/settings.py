@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.inference import BACKEND_CHOICES
+from mtinet_ros.inference import BACKEND_CHOICES, CPU_PRECISIONS
 from mtinet_ros.model_contract import FIT_MODES
 
 OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points")
@@ -185,6 +185,20 @@ class NodeSettings:
     )
     max_batch: int = parameter(
         8, "Most cameras to run through the network at once", minimum=1, maximum=64
+    )
+    cpu_precision: str = parameter(
+        "auto",
+        f"Arithmetic on a CPU: {', '.join(CPU_PRECISIONS)}",
+        "auto is bf16 where the CPU multiplies it and the model's card has a report that this "
+        "costs little; bf16 on another CPU falls back to f32",
+        choices=CPU_PRECISIONS,
+    )
+    cpu_threads: int = parameter(
+        0,
+        "Most threads computing on a CPU; 0: one for each CPU it may use",
+        "its CPU affinity and its container's quota count",
+        minimum=0,
+        maximum=1024,
     )
     engine_cache_dir: str = parameter(
         "", "Folder for TensorRT engines; empty: $XDG_CACHE_HOME/mtinet_ros"

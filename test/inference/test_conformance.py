@@ -20,7 +20,6 @@ from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_ti
 
 from mtinet_ros.errors import BackendError, InputError, ModelError
 from mtinet_ros.inference import Backend, load_backend
-from mtinet_ros.inference.openvino_backend import precision_hint
 from mtinet_ros.model_contract import OUTPUTS
 
 BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
@@ -112,22 +111,6 @@ def test_answers_as_onnx_runtime_does(name: str, models: dict[str, Path], precis
     assert len(np.unique(expected["labels"])) > 1
     assert np.ptp(expected["depth"]) > 0.1
     backend.close()
-
-
-@pytest.mark.parametrize(
-    ("precision", "capabilities", "hint"),
-    [
-        ("fp16", ["FP32", "BF16", "FP16"], "f16"),
-        ("fp16", ["FP32", "BF16"], "f32"),
-        ("fp16", ["FP32"], "f32"),
-        ("bf16", ["FP32", "BF16"], "bf16"),
-        ("fp32", ["FP32", "BF16", "FP16"], "f32"),
-    ],
-)
-def test_openvino_never_computes_in_less_than_the_card_says(
-    precision: str, capabilities: list[str], hint: str
-) -> None:
-    assert precision_hint(precision, capabilities) == hint
 
 
 def test_batches_of_changing_size_do_not_mix(backend: Backend) -> None:

@@ -86,6 +86,7 @@ def test_only_what_was_asked_for_is_computed(backend: Backend) -> None:
 
         card, max_batch, output_names = backend.card, backend.max_batch, backend.output_names
         name, device, close = backend.name, backend.device, backend.close
+        precision = backend.precision
 
         def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
             asked.append(wanted)

@@ -24,6 +24,7 @@ class Silent(Backend):
     """A backend of a network without any output of the model contract."""
 
     name, device, max_batch, output_names = "silent", "none", 1, ()
+    precision = "fp32"
     card = ModelCard("silent", ("human_parts", "sal", "edge"), (32, 64))
 
     def begin(self, images: np.ndarray, wanted: Collection[str]) -> Run:
