@@ -138,7 +138,7 @@ def _gpu() -> Finding:
 
 
 def _engine_cache() -> Finding:
-    from mtinet_ros.inference.engine_cache import EngineSettings
+    from mtinet_ros.inference.engine_settings import EngineSettings
 
     try:
         folder = EngineSettings().folder

@@ -4,7 +4,8 @@
 from mtinet_ros.inference.backend import Backend, Outputs, Run
 from mtinet_ros.inference.cpu_settings import CPU_PRECISIONS, CpuSettings
 from mtinet_ros.inference.engine_builder import Progress
-from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
+from mtinet_ros.inference.engine_cache import CachedEngine
+from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.inference.selection import BACKEND_CHOICES, build_engine, load_backend
 
 __all__ = [

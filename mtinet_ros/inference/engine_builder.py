@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError, MtinetError
 from mtinet_ros.inference.backend import check_graph
+from mtinet_ros.inference.gpu_support import known_capabilities
 from mtinet_ros.inference.tensorrt_edition import Edition, load_edition
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.output_files import file_errors, replace_file
@@ -53,6 +54,8 @@ class BuildRequest:
         device_id: CUDA device to build on and for; `tensorrt` only (RTX builds on the CPU).
         max_batch: Largest batch.
         optimal_batch: Batch to tune for.
+        second_batch: Batch of a second optimization profile, which serves only it; 0: none.
+        optimization_level: How hard the builder searches, 0 to 5; None: its own choice.
         workspace_mb: Most scratch memory of a layer in MiB; 0: TensorRT's own limit.
         hardware_compatible: Run on any GPU of Ampere or newer, at some speed; `tensorrt` only.
         version_compatible: Run on newer TensorRT versions of the same major.
@@ -67,6 +70,8 @@ class BuildRequest:
     device_id: int
     max_batch: int
     optimal_batch: int
+    second_batch: int
+    optimization_level: int | None
     workspace_mb: int
     hardware_compatible: bool
     version_compatible: bool
@@ -156,7 +161,7 @@ def _compile(
     )
     config: tensorrt.IBuilderConfig = builder.create_builder_config()
     _apply_options(config, request, edition)
-    _add_batch_profile(builder, network, config, request, edition)
+    _add_batch_profiles(builder, network, config, request, edition)
     if not edition.is_rtx:
         _load_timings(config, Path(request.timing_cache))
     config.progress_monitor = _make_monitor(trt, progress, cancelled)
@@ -200,6 +205,8 @@ def _apply_options(
     trt = edition.trt
     if request.workspace_mb:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mb << 20)
+    if request.optimization_level is not None:
+        config.builder_optimization_level = request.optimization_level
     if edition.is_rtx and (request.hardware_compatible or request.version_compatible):
         raise ConfigurationError(
             "hardware and version compatibility are options of tensorrt; a tensorrt_rtx engine "
@@ -221,40 +228,41 @@ def _set_compute_capabilities(config: Any, wanted: tuple[str, ...], edition: Edi
             "compute capabilities are an option of tensorrt_rtx; tensorrt builds for the GPU at "
             "hand, or for all from Ampere on with hardware compatibility"
         )
-    known = {
-        name.removeprefix("SM"): value
-        for name, value in edition.trt.ComputeCapability.__members__.items()
-        if name.startswith("SM")
-    }
+    known = known_capabilities(edition.trt)
     config.num_compute_capabilities = len(wanted)
     for index, capability in enumerate(wanted):
-        value = known.get(capability.replace(".", ""))
-        if value is None:
-            allowed = ", ".join(f"{digits[:-1]}.{digits[-1]}" for digits in sorted(known, key=int))
+        if capability not in known:
             raise ConfigurationError(
                 f"compute capability {capability!r} is unknown to {edition.name} "
-                f"{edition.version}; allowed: {allowed}"
+                f"{edition.version}; allowed: {', '.join(known)}"
             )
-        config.set_compute_capability(value, index)
+        config.set_compute_capability(known[capability], index)
 
 
-def _add_batch_profile(
+def _add_batch_profiles(
     builder: tensorrt.Builder,
     network: tensorrt.INetworkDefinition,
     config: tensorrt.IBuilderConfig,
     request: BuildRequest,
     edition: Edition,
 ) -> None:
-    """One profile: batch (1, optimal, max). A model of fixed batch needs none."""
+    """Batch (1, optimal, max), then the second one alone. A model of fixed batch needs none.
+
+    What is tuned for one size gains most with no other in its profile (Developer Guide,
+    "Optimization Profiles": kernels are tuned for opt and must run from min to max).
+    """
     image = network.get_input(0)
     shape = tuple(image.shape)
     if shape[0] != -1:
         return
-    profile = builder.create_optimization_profile()
-    sizes = [(n, *shape[1:]) for n in (1, request.optimal_batch, request.max_batch)]
-    profile.set_shape(image.name, *sizes)
-    if config.add_optimization_profile(profile) < 0:
-        raise _failure(edition, f"take the batch profile {[size[0] for size in sizes]}")
+    profiles = [(1, request.optimal_batch, request.max_batch)]
+    if request.second_batch:
+        profiles.append((request.second_batch,) * 3)
+    for batches in profiles:
+        profile = builder.create_optimization_profile()
+        profile.set_shape(image.name, *((batch, *shape[1:]) for batch in batches))
+        if config.add_optimization_profile(profile) < 0:
+            raise _failure(edition, f"take the batch profile {list(batches)}")
 
 
 def _load_timings(config: tensorrt.IBuilderConfig, path: Path) -> None:

@@ -26,9 +26,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mtinet_ros.errors import BackendError, ConfigurationError
+from mtinet_ros.errors import BackendError
 from mtinet_ros.inference.build_process import run_build
 from mtinet_ros.inference.engine_builder import BuildRequest, Progress
+from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.output_files import file_errors, replace_file
 
@@ -43,64 +44,12 @@ _NAMES = {
     "edition": "TensorRT's edition",
     "tensorrt_version": "TensorRT",
     "batch_profile": "the batch profile (min, optimal, max)",
+    "second_profile": "the second batch profile",
+    "optimization_level": "the optimization level",
     "workspace_mb": "workspace_mb",
     "version_compatible": "version compatibility",
     "target": "the GPU",
 }
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """A user's choices about engines; the same choices find the same engine again.
-
-    Attributes:
-        cache_dir: Folder for engines; empty: `$XDG_CACHE_HOME/mtinet_ros`.
-        workspace_mb: Most scratch memory of a layer in MiB; 0: TensorRT's own limit.
-        optimal_batch: Batch to tune for, 1..max_batch; 0: 1, and an engine that is there serves
-            whatever it was tuned for.
-        hardware_compatible: `tensorrt`: run on any GPU from Ampere on, at some speed.
-        version_compatible: `tensorrt`: run on newer TensorRT versions of the same major. An
-            engine that does serves those who did not ask for it, too.
-        compute_capabilities: `tensorrt_rtx`: GPU generations to build for; empty: all it knows
-            from Ampere on.
-    """
-
-    cache_dir: str = ""
-    workspace_mb: int = 0
-    optimal_batch: int = 0
-    hardware_compatible: bool = False
-    version_compatible: bool = False
-    compute_capabilities: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ConfigurationError: Naming the setting, its value and what is allowed.
-        """
-        if not 0 <= self.workspace_mb <= 1 << 20:
-            raise ConfigurationError(
-                f"workspace_mb is {self.workspace_mb}; allowed: 0 (TensorRT's own limit) to "
-                f"{1 << 20} MiB"
-            )
-        if self.optimal_batch < 0:
-            raise ConfigurationError(
-                f"optimal_batch is {self.optimal_batch}; allowed: 0 (no wish) to max_batch"
-            )
-
-    @property
-    def folder(self) -> Path:
-        """Where engines lie."""
-        if self.cache_dir:
-            return Path(self.cache_dir).expanduser().absolute()
-        # freedesktop.org, XDG Base Directory: a relative path there is to be ignored.
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        try:
-            return (base if base.is_absolute() else Path.home() / ".cache") / "mtinet_ros"
-        except RuntimeError as error:
-            raise ConfigurationError(
-                "this user has no home folder to keep engines in; set engine_cache_dir"
-            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +131,14 @@ class EngineCache:
         self._card = card
         self._settings = settings
         optimal = min(settings.optimal_batch or 1, max_batch)
+        second = min(settings.second_batch, max_batch)
         self._identity: dict[str, Any] = {
             "model_sha256": _sha256(self._model),
             "edition": edition,
             "tensorrt_version": version,
             "batch_profile": [1, optimal, max_batch],
+            "second_profile": [second] * 3 if second else None,
+            "optimization_level": settings.optimization_level,
             "workspace_mb": settings.workspace_mb,
             "version_compatible": settings.version_compatible,
             "target": dict(target),
@@ -210,6 +162,8 @@ class EngineCache:
             device_id=device_id,
             max_batch=max_batch,
             optimal_batch=optimal,
+            second_batch=second,
+            optimization_level=settings.optimization_level,
             workspace_mb=settings.workspace_mb,
             hardware_compatible=settings.hardware_compatible,
             version_compatible=settings.version_compatible,
@@ -272,6 +226,8 @@ class EngineCache:
                 other = self._read(sidecar)
                 if isinstance(other, CachedEngine):
                     return other
+                if own.misfit is Misfit.ABSENT and other.misfit is Misfit.DIFFERENT:
+                    own = other
         return own
 
     def _read(self, sidecar_file: Path) -> CachedEngine | Rejection:
@@ -423,7 +379,13 @@ def _version(text: Any) -> tuple[int, ...]:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, dict):
-        return ", ".join(map(str, value.values()))
+        # A name where the value does not tell what it is: "Orin, 8.7, 16 multiprocessors".
+        return ", ".join(
+            f"{each} {name}" if name == "multiprocessors" else str(each)
+            for name, each in value.items()
+        )
     text = str(value)
     return f"{text[:8]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mtinet_ros.inference.cuda import GpuIdentity, identify_gpu
-from mtinet_ros.inference.engine_cache import EngineCache, EngineSettings
+from mtinet_ros.inference.engine_cache import EngineCache
+from mtinet_ros.inference.engine_settings import EngineSettings
+from mtinet_ros.inference.gpu_support import capabilities_to_build_for
 from mtinet_ros.inference.tensorrt_edition import Edition
 from mtinet_ros.model_card import ModelCard
 
@@ -42,6 +45,9 @@ def engine_cache(
     """
     target: dict[str, Any] = {"machine": platform.machine()}
     if edition.is_rtx:
+        if runs_on is not None and not settings.compute_capabilities:
+            needed = capabilities_to_build_for(runs_on)
+            settings = replace(settings, compute_capabilities=needed)
         target["compute_capabilities"] = ", ".join(settings.compute_capabilities) or "all"
     elif settings.hardware_compatible:
         target["gpu"] = _AMPERE_OR_NEWER
@@ -49,6 +55,7 @@ def engine_cache(
         gpu = runs_on or identify_gpu(device_id)
         target["gpu"] = gpu.name
         target["compute_capability"] = gpu.compute_capability
+        target["multiprocessors"] = gpu.multiprocessor_count
     return EngineCache(
         model,
         card,

@@ -15,7 +15,8 @@ from mtinet_ros.errors import BackendError, BackendUnavailableError, Configurati
 from mtinet_ros.inference.backend import Backend
 from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.inference.engine_builder import Progress
-from mtinet_ros.inference.engine_cache import CachedEngine, EngineSettings
+from mtinet_ros.inference.engine_cache import CachedEngine
+from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.model_card import UNVERIFIABLE, ModelCard, read_model_card
 from mtinet_ros.onnx_file import read_onnx_file
 
@@ -59,14 +60,14 @@ BACKENDS: dict[str, BackendSpec] = {
     "tensorrt": BackendSpec(
         "mtinet_ros.inference.tensorrt_backend",
         "TensorRtBackend",
-        ("tensorrt", "pycuda"),
+        ("tensorrt",),
         "pip install 'mtinet_ros[tensorrt]'",
         is_tensorrt=True,
     ),
     "tensorrt_rtx": BackendSpec(
         "mtinet_ros.inference.tensorrt_backend",
         "TensorRtBackend",
-        ("tensorrt_rtx", "pycuda"),
+        ("tensorrt_rtx",),
         "pip install 'mtinet_ros[tensorrt-rtx]'",
         is_tensorrt=True,
     ),
@@ -170,6 +171,7 @@ def build_engine(
         BackendError: See `load_backend`.
         ModelError: The model cannot be read, or TensorRT cannot parse it.
     """
+    from mtinet_ros.inference.cuda import check_device
     from mtinet_ros.inference.engine_target import engine_cache
     from mtinet_ros.inference.tensorrt_edition import load_edition
 
@@ -186,6 +188,9 @@ def build_engine(
     for name in editions if backend == "auto" else [backend]:
         try:
             check_operators(name, path)
+            _check_installed(BACKENDS[name])
+            if name == "tensorrt":  # not loaded in vain: the other could not be loaded after it
+                check_device(device_id)
             edition = load_edition(name)
             cache = engine_cache(path, card, edition, max_batch, device_id, settings)
         except BackendError as error:
@@ -221,7 +226,7 @@ def _choose(backend: str, device_id: int, model: Path) -> str:
     if backend != "auto":
         try:
             check_operators(backend, model)
-            check_available(backend, device_id)
+            check_available(backend, device_id, asked=True)
         except BackendUnavailableError as error:
             raise BackendUnavailableError(
                 f"backend {backend}: {error.problem}", error.advice
@@ -271,28 +276,59 @@ def check_operators(name: str, model: Path) -> None:
             )
 
 
-def check_available(name: str, device_id: int) -> None:
+def check_available(name: str, device_id: int, asked: bool = False) -> None:
     """Hold the needs of a backend against what this machine has.
 
     Args:
         name: A key of `BACKENDS`.
         device_id: CUDA device; the CPU backends ignore it.
+        asked: Whether a user named the backend. Else TensorRT is tried in a process of its own,
+            on the GPUs that it is documented for.
 
     Raises:
-        BackendUnavailableError: Its package, driver or device is missing.
+        BackendUnavailableError: Its package, driver or device is missing, or does not serve.
     """
     spec = BACKENDS[name]
+    _check_installed(spec)
+    if spec.is_tensorrt:
+        _check_tensorrt(name, device_id, asked)
+    else:
+        _check_imports(spec)
+
+
+def _check_installed(spec: BackendSpec) -> None:
     module = spec.missing_module()
     if module is not None:
         raise BackendUnavailableError(f"{module} is not installed", f"`{spec.install}` brings it")
-    if spec.is_tensorrt:
-        from mtinet_ros.inference.cuda import check_device
-        from mtinet_ros.inference.tensorrt_edition import load_edition
 
+
+def _check_tensorrt(name: str, device_id: int, asked: bool) -> None:
+    from mtinet_ros.inference.cuda import check_device, identify_gpu
+    from mtinet_ros.inference.gpu_support import (
+        check_gpu,
+        check_installed_rtx,
+        with_visibility_hint,
+    )
+    from mtinet_ros.inference.tensorrt_edition import load_edition
+    from mtinet_ros.inference.tensorrt_trial import try_apart
+
+    try:
         check_device(device_id)
-        load_edition(name)
-    else:
-        _check_imports(spec)
+    except BackendUnavailableError as error:
+        raise with_visibility_hint(error) from error
+    try:
+        gpu = identify_gpu(device_id)
+    except BackendUnavailableError:
+        raise
+    except BackendError as error:
+        raise BackendUnavailableError(str(error)) from error
+    check_gpu(name, gpu, asked)
+    if not asked:
+        try_apart(name, device_id)
+        return
+    edition = load_edition(name)
+    if edition.is_rtx:
+        check_installed_rtx(edition.trt, edition.version, gpu)
 
 
 def _check_imports(spec: BackendSpec) -> None:

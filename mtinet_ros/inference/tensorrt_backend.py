@@ -30,7 +30,8 @@ from mtinet_ros.inference.cuda import (
     device_memory_used,
 )
 from mtinet_ros.inference.engine_builder import Progress
-from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache, EngineSettings
+from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache
+from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.inference.engine_target import engine_cache
 from mtinet_ros.inference.runtime_cache import RuntimeCache
 from mtinet_ros.inference.tensorrt_edition import FailureCause, load_edition
@@ -108,7 +109,7 @@ class TensorRtBackend(Backend):
                     stored = cache.get_or_build(progress, cancelled, refused=stored)
                     self._deserialize(stored)
                 self._prepare(cache, model, max_batch)
-                self._warm_up()
+                self._warm_up(progress)
         except BaseException as error:
             self._free_after_failure(error)
             raise
@@ -182,7 +183,7 @@ class TensorRtBackend(Backend):
     ) -> tensorrt.IExecutionContext | None:
         if not self._edition.is_rtx:
             return engine.create_execution_context()
-        self._runtime_cache = RuntimeCache(engine, cache)
+        self._runtime_cache = RuntimeCache(engine, cache, self._edition.trt)
         self._freeing.callback(self._drop, "_runtime_cache")
         # The stubs describe `tensorrt`, which takes no such thing in all its versions.
         create: Any = engine.create_execution_context
@@ -203,11 +204,18 @@ class TensorRtBackend(Backend):
     def _is_input(self, engine: tensorrt.ICudaEngine, name: str) -> bool:
         return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
 
-    def _warm_up(self) -> None:
-        """Run one black image, so that lazy initialisation is over before a real one."""
-        images = self._buffers[INPUT_NAME].host[0]
-        images[...] = 0
-        self._run(images, self.output_names)
+    def _warm_up(self, progress: Progress) -> None:
+        """Run black images, so that lazy initialisation is over before a real one.
+
+        TensorRT for RTX compiles kernels at the first use of each batch size: all are used here.
+        """
+        largest = self.max_batch if self._edition.is_rtx and not self._fixed_batch else 1
+        for rows in range(1, largest + 1):
+            if largest > 1:
+                progress(f"compiling kernels for batch {rows} of {largest}", 1.0)
+            images = self._buffers[INPUT_NAME].host[rows - 1]
+            images[...] = 0
+            self._run(images, self.output_names)
         if self._runtime_cache:
             self._runtime_cache.save()
 
@@ -224,6 +232,8 @@ class TensorRtBackend(Backend):
         if names:
             with self._device:
                 self._run(images, names)
+                if self._runtime_cache:
+                    self._runtime_cache.save_if_due()
         rows = images.shape[0]
         outputs = {name: self._buffers[name].host[rows - 1].copy() for name in names}
         return self._runs.begun(lambda: outputs)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
+import sys
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
@@ -36,14 +38,27 @@ _LEVELS = {0: logging.ERROR, 1: logging.ERROR, 2: logging.WARNING, 3: logging.DE
 _HARMLESS_MESSAGES = ("Thread context has not been set! Using global log stream.",)
 _OLDEST = (10, 3)
 
+# Edition -> modules that hold its compiled bindings, as wheels and as Debian packages lay them.
+_NATIVE_MODULES = {
+    "tensorrt": ("tensorrt_bindings.tensorrt", "tensorrt.tensorrt"),
+    "tensorrt_rtx": ("tensorrt_rtx_bindings.tensorrt_rtx", "tensorrt_rtx.tensorrt_rtx"),
+}
+
 
 class FailureCause(Enum):
     """The cause of a failure inside TensorRT, as far as its log tells; the value is the remedy."""
 
     UNKNOWN = ""
     DRIVER = (
-        "the NVIDIA driver is missing or too old for this TensorRT: update the driver, or install "
-        "the TensorRT that fits it"
+        "the NVIDIA driver is missing or too old for this TensorRT: update it (CUDA 13 needs "
+        "driver 580 or newer), or install the TensorRT that fits it (tensorrt-cu12 for CUDA 12)"
+    )
+    NO_GPU = (
+        "CUDA finds no GPU: see whether nvidia-smi lists one, whether the container was given it "
+        "(--gpus all) and whether CUDA_VISIBLE_DEVICES hides it"
+    )
+    UNSUPPORTED_GPU = (
+        "this TensorRT does not run on this GPU: use backend tensorrt, or one of the CPU"
     )
     OUT_OF_MEMORY = (
         "the GPU is out of memory: end other programs on it (nvidia-smi), or lower max_batch or "
@@ -89,9 +104,13 @@ class Edition:
         self.is_rtx = name == "tensorrt_rtx"
 
     def take_errors(self) -> LoggedErrors:
-        """The errors logged since the last call, each once."""
-        lines = list(dict.fromkeys(self.log.errors))
+        """The errors logged since the last call, each once; where there are none, the warnings.
+
+        TensorRT logs why it cannot start as a warning.
+        """
+        lines = list(dict.fromkeys(self.log.errors or self.log.warnings))
         self.log.errors.clear()
+        self.log.warnings.clear()
         text = " / ".join(lines) or "TensorRT gives no reason"
         return LoggedErrors(text, _read_cause(text))
 
@@ -101,6 +120,7 @@ class Edition:
         It has no way to say None from a constructor: pybind11 raises TypeError "factory function
         returned nullptr".
         """
+        self.log.warnings.clear()
         try:
             return getattr(self.trt, kind)(self.log)
         except TypeError:
@@ -114,11 +134,19 @@ class Edition:
 
 @cache
 def load_edition(name: str) -> Edition:
-    """Import an edition.
+    """Import an edition. Both have the same C++ classes, so a process holds one of them at most.
 
     Raises:
-        BackendUnavailableError: It is not installed, its libraries do not load, or it is too old.
+        BackendUnavailableError: It is not installed, its libraries do not load, it is too old, or
+            the other one is in this process already.
     """
+    for other, modules in _NATIVE_MODULES.items():
+        if other != name and any(module in sys.modules for module in modules):
+            raise BackendUnavailableError(
+                f"{name} cannot be loaded: this process has loaded {other}, and the two do not "
+                "share one",
+                f"start the program again with backend {name}",
+            )
     try:
         trt = importlib.import_module(name)
         version = tuple(int(part) for part in str(trt.__version__).split(".")[:2])
@@ -138,9 +166,17 @@ def load_edition(name: str) -> Edition:
 def _read_cause(log: str) -> FailureCause:
     """The cause of a failure by the wording of TensorRT's log: it gives no other account."""
     log = log.lower()
-    if "driver version is insufficient" in log or "cudaerror 35" in log:
+    # As TensorRT words the CUDA runtime's errors: 35 cudaErrorInsufficientDriver, 100
+    # cudaErrorNoDevice, 2 cudaErrorMemoryAllocation.
+    codes = set(re.findall(r"(?:cuda initialization failure with error: |cudaerror )(\d+)", log))
+    if "35" in codes or "driver version is insufficient" in log:
         return FailureCause.DRIVER
-    if "out of memory" in log or "outofmemory" in log:
+    if "100" in codes or "no cuda-capable device" in log:
+        return FailureCause.NO_GPU
+    # TensorRT for RTX says so where no other engine would do; else it asks for another engine.
+    if "does not support this compute capability" in log:
+        return FailureCause.UNSUPPORTED_GPU
+    if "2" in codes or "out of memory" in log or "outofmemory" in log:
         return FailureCause.OUT_OF_MEMORY
     return FailureCause.UNKNOWN
 
@@ -152,14 +188,15 @@ def _make_log(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: deque[str] = deque(maxlen=8)
+            self.warnings: deque[str] = deque(maxlen=8)
 
         def log(self, severity: Any, message: str) -> None:
             """Called by TensorRT, from any thread."""
             number = int(severity)
             if message in _HARMLESS_MESSAGES:
                 return
-            if number <= 1:
-                self.errors.append(message.strip())
+            if number <= 2:
+                (self.warnings if number == 2 else self.errors).append(message.strip())
             logger.log(_LEVELS.get(number, logging.DEBUG), "TensorRT: %s", message)
 
     return TensorRtLog()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -25,7 +26,13 @@ from onnx import helper
 from support.tiny_model import tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
-from mtinet_ros.inference import CachedEngine, EngineSettings, build_engine, engine_cache
+from mtinet_ros.inference import (
+    CachedEngine,
+    EngineSettings,
+    build_engine,
+    engine_cache,
+    engine_target,
+)
 from mtinet_ros.inference import build_process as build_process_module
 from mtinet_ros.inference.cuda import GpuIdentity
 from mtinet_ros.inference.engine_target import target_includes
@@ -131,6 +138,8 @@ def test_an_engine_that_fits_is_not_built_again(model: Path, stocked: Path) -> N
     ("options", "reason"),
     [
         ({"workspace_mb": 32}, "the last one was for workspace_mb 0, now it is 32"),
+        ({"second_batch": 3}, "for the second batch profile none, now it is [3, 3, 3]"),
+        ({"optimization_level": 1}, "for the optimization level none, now it is 1"),
         ({"optimal_batch": 2}, "for the batch profile (min, optimal, max) [1, 1, 4], now it is"),
     ],
 )
@@ -419,7 +428,14 @@ def test_options_of_the_other_edition_are_refused(model: Path, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("workspace_mb", -1), ("workspace_mb", 1 << 30), ("optimal_batch", -1)]
+    ("setting", "value"),
+    [
+        ("workspace_mb", -1),
+        ("workspace_mb", 1 << 30),
+        ("optimal_batch", -1),
+        ("second_batch", -1),
+        ("optimization_level", 6),
+    ],
 )
 def test_a_setting_out_of_range_is_refused(setting: str, value: int) -> None:
     with pytest.raises(ConfigurationError, match=f"{setting} is {value}; allowed"):
@@ -513,6 +529,32 @@ def test_which_engines_run_on_a_gpu(target: dict[str, str], fits: bool) -> None:
     assert target_includes(target, GpuIdentity("RTX 3060", "8.6", 28, False, 2**33)) == fits
     if "gpu" in target:
         assert not target_includes(target, GpuIdentity("RTX 2060", "7.5", 30, False, 2**33))
+
+
+def test_modules_of_one_name_have_engines_of_their_own(
+    model: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All Orin modules are called "Orin"; an engine of before that was known is built anew."""
+    edition: Any = SimpleNamespace(name="tensorrt", version="10.3.0", is_rtx=False)
+
+    def cache(multiprocessors: int) -> engine_cache.EngineCache:
+        gpu = GpuIdentity("Orin", "8.7", multiprocessors, True, 2**33)
+        settings = EngineSettings(cache_dir=str(folder))
+        return engine_target.engine_cache(model, tiny_card(), edition, 4, 0, settings, gpu)
+
+    assert cache(8).engine != cache(16).engine
+    folder.mkdir()
+    old = dict(cache(16)._identity)
+    old["target"] = {k: v for k, v in old["target"].items() if k != "multiprocessors"}
+    sidecar = folder / cache(16).engine.name.replace("-16.b4.engine", ".b4.json")
+    sidecar.write_text(json.dumps({"identity": old, "engine_sha256": "ab"}))
+    found = cache(16)._find(None)
+    assert isinstance(found, engine_cache.Rejection)
+    machine = platform.machine()
+    assert found.sentence == (
+        f"the last one was for the GPU {machine}, Orin, 8.7, "
+        f"now it is {machine}, Orin, 8.7, 16 multiprocessors"
+    )
 
 
 def test_a_backend_without_engines_is_refused(model: Path) -> None:

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "mtinet_ros" / "inference" / name
     for name in (
+        "gpu_support.py",
         "runtime_cache.py",
         "engine_builder.py",
         "tensorrt_backend.py",
@@ -51,6 +52,7 @@ USED = {
         "set_timing_cache",
         "get_timing_cache",
         "progress_monitor",
+        "builder_optimization_level",
     },
     "ICudaEngine": {
         "num_io_tensors",
@@ -82,7 +84,14 @@ RTX_ONLY = {
     "IBuilderConfig": {"num_compute_capabilities", "set_compute_capability"},
     "ICudaEngine": {"create_runtime_config"},
     "IRuntimeCache": {"serialize", "deserialize"},
-    "IRuntimeConfig": {"create_runtime_cache", "set_runtime_cache"},
+    "CudaGraphStrategy": {"WHOLE_GRAPH_CAPTURE"},
+    "DynamicShapesKernelSpecializationStrategy": {"EAGER"},
+    "IRuntimeConfig": {
+        "create_runtime_cache",
+        "set_runtime_cache",
+        "cuda_graph_strategy",
+        "dynamic_shapes_kernel_specialization_strategy",
+    },
 }
 PYCUDA = {
     "": {

@@ -19,7 +19,7 @@ from support.gpu_double import gpu_double
 from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, BackendLostError, BackendUnavailableError
-from mtinet_ros.inference import Backend, cuda, load_backend
+from mtinet_ros.inference import Backend, cuda, load_backend, runtime_cache
 from mtinet_ros.inference.selection import check_available
 from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
 
@@ -313,8 +313,41 @@ def test_kernels_that_rtx_compiled_are_kept_and_foreign_ones_replaced(
     kept.write_bytes(b"of another driver")
     with caplog.at_level(logging.INFO, "mtinet_ros"):
         load_backend(model, "tensorrt_rtx").close()
-    assert "does not fit this GPU or driver" in caplog.text
+    assert "does not fit this GPU, driver or TensorRT, or is damaged" in caplog.text
     assert kept.read_bytes() == b"kernels double"
+
+
+def test_kernels_that_cannot_be_read_or_kept_are_a_sentence_and_compiled_anew(
+    gpu: Any, model: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_backend(model, "tensorrt_rtx", max_batch=3).close()
+    (kept,) = cache.glob("*.tensorrt_rtx.*.b3.runtime_cache")
+    kept.unlink()
+    kept.mkdir()
+    with caplog.at_level(logging.INFO, "mtinet_ros"):
+        load_backend(model, "tensorrt_rtx", max_batch=3).close()
+    assert "runtime_cache cannot be read (Is a directory); its kernels are" in caplog.text
+    assert "runtime_cache is not kept" in caplog.text
+
+
+def test_rtx_compiles_every_batch_size_before_the_first_frame(
+    gpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    backend = load_backend(
+        model, "tensorrt_rtx", max_batch=4, progress=lambda phase, share: told.append(phase)
+    )
+    assert told[-4:] == [f"compiling kernels for batch {n} of 4" for n in (1, 2, 3, 4)]
+    assert gpu.runtime_config.dynamic_shapes_kernel_specialization_strategy.name == "EAGER"
+    assert gpu.runtime_config.cuda_graph_strategy.name == "WHOLE_GRAPH_CAPTURE"
+    saved: list[bytes] = []
+    monkeypatch.setattr(runtime_cache.RuntimeCache, "save", lambda self: saved.append(b""))
+    backend.infer(random_images(1), OUTPUTS)
+    assert saved == []  # it is not due
+    monkeypatch.setattr(runtime_cache.time, "monotonic", lambda: 1e12)
+    backend.infer(random_images(1), OUTPUTS)
+    assert saved == [b""]
+    backend.close()
 
 
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(gpu: Any, model: Path) -> None:
@@ -379,7 +412,7 @@ def test_tensorrt_too_old_is_a_sentence(
     with pytest.raises(BackendError, match=r"TensorRT 10\.2\.0 is too old; 10\.3"):
         load_backend(model, "tensorrt")
     with pytest.raises(BackendUnavailableError, match=r"10\.2\.0 is too old"):
-        check_available("tensorrt", 0)  # so `auto` passes over it
+        check_available("tensorrt", 0, asked=True)
 
 
 def test_progress_is_told_in_the_loading_thread_and_rises(gpu: Any, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def gpu_double(engine_folder: Path) -> Iterator[Any]:
     Yields:
         The double's `machine`; on leaving it must have nothing left over.
     """
+    from mtinet_ros.inference import tensorrt_edition
+
     tensorrt_rtx = pytest.importorskip("tensorrt_rtx")
     with pytest.MonkeyPatch.context() as patch:
         _forget()
@@ -42,6 +44,8 @@ def gpu_double(engine_folder: Path) -> Iterator[Any]:
         from pycuda.driver import machine
 
         patch.setattr(tensorrt_rtx, "Runtime", tensorrt.Runtime)
+        # The double of `tensorrt` has the real `tensorrt_rtx` inside.
+        patch.setattr(tensorrt_edition, "_NATIVE_MODULES", {})
         machine.engine_folder = str(engine_folder)
         yield machine
         _forget()

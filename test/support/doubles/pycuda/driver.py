@@ -85,6 +85,7 @@ class Machine:
         self.violations: list[str] = []
         self.faults: dict[str, tuple[Exception | None, int, bool]] = {}
         self.broken = ""
+        self.runtime_config: Any = None
         # Where the double of TensorRT finds sidecars: the default cache.
         self.engine_folder = f"{os.environ.get('XDG_CACHE_HOME')}/mtinet_ros"
 

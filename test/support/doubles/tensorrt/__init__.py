@@ -10,7 +10,9 @@ rules, from NVIDIA's TensorRT Python API reference ("API") and Developer Guide (
 3. Every tensor has an address of device memory that is large enough (API, IExecutionContext).
 4. `execute_async_v3` only queues on the stream it is given (API; "using default stream may lead
    to performance issues": refused here).
-5. Destroyed in the order execution context, engine, runtime (API, Runtime: its engines must go
+5. TensorRT for RTX runs on the GPUs of its support matrix only, and says so in these words (its
+   library, 1.7: "TensorRT-RTX does not support this compute capability ...").
+6. Destroyed in the order execution context, engine, runtime (API, Runtime: its engines must go
    first); `machine.order` notes it. All need a current context (Guide, Threading).
 """
 
@@ -30,6 +32,7 @@ from pycuda.driver import machine
 from tensorrt_rtx import *  # noqa: F403  # everything but what follows is real
 
 __version__ = "10.13.0"
+RTX_CAPABILITIES = ((7, 5), (8, 6), (8, 9), (12, 0), (12, 1))
 # onnx.TensorProto's number of each type.
 _TYPES = {1: tensorrt_rtx.DataType.FLOAT, 2: tensorrt_rtx.DataType.UINT8}
 
@@ -50,9 +53,23 @@ class Runtime:
         for path in Path(machine.engine_folder).glob("*.json"):
             sidecar = json.loads(path.read_text())
             if sidecar["engine_sha256"] == digest and not refuses:
+                if sidecar["identity"]["edition"] == "tensorrt_rtx" and self._is_foreign():
+                    return None
                 return ICudaEngine(self._log, sidecar)
         self._log.log(1, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization")
         return None
+
+    def _is_foreign(self) -> bool:
+        capability = machine.gpus[0].capability
+        if capability in RTX_CAPABILITIES:
+            return False
+        self._log.log(
+            1,
+            "The engine cannot run on this GPU, which has compute capability "
+            f"{capability[0]}.{capability[1]}. TensorRT-RTX does not support this compute "
+            "capability, so the engine cannot be rebuilt for it.",
+        )
+        return True
 
 
 class ICudaEngine:
@@ -90,9 +107,15 @@ class ICudaEngine:
     def create_runtime_config(self) -> Any:
         known = b"kernels double"
         cache = SimpleNamespace(serialize=lambda: known, deserialize=known.__eq__)
-        return SimpleNamespace(
-            create_runtime_cache=lambda: cache, set_runtime_cache=lambda cache: True
+        machine.runtime_config = SimpleNamespace(
+            create_runtime_cache=lambda: cache,
+            set_runtime_cache=lambda cache: True,
+            cuda_graph_strategy=tensorrt_rtx.CudaGraphStrategy.DISABLED,
+            dynamic_shapes_kernel_specialization_strategy=(
+                tensorrt_rtx.DynamicShapesKernelSpecializationStrategy.LAZY
+            ),
         )
+        return machine.runtime_config
 
     def create_execution_context(self, config: Any = None) -> IExecutionContext | None:
         no = machine.enter("create_execution_context")
