@@ -1,62 +1,153 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one module that knows PyCUDA: a device's primary context, a stream, pinned buffers.
+"""A GPU: its primary context, a stream, page-locked and device memory.
 
-Everything here belongs to one thread. PyCUDA objects remember the context and the thread they
-were made in and cannot be freed from another one (documen.tician.de/pycuda/driver.html, and
-`context_dependent` in its cuda.hpp), so `DeviceContext.__init__`, every use and `release` happen
-in the same thread. `pycuda.autoinit` is never imported: it would make a context of its own in
-whatever thread came first.
+Everything here belongs to one thread, see `cuda_driver`. PyCUDA brings the driver or, where that
+is not installed or does not load, NVIDIA's cuda-bindings.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterator
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
-from typing import Any
 
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from mtinet_ros.errors import BackendError, BackendUnavailableError
+from mtinet_ros.inference.cuda_driver import (
+    CudaDriver,
+    DriverEvent,
+    DriverStream,
+    GpuIdentity,
+    PrimaryContext,
+)
 
-_INSTALL = "pip install pycuda"
-_DRIVER_LIBRARY = "libcuda.so.1"
-# CU_STREAM_NON_BLOCKING of cuda.h, which PyCUDA has no name for: work on the default stream, which
-# other libraries use, does not wait for ours, nor ours for it.
-_NON_BLOCKING = 1
+__all__ = [
+    "CudaPackage",
+    "DeviceBuffer",
+    "DeviceContext",
+    "GpuIdentity",
+    "HostBuffer",
+    "check_device",
+    "cuda_driver",
+    "cuda_errors",
+    "cuda_packages",
+    "device_memory_used",
+    "identify_gpu",
+    "make_event",
+    "make_stream",
+]
+
+logger = logging.getLogger("mtinet_ros.inference")
+
+_INSTALL = (
+    "`pip install cuda-bindings` brings it as a wheel; `pip install pycuda` compiles against the "
+    "CUDA toolkit"
+)
+
+
+def _load_pycuda() -> CudaDriver:
+    from mtinet_ros.inference.cuda_pycuda import PyCudaDriver
+
+    return PyCudaDriver()
+
+
+def _load_cuda_bindings() -> CudaDriver:
+    from mtinet_ros.inference.cuda_bindings import CudaBindingsDriver
+
+    return CudaBindingsDriver()
+
+
+# pip's name -> its module, and what makes a driver of it; in the order in which they are tried.
+_PACKAGES: dict[str, tuple[str, Callable[[], CudaDriver]]] = {
+    "pycuda": ("pycuda", _load_pycuda),
+    "cuda-bindings": ("cuda.bindings", _load_cuda_bindings),
+}
 
 
 @dataclass(frozen=True)
-class GpuIdentity:
-    """The properties of a GPU that an engine may depend on.
+class CudaPackage:
+    """A Python package that can bring the driver, as it is on this machine.
 
     Attributes:
-        name: The GPU's name as the driver gives it.
-        compute_capability: E.g. `8.7`.
-        multiprocessor_count: What tells the modules of one name apart: every Orin is "Orin".
-        is_integrated: Whether it shares the host's memory, as on a Jetson.
-        total_memory: In bytes; all of the host's where it is shared.
+        name: As pip knows it.
+        is_installed: Whether Python finds it.
+        problem: Why it does not serve, in words; empty if it does, or is not installed.
+        advice: What to do about that; may be empty.
+        is_used: Whether it is the one that GPU backends use.
     """
 
     name: str
-    compute_capability: str
-    multiprocessor_count: int
-    is_integrated: bool
-    total_memory: int
+    is_installed: bool
+    problem: str = ""
+    advice: str = ""
+    is_used: bool = False
+
+
+def cuda_packages() -> list[CudaPackage]:
+    """The packages of which one is needed for a GPU, the preferred first; makes no context."""
+    packages = []
+    used = False
+    for name, (module, load) in _PACKAGES.items():
+        if not _is_installed(module):
+            packages.append(CudaPackage(name, is_installed=False))
+            continue
+        try:
+            load()
+        except BackendUnavailableError as error:
+            packages.append(CudaPackage(name, True, error.problem, error.advice))
+        else:
+            packages.append(CudaPackage(name, True, is_used=not used))
+            used = True
+    return packages
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of the package that it is part of
+        return False
+    return spec is not None and spec.origin is not None
+
+
+@cache
+def cuda_driver() -> CudaDriver:
+    """The driver, started, by the first package that brings it.
+
+    Raises:
+        BackendUnavailableError: None is installed, none loads, or there is no driver or GPU.
+    """
+    failures: list[tuple[str, BackendUnavailableError]] = []
+    for name, (module, load) in _PACKAGES.items():
+        if not _is_installed(module):
+            continue
+        try:
+            driver = load()
+        except BackendUnavailableError as error:
+            failures.append((name, error))
+            continue
+        for _, failure in failures:
+            logger.warning("%s; %s is used instead", failure.problem, name)
+        return driver
+    if not failures:
+        raise BackendUnavailableError("neither pycuda nor cuda-bindings is installed", _INSTALL)
+    raise failures[0][1]
 
 
 def check_device(device_id: int) -> None:
     """Hold a device number against the CUDA devices of this machine; makes no context.
 
     Raises:
-        BackendUnavailableError: PyCUDA, the driver or the device is missing.
+        BackendUnavailableError: Python's package for CUDA, the driver or the device is missing.
     """
-    driver = _driver()
+    driver = cuda_driver()
     try:
-        count = driver.Device.count()
-    except driver.Error as error:
+        count = driver.count_devices()
+    except driver.error as error:
         raise BackendUnavailableError(f"CUDA failed to count the GPUs: {error}") from error
     if not 0 <= device_id < count:
         known = (
@@ -76,32 +167,22 @@ def identify_gpu(device_id: int) -> GpuIdentity:
     """
     check_device(device_id)
     with cuda_errors("describe the GPU"):
-        driver = _driver()
-        device = driver.Device(device_id)
-        major, minor = device.compute_capability()
-        attribute = driver.device_attribute
-        return GpuIdentity(
-            device.name(),
-            f"{major}.{minor}",
-            device.get_attribute(attribute.MULTIPROCESSOR_COUNT),
-            bool(device.get_attribute(attribute.INTEGRATED)),
-            device.total_memory(),
-        )
+        return cuda_driver().identify(device_id)
 
 
 @contextmanager
 def cuda_errors(doing: str) -> Iterator[None]:
-    """Turn PyCUDA's errors inside the block into `BackendError` with what to do.
+    """Turn the driver's errors inside the block into `BackendError` with what to do.
 
     Args:
         doing: The operation, for the message: "CUDA failed to <doing>: …".
     """
-    driver = _pycuda()
+    driver = cuda_driver()
     try:
         yield
-    except driver.Error as error:
+    except driver.error as error:
         advice = ""
-        if isinstance(error, driver.MemoryError):
+        if isinstance(error, driver.out_of_memory):
             advice = (
                 "; the GPU is out of memory: end other programs on it (nvidia-smi), or lower "
                 "max_batch or workspace_mb"
@@ -114,7 +195,8 @@ class DeviceContext:
 
     The primary context is the one that TensorRT (through the CUDA runtime API) and every
     well-behaved library in this process share. Making it current for each use and taking it away
-    afterwards leaves another CUDA user of the thread in peace.
+    afterwards leaves another CUDA user of the thread in peace; so does `release`, after which it
+    is on no stack of the thread.
 
     Attributes:
         identity: The device, as engines know it.
@@ -130,7 +212,7 @@ class DeviceContext:
         self.identity = identify_gpu(device_id)
         self.description = f"cuda:{device_id} {self.identity.name}"
         with cuda_errors(f"make a context on device {device_id}"):
-            self._context: Any = _driver().Device(device_id).retain_primary_context()
+            self._context: PrimaryContext = cuda_driver().retain_context(device_id)
 
     def __enter__(self) -> DeviceContext:
         """Make the context current in this thread."""
@@ -145,157 +227,98 @@ class DeviceContext:
         trace: TracebackType | None,
     ) -> None:
         """Take it away again."""
-        self._context.pop()
+        with cuda_errors("take its context away"):
+            self._context.pop()
 
     def release(self) -> None:
-        """Give the primary context back. Everything made in it must be free already.
-
-        It is pushed first because `detach` of a context that is not current leaves it behind on
-        the driver's stack, on top of whatever another user had there (PyCUDA 2026.1, cuda.hpp,
-        `context::detach`: "pop is implicit in detach" does not hold for a primary context).
-        """
-        context, self._context = self._context, None
+        """Give the primary context back. Everything made in it must be free already."""
         with cuda_errors("give its context back"):
-            try:
-                context.push()
-            finally:
-                context.detach()
+            self._context.release()
 
 
-class Stream:
-    """A stream of its own with one event to wait on without spinning."""
-
-    def __init__(self) -> None:
-        """Make both in the current context."""
-        self._driver = _driver()
-        flags = self._driver.event_flags.BLOCKING_SYNC | self._driver.event_flags.DISABLE_TIMING
-        with cuda_errors("make a stream"):
-            # The event first: should the stream fail, nothing is left behind but this object.
-            self._done: Any = self._driver.Event(flags)
-            self._stream: Any = self._driver.Stream(_NON_BLOCKING)
-        self.handle: int = self._stream.handle
-
-    def wait(self) -> None:
-        """Sleep until all work put on the stream so far is done; other threads run meanwhile."""
-        self._done.record(self._stream)
-        self._done.synchronize()
-
-    def upload(self, address: Any, pinned: NDArray[Any]) -> None:
-        """Queue a copy of a pinned array to device memory."""
-        self._driver.memcpy_htod_async(address, pinned, self._stream)
-
-    def download(self, pinned: NDArray[Any], address: Any) -> None:
-        """Queue a copy of device memory into a pinned array."""
-        self._driver.memcpy_dtoh_async(pinned, address, self._stream)
-
-    def free(self) -> None:
-        """Destroy event and stream by dropping the last references to them."""
-        self._done = None
-        self._stream = None
-
-
-class Buffer:
-    """Page-locked host memory and device memory of the same size, one row per image.
+class HostBuffer:
+    """Page-locked memory of the host, one row per image.
 
     Attributes:
-        host: Views of the first 1, 2, … rows, made once so that using them allocates nothing.
-        address: Of the device memory.
+        rows: Views of the first 1, 2, … rows, made once so that using them allocates nothing.
+        address: On the device if it is mapped there, else 0.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, *, mapped: bool = False) -> None:
         """Allocate in the current context.
 
         Args:
             shape: [max_batch, …].
-            dtype: Of both sides.
+            dtype: Of its elements.
+            mapped: Whether the device shall read and write it where it is.
 
         Raises:
             BackendError: There is not enough memory.
         """
-        driver = _driver()
         with cuda_errors("allocate pinned memory"):
-            array: NDArray[Any] = driver.pagelocked_empty(shape, dtype)
-        pinned: Any = array.base
-        self._pinned = pinned
-        try:
-            with cuda_errors(f"allocate {array.nbytes / 1e6:.1f} MB on the GPU"):
-                self._device: Any = driver.mem_alloc(array.nbytes)
-        except BackendError:
-            # Now and here: a traceback may keep the array alive into another thread.
-            pinned.free()
-            raise
-        self.host = tuple(array[: rows + 1] for rows in range(shape[0]))
-        self.address = int(self._device)
+            self._pinned = cuda_driver().allocate_pinned(shape, dtype, mapped)
+        self.address = self._pinned.address
+        self.rows = tuple(self._pinned.array[: rows + 1] for rows in range(shape[0]))
 
-    def upload(self, rows: int, stream: Stream) -> None:
-        """Queue a copy of the first `rows` rows to the device."""
-        stream.upload(self._device, self.host[rows - 1])
-
-    def download(self, rows: int, stream: Stream) -> None:
-        """Queue a copy of the first `rows` rows from the device."""
-        stream.download(self.host[rows - 1], self._device)
+    @property
+    def host_address(self) -> int:
+        """Where it begins in the host's memory."""
+        return int(self._pinned.array.ctypes.data)
 
     def free(self) -> None:
-        """Free both sides now; arrays that were handed out end here."""
-        self.host = ()
-        with cuda_errors("free a buffer"):
-            try:
-                self._device.free()
-            finally:
-                self._pinned.free()
+        """Free it now; arrays that were handed out end here."""
+        self.rows = ()
+        with cuda_errors("free pinned memory"):
+            self._pinned.free()
+
+
+class DeviceBuffer:
+    """Memory on the device.
+
+    Attributes:
+        address: Where it is.
+        size: In bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Allocate in the current context, in bytes.
+
+        Raises:
+            BackendError: There is not enough memory.
+        """
+        with cuda_errors(f"allocate {size / 1e6:.1f} MB on the GPU"):
+            self._memory = cuda_driver().allocate(size)
+        self.address = self._memory.address
+        self.size = size
+
+    def free(self) -> None:
+        """Free it now."""
+        with cuda_errors("free memory on the GPU"):
+            self._memory.free()
+
+
+def make_stream() -> DriverStream:
+    """A stream in the current context.
+
+    Raises:
+        BackendError: The driver makes none.
+    """
+    with cuda_errors("make a stream"):
+        return cuda_driver().make_stream()
+
+
+def make_event() -> DriverEvent:
+    """An event in the current context.
+
+    Raises:
+        BackendError: The driver makes none.
+    """
+    with cuda_errors("make an event"):
+        return cuda_driver().make_event()
 
 
 def device_memory_used() -> int:
     """Bytes in use on the current context's device, by all processes."""
-    free, total = _driver().mem_get_info()
-    return int(total) - int(free)
-
-
-def _pycuda() -> Any:
-    """`pycuda.driver`, imported.
-
-    Raises:
-        BackendUnavailableError: It is not installed or does not load, or there is no driver.
-    """
-    try:
-        import pycuda.driver as driver
-    except ModuleNotFoundError as error:
-        raise BackendUnavailableError(
-            "pycuda is not installed", f"`{_INSTALL}` brings it"
-        ) from error
-    except ImportError as error:
-        if _driver_library_loads():
-            raise BackendUnavailableError(
-                f"pycuda is installed but does not load: {error}",
-                f"`{_INSTALL} --force-reinstall` builds it for the CUDA that is here",
-            ) from error
-        raise BackendUnavailableError(
-            f"there is no NVIDIA driver here ({error})",
-            "install it, or give the container the GPU (--runtime nvidia, --gpus all)",
-        ) from error
-    return driver
-
-
-def _driver_library_loads() -> bool:
-    """Whether the driver's library, which PyCUDA links to, is on this machine."""
-    try:
-        ctypes.CDLL(_DRIVER_LIBRARY)
-    except OSError:
-        return False
-    return True
-
-
-def _driver() -> Any:
-    """`pycuda.driver`, initialised (cuInit is idempotent).
-
-    Raises:
-        BackendUnavailableError: See `_pycuda`; or there is no GPU.
-    """
-    driver = _pycuda()
-    try:
-        driver.init()
-    except driver.Error as error:
-        raise BackendUnavailableError(
-            f"CUDA does not start ({error})", "see whether nvidia-smi lists the GPU"
-        ) from error
-    return driver
+    with cuda_errors("tell its free memory"):
+        free, total = cuda_driver().memory_info()
+    return total - free

@@ -17,6 +17,7 @@ from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine
 from mtinet_ros.inference.engine_settings import EngineSettings
+from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.model_card import UNVERIFIABLE, ModelCard, read_model_card
 from mtinet_ros.onnx_file import read_onnx_file
 
@@ -101,6 +102,7 @@ def load_backend(
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
     cpu: CpuSettings | None = None,
+    gpu: GpuSettings | None = None,
 ) -> Backend:
     """Load `model` with the backend of that name, or with the best that can run here.
 
@@ -113,6 +115,7 @@ def load_backend(
         progress: Called with the phase and the share done, 0 to 1, in the calling thread.
         cancelled: Set it from another thread to stop an engine build; loading then raises.
         cpu: Precision and threads of the CPU backends.
+        gpu: How TensorRT's backends run an engine.
 
     Raises:
         ConfigurationError: There is no backend of that name, or an engine setting is not allowed.
@@ -136,6 +139,7 @@ def load_backend(
             engine=engine or EngineSettings(),
             progress=progress or _ignore,
             cancelled=cancelled or threading.Event(),
+            gpu=gpu or GpuSettings(),
         )
     else:
         loaded = constructor(path, max_batch, cpu or CpuSettings())

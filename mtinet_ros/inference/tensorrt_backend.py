@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorRT on an NVIDIA GPU, either edition: engine from the cache, one stream, no allocation.
 
-A frame's way: copy into pinned memory, queue its upload, the network and the download of the
-wanted outputs on one stream, sleep until its event. All buffers, views and addresses are made at
-load. Everything CUDA is made, used and freed in the thread that loads the backend.
+A frame's way: its images are in page-locked memory (`new_images`) or are copied there; their
+upload, the network and the download of the wanted outputs are queued on one stream; `Run.outputs`
+sleeps until its event. Everything CUDA is made, used and freed in the thread that loads.
 """
 
 from __future__ import annotations
@@ -13,28 +13,35 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendLostError
-from mtinet_ros.inference.backend import Backend, Run, Runs, check_graph, check_images
+from mtinet_ros.inference.backend import Backend, Outputs, Run, Runs, check_graph, check_images
 from mtinet_ros.inference.cuda import (
-    Buffer,
     DeviceContext,
-    Stream,
+    HostBuffer,
+    cuda_driver,
     cuda_errors,
     device_memory_used,
+    identify_gpu,
+    make_event,
+    make_stream,
 )
+from mtinet_ros.inference.cuda_driver import DriverEvent, DriverStream
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache
 from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.inference.engine_target import engine_cache
+from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.inference.runtime_cache import RuntimeCache
+from mtinet_ros.inference.tensorrt_buffers import RunBuffers, TensorLayout
 from mtinet_ros.inference.tensorrt_edition import FailureCause, load_edition
+from mtinet_ros.inference.tensorrt_execution import Execution, Work
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 
@@ -44,12 +51,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mtinet_ros.inference")
 
 
-class _EngineRefusedError(BackendError):
-    """TensorRT does not take an engine, though its sidecar fits; a new one may do."""
-
-
 class TensorRtBackend(Backend):
-    """`Backend` over a TensorRT engine and one execution context."""
+    """`Backend` over a TensorRT engine; two runs may be under way on one stream."""
 
     leaves_cpu_free = True
 
@@ -63,6 +66,7 @@ class TensorRtBackend(Backend):
         engine: EngineSettings,
         progress: Progress,
         cancelled: threading.Event,
+        gpu: GpuSettings,
     ) -> None:
         """Load a model, building its engine first where none fits (which may take minutes).
 
@@ -74,6 +78,7 @@ class TensorRtBackend(Backend):
             engine: Where engines are kept and how they are built.
             progress: Told the phase of loading or building, and the share done, 0 to 1.
             cancelled: Set it to stop a build; loading then raises `BackendError`.
+            gpu: How the engine is run.
 
         Raises:
             ModelError: The model is unreadable, not of the contract, or refused by the parser.
@@ -84,30 +89,31 @@ class TensorRtBackend(Backend):
         self.precision = self.card.stated_precision  # strongly typed: as the graph says
         self._thread = threading.get_ident()
         self._edition = load_edition(edition)
+        self._settings = gpu
         self._lost = ""
         self._closed = False
         self._runs = Runs(edition)
-        # Undone in reverse: buffers, stream, execution context, engine, runtime; then the device.
+        # Undone in reverse: buffers, stream, execution, engine, runtime; then the device.
         self._freeing = ExitStack()
         self._runtime_cache: RuntimeCache | None = None
-        self._device = DeviceContext(device_id)
-        self.device = self._device.description
+        self._held: DeviceContext | None = None
+        self._gpu = identify_gpu(device_id)
+        self.device = f"cuda:{device_id} {self._gpu.name}"
         try:
             cache = engine_cache(
-                model, self.card, self._edition, max_batch, device_id, engine,
-                self._device.identity,
-            )  # fmt: skip
+                model, self.card, self._edition, max_batch, device_id, engine, self._gpu
+            )
+            # The context comes after it: while a child builds, a small GPU is all the child's.
             stored = cache.get_or_build(progress, cancelled)
             progress("loading the engine", 1.0)
+            refusal = self._load(device_id, stored)
+            if refusal and not stored.was_built:
+                logger.warning("%s", refusal)
+                stored = cache.get_or_build(progress, cancelled, refused=stored)
+                refusal = self._load(device_id, stored)
+            if refusal:
+                raise BackendError(refusal)
             with self._device:
-                try:
-                    self._deserialize(stored)
-                except _EngineRefusedError as error:
-                    if stored.was_built:
-                        raise
-                    logger.warning("%s", str(error))
-                    stored = cache.get_or_build(progress, cancelled, refused=stored)
-                    self._deserialize(stored)
                 self._prepare(cache, model, max_batch)
                 self._warm_up(progress)
         except BaseException as error:
@@ -120,14 +126,32 @@ class TensorRtBackend(Backend):
         Whoever keeps the error, perhaps in another thread, would keep engine and context alive
         through the local variables of the frames that it passed.
         """
-        with suppress(BackendError), self._device:
+        with suppress(BackendError), self._held or nullcontext():
             cause: BaseException | None = error
             while cause is not None:
                 traceback.clear_frames(cause.__traceback__)
                 cause = cause.__cause__ or cause.__context__
         self.close()
 
-    def _deserialize(self, stored: CachedEngine) -> None:
+    def _load(self, device_id: int, stored: CachedEngine) -> str:
+        """Take the device and load an engine; why TensorRT refuses it, or nothing.
+
+        An engine may be refused although its sidecar fits; a new one may not be.
+        """
+        self._held = DeviceContext(device_id)
+        with self._held:
+            refusal = self._deserialize(stored)
+        if refusal:
+            held, self._held = self._held, None
+            held.release()
+        return refusal
+
+    @property
+    def _device(self) -> DeviceContext:
+        assert self._held is not None
+        return self._held
+
+    def _deserialize(self, stored: CachedEngine) -> str:
         edition = self._edition
         edition.log.errors.clear()
         with cuda_errors("load the engine"):
@@ -138,17 +162,18 @@ class TensorRtBackend(Backend):
             engine = runtime.deserialize_cuda_engine(stored.content) if runtime else None
         if runtime is None or engine is None:
             errors = edition.take_errors()
-            # With a cause outside it, the engine is not to blame.
-            is_engines_fault = runtime is not None and errors.cause is FailureCause.UNKNOWN
-            kind = _EngineRefusedError if is_engines_fault else BackendError
-            raise kind(f"{edition.name} {edition.version} does not load {stored.path}: {errors}")
+            text = f"{edition.name} {edition.version} does not load {stored.path}: {errors}"
+            if runtime is None or errors.cause is not FailureCause.UNKNOWN:
+                raise BackendError(text)  # with a cause outside it, the engine is not to blame
+            return text
         self._runtime: tensorrt.Runtime | None = runtime
         self._freeing.callback(self._drop, "_runtime")
         self._engine: tensorrt.ICudaEngine | None = engine
         self._freeing.callback(self._drop, "_engine")
+        return ""
 
     def _prepare(self, cache: EngineCache, model: Path, max_batch: int) -> None:
-        """Make all that a run uses: execution context, stream, buffers."""
+        """Make all that a run uses: execution, stream, events, buffers."""
         engine = self._engine
         assert engine is not None
         tensors = self._read_tensors(engine)
@@ -159,36 +184,64 @@ class TensorRtBackend(Backend):
         self._fixed_batch = inputs[INPUT_NAME][1][0]
         largest = self._fixed_batch or engine.get_tensor_profile_shape(INPUT_NAME, 0)[2][0]
         self.max_batch = min(max_batch, self.card.max_batch, largest)
+        self._stream = make_stream()
+        self._freeing.callback(self._free, self._stream)
+        # One for each run under way, and one for all work.
+        self._events = tuple(self._make_event() for _ in range(3))
+        if self._edition.is_rtx:
+            self._runtime_cache = RuntimeCache(
+                engine,
+                cache,
+                self._edition.trt,
+                whole_graph=self._settings.cuda_graphs is not False,
+            )
+            self._freeing.callback(self._drop, "_runtime_cache")
         with cuda_errors("make an execution context"):
-            self._context: tensorrt.IExecutionContext | None = self._make_context(engine, cache)
-        if self._context is None:
-            raise self._failure("make an execution context")
-        self._freeing.callback(self._drop, "_context")
-        self._stream = Stream()
-        self._freeing.callback(self._stream.free)
-        self._buffers: dict[str, Buffer] = {}
-        for name, (dtype, (_, *trailing)) in tensors.items():
-            shape = (largest, *(size or 0 for size in trailing))
-            buffer = Buffer(shape, dtype)
-            self._freeing.callback(buffer.free)
-            self._buffers[name] = buffer
-            if not self._context.set_tensor_address(name, buffer.address):
-                raise self._failure(f"take the address of {name}")
+            self._execution = Execution(
+                engine,
+                self._edition,
+                self._stream,
+                self._runtime_cache and self._runtime_cache.runtime_config,
+                graphs=self._captures_graphs(),
+            )
+        self._freeing.callback(self._execution.free)
+        layouts = {
+            name: TensorLayout(dtype, (largest, *(size or 0 for size in trailing)))
+            for name, (dtype, (_, *trailing)) in tensors.items()
+        }
+        mapped = self._settings.mapped_memory
+        if mapped is None:
+            mapped = self._gpu.is_integrated and not self._edition.is_rtx
+        self._buffers = RunBuffers(layouts, mapped=mapped)
+        self._freeing.callback(self._buffers.free)
         # Freed first: work that a failed frame left on the stream must be over.
         self._freeing.callback(self._finish)
-        self._batch = 0
 
-    def _make_context(
-        self, engine: tensorrt.ICudaEngine, cache: EngineCache
-    ) -> tensorrt.IExecutionContext | None:
-        if not self._edition.is_rtx:
-            return engine.create_execution_context()
-        self._runtime_cache = RuntimeCache(engine, cache, self._edition.trt)
-        self._freeing.callback(self._drop, "_runtime_cache")
-        # The stubs describe `tensorrt`, which takes no such thing in all its versions.
-        create: Any = engine.create_execution_context
-        context: tensorrt.IExecutionContext | None = create(self._runtime_cache.runtime_config)
-        return context
+    def _make_event(self) -> DriverEvent:
+        event = make_event()
+        self._freeing.callback(self._free, event)
+        return event
+
+    @staticmethod
+    def _free(thing: DriverStream | DriverEvent) -> None:
+        with cuda_errors("free a stream"):
+            thing.free()
+
+    def _captures_graphs(self) -> bool:
+        """Whether our own graphs are captured; RTX's runtime configuration has its own way."""
+        wanted = self._settings.cuda_graphs
+        if self._edition.is_rtx or wanted is False:
+            return False
+        driver = cuda_driver()
+        if not driver.can_capture:
+            logger.log(
+                logging.WARNING if wanted else logging.INFO,
+                "%s cannot capture CUDA graphs, so the network runs call by call; cuda-bindings "
+                "(`pip install cuda-bindings`, without %s) can",
+                driver.name,
+                driver.name,
+            )
+        return driver.can_capture
 
     def _read_tensors(
         self, engine: tensorrt.ICudaEngine
@@ -205,41 +258,68 @@ class TensorRtBackend(Backend):
         return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
 
     def _warm_up(self, progress: Progress) -> None:
-        """Run black images, so that lazy initialisation is over before a real one.
+        """Run black images in every batch size, so that none is slow when it comes first.
 
-        TensorRT for RTX compiles kernels at the first use of each batch size: all are used here.
+        Kernels are loaded at their first use, and TensorRT for RTX compiles them only then.
         """
-        largest = self.max_batch if self._edition.is_rtx and not self._fixed_batch else 1
-        for rows in range(1, largest + 1):
-            if largest > 1:
-                progress(f"compiling kernels for batch {rows} of {largest}", 1.0)
-            images = self._buffers[INPUT_NAME].host[rows - 1]
-            images[...] = 0
-            self._run(images, self.output_names)
+        black = np.zeros((self.max_batch, *self.card.input_size, 3), np.uint8)
+        for batch in range(1, self.max_batch + 1):
+            if self.max_batch > 1:
+                progress(f"preparing batch {batch} of {self.max_batch}", 1.0)
+            with self._detect_lost_context():
+                work = self._upload(black[:batch], self.output_names, turn=0)
+                self._execution.queue_calls(work)
+                self._download(work)
+                self._finish()
         if self._runtime_cache:
             self._runtime_cache.save()
 
+    def new_images(self) -> NDArray[np.uint8]:
+        """See `Backend.new_images`: page-locked memory, freed by `close`.
+
+        Raises:
+            BackendError: There is not enough of it, or the backend is closed.
+        """
+        if not self._settings.pinned_images:
+            return super().new_images()
+        self._check_usable()
+        with self._device:
+            images: NDArray[np.uint8] = self._buffers.new_images().rows[self.max_batch - 1]
+        return images
+
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
-        """See `Backend.begin`. The run is over on return, its arrays are the caller's own.
+        """See `Backend.begin`. The outputs are views of page-locked memory, which `close` frees.
 
         Raises:
             BackendLostError: The GPU's context is broken; only a new process can go on.
         """
         self._check_usable()
         check_images(self, images, wanted)
-        self._runs.next_turn()
-        names = [name for name in self.output_names if name in wanted]
-        if names:
-            with self._device:
-                self._run(images, names)
-                if self._runtime_cache:
-                    self._runtime_cache.save_if_due()
+        turn = self._runs.next_turn()
+        names = tuple(name for name in self.output_names if name in wanted)
+        if not names:
+            return self._runs.begun(dict)
+        with self._device, self._detect_lost_context():
+            work = self._upload(images, names, turn)
+            self._execution.queue(work, lambda: self._download(work))
+            self._events[turn].record(self._stream)
+        if self._runtime_cache:
+            self._runtime_cache.save_if_due()
         rows = images.shape[0]
-        outputs = {name: self._buffers[name].host[rows - 1].copy() for name in names}
-        return self._runs.begun(lambda: outputs)
+        run = self._runs.begun(lambda: self._take(names, rows, turn))
+        if not self._settings.two_runs:
+            run.outputs()
+        return run
+
+    def _take(self, names: Collection[str], rows: int, turn: int) -> Outputs:
+        """Wait for a run, and give its outputs."""
+        self._check_usable()
+        with self._device, self._detect_lost_context():
+            self._events[turn].wait()
+        return self._buffers.outputs(names, rows, turn)
 
     def measure_stages(self, images: NDArray[np.uint8]) -> Mapping[str, float]:
-        """Run once, waiting after each stage; for benchmarks.
+        """Run once, call by call, waiting after each stage; for benchmarks.
 
         Args:
             images: As for `begin`.
@@ -249,18 +329,20 @@ class TensorRtBackend(Backend):
         """
         self._check_usable()
         check_images(self, images, ())
+        turn = self._runs.next_turn()
         seconds: dict[str, float] = {}
         with self._device, self._detect_lost_context():
-            batch = self._copy_to_pinned(images)
+            source = self._buffers.place(images, turn)
+            work = self._work(source, images.shape[0], self.output_names, turn)
             stages: dict[str, Callable[[], None]] = {
-                "h2d": lambda: self._upload(batch),
-                "compute": self._execute,
-                "d2h": lambda: self._download(batch, self.output_names),
+                "h2d": lambda: self._buffers.upload(source, work.batch, self._stream),
+                "compute": lambda: self._execution.queue_calls(work),
+                "d2h": lambda: self._download(work),
             }
             for stage, queue in stages.items():
                 begun = time.perf_counter()
                 queue()
-                self._stream.wait()
+                self._finish()
                 seconds[stage] = time.perf_counter() - begun
         return seconds
 
@@ -270,38 +352,20 @@ class TensorRtBackend(Backend):
         with self._device:
             return device_memory_used()
 
-    def _run(self, images: NDArray[np.uint8], names: Collection[str]) -> None:
-        with self._detect_lost_context():
-            batch = self._copy_to_pinned(images)
-            self._upload(batch)
-            self._execute()
-            self._download(batch, names)
-            self._stream.wait()
+    def _upload(self, images: NDArray[np.uint8], names: tuple[str, ...], turn: int) -> Work:
+        """Queue the upload; it is no part of a graph, since its source changes from run to run."""
+        source = self._buffers.place(images, turn)
+        work = self._work(source, images.shape[0], names, turn)
+        self._buffers.upload(source, work.batch, self._stream)
+        return work
 
-    def _copy_to_pinned(self, images: NDArray[np.uint8]) -> int:
-        """Copy into pinned memory; returns the batch that runs, which an engine may fix."""
-        rows = images.shape[0]
-        image = self._buffers[INPUT_NAME]
-        np.copyto(image.host[rows - 1], images)
+    def _work(self, source: HostBuffer, rows: int, names: tuple[str, ...], turn: int) -> Work:
+        # An engine may fix the batch that runs.
         batch = self._fixed_batch or rows
-        if batch != self._batch:
-            assert self._context is not None
-            if not self._context.set_input_shape(INPUT_NAME, image.host[batch - 1].shape):
-                raise self._failure(f"take a batch of {batch}")
-            self._batch = batch
-        return batch
+        return Work(batch, self._buffers.binding(source, turn), turn, names)
 
-    def _upload(self, batch: int) -> None:
-        self._buffers[INPUT_NAME].upload(batch, self._stream)
-
-    def _execute(self) -> None:
-        assert self._context is not None
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise self._failure("run the network")
-
-    def _download(self, batch: int, names: Collection[str]) -> None:
-        for name in names:
-            self._buffers[name].download(batch, self._stream)
+    def _download(self, work: Work) -> None:
+        self._buffers.download(work.names, work.batch, work.turn, self._stream)
 
     @contextmanager
     def _detect_lost_context(self) -> Iterator[None]:
@@ -310,7 +374,6 @@ class TensorRtBackend(Backend):
             with cuda_errors("run the network"):
                 yield
         except BackendError as error:
-            self._batch = 0
             try:
                 self._finish()
             except BackendError as still:
@@ -321,11 +384,10 @@ class TensorRtBackend(Backend):
             raise
 
     def _finish(self) -> None:
+        """Wait for all work on the stream."""
         with cuda_errors("finish its work"):
-            self._stream.wait()
-
-    def _failure(self, doing: str) -> BackendError:
-        return BackendError(f"{self.name} could not {doing}: {self._edition.take_errors()}")
+            self._events[-1].record(self._stream)
+            self._events[-1].wait()
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -354,16 +416,18 @@ class TensorRtBackend(Backend):
         self._check_thread()
         self._closed = True
         self._runs.close()
+        if self._held is None:
+            return
         # Each step on its own: what the one cannot free must not keep the next from trying.
         with ExitStack() as current:
             with self._log_errors():
-                current.enter_context(self._device)
+                current.enter_context(self._held)
             with self._log_errors():
                 if self._runtime_cache and not self._lost:
                     self._runtime_cache.save()
                 self._freeing.close()
         with self._log_errors():
-            self._device.release()
+            self._held.release()
 
     @contextmanager
     def _log_errors(self) -> Iterator[None]:

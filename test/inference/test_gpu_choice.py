@@ -43,9 +43,9 @@ def gpu(cache: Path) -> Iterator[Any]:
 
 def use(machine: Any, name: str, capability: tuple[int, int]) -> None:
     """Put another GPU into the doubled machine."""
-    from pycuda import driver
+    import cuda_machine
 
-    machine.gpus[:] = [driver.Gpu(name, capability, 40, False, 2**33)]
+    machine.gpus[:] = [cuda_machine.Gpu(name, capability, 40, False, 2**33)]
 
 
 def named(capability: str) -> GpuIdentity:
@@ -82,9 +82,9 @@ def test_turing_gets_rtx_on_request_with_an_engine_of_its_own(
 def test_auto_passes_over_rtx_on_an_orin_and_says_why(
     gpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pycuda import driver
+    import cuda_machine
 
-    gpu.gpus[:] = [driver.ORIN]
+    gpu.gpus[:] = [cuda_machine.ORIN]
     lose(monkeypatch, "tensorrt")
     with caplog.at_level(logging.INFO, "mtinet_ros.inference"):
         assert not load_backend(model).name.startswith("tensorrt")

@@ -27,6 +27,7 @@ SOURCES = [
         "engine_builder.py",
         "tensorrt_backend.py",
         "tensorrt_edition.py",
+        "tensorrt_execution.py",
     )
 ]
 DATA = ROOT / "test" / "data"
@@ -42,6 +43,7 @@ USED = {
     },
     "BuilderFlag": {"VERSION_COMPATIBLE"},
     "DataType": {"name"},
+    "ExecutionContextAllocationStrategy": {"USER_MANAGED"},
     "HardwareCompatibilityLevel": {"AMPERE_PLUS"},
     "IBuilderConfig": {
         "set_memory_pool_limit",
@@ -62,8 +64,14 @@ USED = {
         "get_tensor_mode",
         "get_tensor_profile_shape",
         "create_execution_context",
+        "device_memory_size_v2",
     },
-    "IExecutionContext": {"set_input_shape", "set_tensor_address", "execute_async_v3"},
+    "IExecutionContext": {
+        "set_input_shape",
+        "set_tensor_address",
+        "set_device_memory",
+        "execute_async_v3",
+    },
     "IHostMemory": {"nbytes"},
     "ILogger": {"<class>", "__init__", "log"},
     "INetworkDefinition": {"num_inputs", "num_outputs", "num_layers", "get_input", "get_output"},
@@ -102,6 +110,7 @@ PYCUDA = {
         "memcpy_htod_async",
         "pagelocked_empty",
         "device_attribute",
+        "host_alloc_flags",
         "Error",
         "MemoryError",
     },
@@ -116,7 +125,7 @@ PYCUDA = {
     },
     "DeviceAllocation": {"free", "__int__"},
     "Event": {"record", "synchronize"},
-    "PagelockedHostAllocation": {"free"},
+    "PagelockedHostAllocation": {"free", "get_device_pointer"},
     "Stream": {"handle"},
     "event_flags": {"BLOCKING_SYNC", "DISABLE_TIMING"},
 }
@@ -134,7 +143,8 @@ PYTHON = {
     for thing in (list, dict, str, deque, Path, ModuleType, io.TextIOWrapper, logging)
     for name in dir(thing)
 }
-OURS = {"engine", "free", "release", "start", "uint8", "UNKNOWN", "value"}
+OURS = {"engine", "enqueue", "free", "precision", "release", "size", "start", "uint8"}
+OURS |= {"UNKNOWN", "value"}
 
 
 def attributes(source: Path) -> set[str]:
@@ -214,7 +224,7 @@ def test_pycuda_has_every_member_that_the_code_uses() -> None:
     ]
     assert missing == []
     known = {member for members in real.values() for member in members}
-    used = attributes(ROOT / "mtinet_ros" / "inference" / "cuda.py") & known
+    used = attributes(ROOT / "mtinet_ros" / "inference" / "cuda_pycuda.py") & known
     assert used - set().union(*PYCUDA.values()) - set(PYCUDA) == set()
 
 

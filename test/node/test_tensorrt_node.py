@@ -35,11 +35,13 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_tiny_model(tmp_path / "m.onnx")
 
 
+AT_LOAD = 4 * 3  # downloads while loading: of each output in each batch size
+
+
 def fail_in_node(folder: Path, call: str, kind: str, nth: int, lose: bool = False) -> None:
     """Let the nth call of a driver's function fail in node processes started from now on."""
     (folder / "sitecustomize.py").write_text(
-        "from pycuda import driver\n"
-        f"driver.machine.fail({call!r}, driver.{kind}('injected: {call}'), {nth}, {lose})\n"
+        f"from cuda_machine import machine\nmachine.fail({call!r}, {kind!r}, {nth}, {lose})\n"
     )
 
 
@@ -105,7 +107,7 @@ def test_deactivating_stops_the_builder(robot: Robot, model: Path) -> None:
 def test_a_full_gpu_leaves_the_node_inactive_with_what_to_do(
     robot: Robot, model: Path, tmp_path: Path
 ) -> None:
-    fail_in_node(tmp_path, "mem_alloc", "MemoryError", 2)
+    fail_in_node(tmp_path, "cuMemAlloc", "OUT_OF_MEMORY", 2)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()
         assert robot.spin_until(lambda: robot.state() == "inactive")
@@ -116,19 +118,19 @@ def test_a_full_gpu_leaves_the_node_inactive_with_what_to_do(
 def test_a_failed_frame_is_said_and_the_next_one_is_answered(
     robot: Robot, model: Path, tmp_path: Path
 ) -> None:
-    fail_in_node(tmp_path, "memcpy_dtoh_async", "LogicError", 5)  # 3 while loading, then depth
+    fail_in_node(tmp_path, "cuMemcpyDtoHAsync", "UNKNOWN", AT_LOAD + 2)
     robot.subscribe(DEPTH, Image)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()
         for _ in range(3):
             robot.show_until(DEPTH, lambda: robot.show(picture(), CAMERA))
-        assert node.says("injected: memcpy_dtoh_async")
+        assert node.says("cuMemcpyDtoHAsync failed: unknown")
 
 
 def test_a_lost_gpu_deactivates_the_node_with_the_reason(
     robot: Robot, model: Path, tmp_path: Path
 ) -> None:
-    fail_in_node(tmp_path, "memcpy_dtoh_async", "LaunchError", 5, lose=True)
+    fail_in_node(tmp_path, "cuMemcpyDtoHAsync", "LAUNCH_FAILED", AT_LOAD + 2, lose=True)
     robot.subscribe(DEPTH, Image)
     with NodeProcess(f"model:={model}", "backend:=tensorrt") as node:
         robot.start()

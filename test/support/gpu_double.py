@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the double of PyCUDA and TensorRT's runtime in place of the GPU that a test has not."""
+"""Puts doubles of the CUDA driver and of TensorRT in place of the GPU that a test lacks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,53 @@ from typing import Any
 import pytest
 
 _DOUBLES = Path(__file__).parent / "doubles"
-_MODULES = ("pycuda", "pycuda.driver", "tensorrt")
+_MODULES = ("cuda", "cuda.bindings", "cuda.bindings.driver", "cuda_machine")
+_MODULES += ("pycuda", "pycuda.driver", "tensorrt")
+PACKAGES = {"pycuda": "pycuda", "cuda-bindings": "cuda.bindings"}
 
 
 def _forget() -> None:
+    from mtinet_ros.inference import cuda
     from mtinet_ros.inference.tensorrt_edition import load_edition
 
     load_edition.cache_clear()
+    cuda.cuda_driver.cache_clear()
     for name in _MODULES:
         sys.modules.pop(name, None)
 
 
 @contextmanager
-def gpu_double(engine_folder: Path) -> Iterator[Any]:
-    """Make `pycuda` and `tensorrt` the doubles, and give `tensorrt_rtx` the doubled runtime.
+def driver_double(package: str = "pycuda") -> Iterator[Any]:
+    """Make a Python package for CUDA the double, and the other one absent.
+
+    Args:
+        package: `pycuda` or `cuda-bindings`.
+
+    Yields:
+        The double's `machine`; on leaving it must have nothing left over.
+    """
+    from mtinet_ros.inference import cuda, cuda_pycuda
+
+    with pytest.MonkeyPatch.context() as patch:
+        _forget()
+        patch.setattr(sys, "path", [str(_DOUBLES), *sys.path])
+        from cuda_machine import machine
+
+        # The double of PyCUDA puts its own in place, also in the process that builds engines.
+        patch.setattr(cuda_pycuda, "driver_library", cuda_pycuda.driver_library)
+        patch.setattr(cuda, "_is_installed", lambda module: module == PACKAGES[package])
+        yield machine
+        _forget()
+        assert machine.leftovers() == []
+
+
+@contextmanager
+def gpu_double(engine_folder: Path, package: str = "pycuda") -> Iterator[Any]:
+    """`driver_double` with TensorRT: `tensorrt` the double, its runtime also `tensorrt_rtx`'s.
 
     Args:
         engine_folder: Where engines with their sidecars will lie; also made the default cache.
+        package: `pycuda` or `cuda-bindings`.
 
     Yields:
         The double's `machine`; on leaving it must have nothing left over.
@@ -36,17 +66,12 @@ def gpu_double(engine_folder: Path) -> Iterator[Any]:
     from mtinet_ros.inference import tensorrt_edition
 
     tensorrt_rtx = pytest.importorskip("tensorrt_rtx")
-    with pytest.MonkeyPatch.context() as patch:
-        _forget()
-        patch.setattr(sys, "path", [str(_DOUBLES), *sys.path])
+    with driver_double(package) as machine, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(engine_folder.parent))
         import tensorrt
-        from pycuda.driver import machine
 
         patch.setattr(tensorrt_rtx, "Runtime", tensorrt.Runtime)
         # The double of `tensorrt` has the real `tensorrt_rtx` inside.
         patch.setattr(tensorrt_edition, "_NATIVE_MODULES", {})
         machine.engine_folder = str(engine_folder)
         yield machine
-        _forget()
-        assert machine.leftovers() == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A double of TensorRT's runtime over the double of PyCUDA; all else is the real `tensorrt_rtx`.
+"""A double of TensorRT's runtime over that of the driver; all else is the real `tensorrt_rtx`.
 
 Parser, builder and enumerations are the real ones, so engines are real. To run one, the double
 finds the ONNX it came from through the sidecar beside it and computes with ONNX Runtime. The
@@ -12,7 +12,12 @@ rules, from NVIDIA's TensorRT Python API reference ("API") and Developer Guide (
    to performance issues": refused here).
 5. TensorRT for RTX runs on the GPUs of its support matrix only, and says so in these words (its
    library, 1.7: "TensorRT-RTX does not support this compute capability ...").
-6. Destroyed in the order execution context, engine, runtime (API, Runtime: its engines must go
+6. Addresses and shapes are those of the moment of `execute_async_v3` (API, enqueueV3).
+7. A context made USER_MANAGED has scratch memory set before it runs, as large as the engine asks
+   for (API, set_device_memory).
+8. Graphs (Guide, CUDA Graphs): a shape is enqueued once before it is captured, else the capture
+   fails; a graph is not launched once the shape of its context has changed, or it is gone.
+9. Destroyed in the order execution context, engine, runtime (API, Runtime: its engines must go
    first); `machine.order` notes it. All need a current context (Guide, Threading).
 """
 
@@ -20,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +34,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorrt_rtx
-from pycuda.driver import machine
+from cuda_machine import Fault, machine
 from tensorrt_rtx import *  # noqa: F403  # everything but what follows is real
 
 __version__ = "10.13.0"
@@ -37,22 +43,31 @@ RTX_CAPABILITIES = ((7, 5), (8, 6), (8, 9), (12, 0), (12, 1))
 _TYPES = {1: tensorrt_rtx.DataType.FLOAT, 2: tensorrt_rtx.DataType.UINT8}
 
 
+def refuses(call: str, logger: Any) -> bool:
+    """Whether a call answers no; what the driver says against it is logged (rule 1)."""
+    try:
+        return machine.enter(call)
+    except Fault as fault:
+        logger.log(1, f"{call}: {fault}")
+        return True
+
+
 class Runtime:
     """Loads engines whose sidecar is in `machine.engine_folder`."""
 
     def __init__(self, logger: Any) -> None:
-        if machine.enter("Runtime"):
+        if refuses("Runtime", logger):
             raise TypeError("pybind11::init(): factory function returned nullptr")
         self._log = logger
         self.engine_host_code_allowed = False
         machine.born("runtime", self)
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
-        refuses = machine.enter("deserialize_cuda_engine")
+        no = refuses("deserialize_cuda_engine", self._log)
         digest = hashlib.sha256(serialized_engine).hexdigest()
         for path in Path(machine.engine_folder).glob("*.json"):
             sidecar = json.loads(path.read_text())
-            if sidecar["engine_sha256"] == digest and not refuses:
+            if sidecar["engine_sha256"] == digest and not no:
                 if sidecar["identity"]["edition"] == "tensorrt_rtx" and self._is_foreign():
                     return None
                 return ICudaEngine(self._log, sidecar)
@@ -87,6 +102,7 @@ class ICudaEngine:
         }
         self.num_io_tensors = len(self._shapes)
         self._batches = sidecar["identity"]["batch_profile"]
+        self.device_memory_size_v2 = 4096
 
     def get_tensor_name(self, index: int) -> str:
         return list(self._shapes)[index]
@@ -118,20 +134,28 @@ class ICudaEngine:
         return machine.runtime_config
 
     def create_execution_context(self, config: Any = None) -> IExecutionContext | None:
-        no = machine.enter("create_execution_context")
-        return None if no else IExecutionContext(self)
+        no = refuses("create_execution_context", self._log)
+        return None if no else IExecutionContext(self, config)
 
 
 class IExecutionContext:
-    def __init__(self, engine: ICudaEngine) -> None:
+    def __init__(self, engine: ICudaEngine, config: Any) -> None:
         machine.born("execution context", self)
         self._engine = engine
         self._session = onnxruntime.InferenceSession(engine._model)
         self._batch = max(engine._shapes["image"][0], 0)
+        self._enqueued_batch = 0
         self._addresses: dict[str, int] = {}
+        managed = tensorrt_rtx.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._scratch_missing = engine.device_memory_size_v2 if config == managed else 0
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        machine.calls["set_device_memory"] += 1
+        if size >= self._scratch_missing and memory in machine.memory:
+            self._scratch_missing = 0
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
-        no = machine.enter("set_input_shape")
+        no = refuses("set_input_shape", self._engine._log)
         smallest, _, largest = self._engine.get_tensor_profile_shape(name, 0)
         if no or not smallest[0] <= shape[0] <= largest[0] or tuple(shape[1:]) != smallest[1:]:
             self._engine._log.log(1, f"setInputShape: {tuple(shape)} is outside the profile")
@@ -140,24 +164,40 @@ class IExecutionContext:
         return True
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
-        no = machine.enter("set_tensor_address")
+        no = refuses("set_tensor_address", self._engine._log)
         self._addresses[name] = memory
         return memory in machine.memory and not no
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        no = machine.enter("execute_async_v3")
+        no = refuses("execute_async_v3", self._engine._log)
         unset = set(self._engine._shapes) - set(self._addresses)
-        if unset or not self._batch or stream_handle not in machine.streams or no:
+        stream = machine.streams.get(stream_handle)
+        if unset or not self._batch or stream is None or self._scratch_missing or no:
             self._engine._log.log(1, f"enqueueV3: Error Code 3: no address or shape: {unset}")
             return False
-        batch = self._batch
-        machine.streams[stream_handle].queue.append(lambda: self._compute(batch))
+        if stream.capture and self._enqueued_batch != self._batch:
+            stream.capture.is_spoiled = True
+            self._engine._log.log(1, "enqueueV3: cannot update its state while it is captured")
+            return False
+        self._enqueued_batch = batch = self._batch
+        addresses = dict(self._addresses)
+        context = weakref.ref(self) if stream.capture else lambda: self
+        was_captured = stream.capture is not None
+
+        def compute() -> None:
+            this = context()
+            if this is None or (was_captured and this._batch != batch):
+                machine.violations.append("a graph outlived its context's shape (rule 8)")
+            else:
+                this._compute(batch, addresses)
+
+        stream.put(compute)
         return True
 
-    def _compute(self, batch: int) -> None:
+    def _compute(self, batch: int, addresses: dict[str, int]) -> None:
         shape = (batch, *self._engine._shapes["image"][1:])
-        content = machine.at(self._addresses["image"], int(np.prod(shape)))
+        content = machine.at(addresses["image"], int(np.prod(shape)))
         images = np.frombuffer(content, np.uint8).reshape(shape)
-        names = [name for name in self._addresses if name not in self._engine._inputs]
+        names = [name for name in addresses if name not in self._engine._inputs]
         for name, array in zip(names, self._session.run(names, {"image": images}), strict=True):
-            machine.at(self._addresses[name], array.nbytes)[:] = array.tobytes()
+            machine.at(addresses[name], array.nbytes)[:] = array.tobytes()

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queues an engine's work on a stream: call by call, or as a CUDA graph.
+
+NVIDIA's rules for graphs (TensorRT, Best Practices, "CUDA Graphs"): a shape is enqueued once
+before it is captured, since that brings the context's inner state up to date; and each captured
+graph has an execution context of its own, since a new shape would change that state. Such contexts
+share their scratch memory, which is theirs only while they run; all run on one stream.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mtinet_ros.errors import BackendError
+from mtinet_ros.inference.cuda import DeviceBuffer, cuda_driver
+from mtinet_ros.inference.cuda_driver import DriverStream, Graph
+from mtinet_ros.inference.tensorrt_buffers import Binding
+from mtinet_ros.inference.tensorrt_edition import Edition
+from mtinet_ros.model_contract import INPUT_NAME
+
+if TYPE_CHECKING:
+    import tensorrt
+
+logger = logging.getLogger("mtinet_ros.inference")
+
+# A graph of a network of a thousand kernels takes megabytes; what comes later runs call by call.
+_MOST_GRAPHS = 32
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one run does after its upload.
+
+    Attributes:
+        batch: Images in it.
+        binding: Where it reads and writes.
+        turn: The set of buffers that it downloads to.
+        names: The outputs that it downloads.
+    """
+
+    batch: int
+    binding: Binding
+    turn: int
+    names: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[int, int, int, tuple[str, ...]]:
+        """The same for work that one graph can do."""
+        return self.batch, id(self.binding), self.turn, self.names
+
+
+class _BoundContext:
+    """An execution context with the batch and the addresses that it was last given."""
+
+    def __init__(self, context: tensorrt.IExecutionContext, fail: Callable[[str], BackendError]):
+        self._context = context
+        self._fail = fail
+        self._batch = 0
+        self._binding: Binding | None = None
+        self.has_run = False
+
+    def enqueue(self, work: Work, shape: tuple[int, ...], stream: DriverStream) -> None:
+        if work.binding is not self._binding:
+            self._binding = None
+            for name, address in work.binding.addresses.items():
+                if not self._context.set_tensor_address(name, address):
+                    raise self._fail(f"take the address of {name}")
+            self._binding = work.binding
+        if work.batch != self._batch:
+            self._batch = 0
+            if not self._context.set_input_shape(INPUT_NAME, (work.batch, *shape)):
+                raise self._fail(f"take a batch of {work.batch}")
+            self._batch = work.batch
+        if not self._context.execute_async_v3(stream.handle):
+            self._batch = 0
+            raise self._fail("run the network")
+        self.has_run = True
+
+
+class Execution:
+    """The execution contexts of one engine, and the graphs captured from them."""
+
+    def __init__(
+        self,
+        engine: tensorrt.ICudaEngine,
+        edition: Edition,
+        stream: DriverStream,
+        runtime_config: Any,
+        *,
+        graphs: bool,
+    ) -> None:
+        """Make the first context, in the current context of the device.
+
+        Args:
+            engine: The engine.
+            edition: Its TensorRT.
+            stream: For all work.
+            runtime_config: RTX's `IRuntimeConfig`; None with `tensorrt`.
+            graphs: Whether to capture graphs; `tensorrt` only.
+
+        Raises:
+            BackendError: TensorRT makes none, or there is no memory. Nothing is left behind.
+        """
+        self._engine: tensorrt.ICudaEngine | None = engine
+        self._edition = edition
+        self._stream = stream
+        self._runtime_config = runtime_config
+        self._shape = tuple(engine.get_tensor_shape(INPUT_NAME))[1:]
+        self._capturing = graphs
+        self._graphs: dict[Any, Graph] = {}
+        self._contexts: dict[Any, _BoundContext] = {}
+        self._scratch: DeviceBuffer | None = None
+        if graphs and engine.device_memory_size_v2:
+            self._scratch = DeviceBuffer(engine.device_memory_size_v2)
+        try:
+            self._shared: _BoundContext | None = self._make_context()
+        except BaseException:
+            self.free()
+            raise
+
+    def _make_context(self) -> _BoundContext:
+        assert self._engine is not None
+        # The stubs describe `tensorrt`, where not all versions take both arguments.
+        create: Any = self._engine.create_execution_context
+        context: tensorrt.IExecutionContext | None
+        if self._runtime_config is not None:
+            context = create(self._runtime_config)
+        elif self._scratch is not None:
+            context = create(self._edition.trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        else:
+            context = create()
+        if context is None:
+            raise self._fail("make an execution context")
+        if self._scratch is not None:
+            context.set_device_memory(self._scratch.address, self._scratch.size)
+        return _BoundContext(context, self._fail)
+
+    def queue(self, work: Work, download: Callable[[], None]) -> None:
+        """Queue network and downloads, as a graph where there is one or can be one by now.
+
+        Args:
+            work: What to do.
+            download: Queues the downloads.
+
+        Raises:
+            BackendError: TensorRT refuses.
+        """
+        graph = self._graphs.get(work.key)
+        if graph is not None:
+            graph.launch()
+            return
+        if self._capturing and max(len(self._graphs), len(self._contexts)) < _MOST_GRAPHS:
+            key = work.batch, id(work.binding)
+            context = self._contexts.get(key)
+            if context is None:
+                context = self._contexts[key] = self._make_context()
+            if context.has_run:
+                captured = self._capture(context, work, download)
+                if captured is not None:
+                    self._graphs[work.key] = captured
+                    captured.launch()
+                    return
+            else:
+                context.enqueue(work, self._shape, self._stream)
+                download()
+                return
+        self.queue_calls(work)
+        download()
+
+    def queue_calls(self, work: Work) -> None:
+        """Queue the network alone, call by call."""
+        assert self._shared is not None
+        self._shared.enqueue(work, self._shape, self._stream)
+
+    def _capture(
+        self, context: _BoundContext, work: Work, download: Callable[[], None]
+    ) -> Graph | None:
+        """The work as a graph; None, with a word in the log, if it cannot be captured."""
+        failures = (BackendError, cuda_driver().error)
+        try:
+            self._stream.begin_capture()
+            try:
+                context.enqueue(work, self._shape, self._stream)
+                download()
+            except failures:
+                with suppress(*failures):
+                    self._stream.end_capture().free()
+                raise
+            return self._stream.end_capture()
+        except failures as error:
+            # A context goes on as before when it cannot be captured (the same chapter).
+            self._capturing = False
+            logger.warning(
+                "%s: CUDA graphs are off from here on, the network runs call by call: %s",
+                self._edition.name,
+                str(error),
+            )
+            return None
+
+    def _fail(self, doing: str) -> BackendError:
+        return BackendError(
+            f"{self._edition.name} could not {doing}: {self._edition.take_errors()}"
+        )
+
+    def free(self) -> None:
+        """Destroy graphs, contexts and scratch memory, in this order.
+
+        Raises:
+            BackendError: Some graph or the memory could not be freed; the rest is free.
+        """
+        problem = ""
+        for graph in self._graphs.values():
+            try:
+                graph.free()
+            except cuda_driver().error as error:
+                problem = str(error)
+        self._graphs.clear()
+        self._contexts.clear()
+        self._shared = None
+        self._engine = None
+        self._runtime_config = None
+        if self._scratch is not None:
+            self._scratch.free()
+        if problem:
+            raise BackendError(f"CUDA failed to free a graph: {problem}")
