@@ -34,7 +34,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-fast test-numpy1 bare check parameters colcon model model-rendered model-smoke verify-gpu clean
+.PHONY: demo test test-fast test-numpy1 bare check bench soak parameters colcon model model-rendered model-smoke verify-gpu clean
 
 demo: $(VENV)/.demo $(MODEL)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
@@ -74,6 +74,19 @@ parameters: $(VENV)/.demo
 	$(BIN)/python -m mtinet_ros.node.parameter_docs yaml > build/perception.yaml
 	mv build/parameters.md docs/parameters.md
 	mv build/perception.yaml config/perception.yaml
+
+# How fast the node is, into build/bench; the whole also writes the node's part of docs/performance.md
+# anew. After an interruption the same command goes on. QUICK=1 takes a minute and documents nothing.
+QUICK ?=
+BENCH ?=
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.node_speed \
+	    $(if $(QUICK),--quick -o build/bench/quick,--document) $(BENCH)
+
+# Memory and latency over half an hour, into build/bench/soak.json and soak.png. MINUTES may differ.
+MINUTES ?= 30
+soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.node_speed.soak --minutes $(MINUTES) $(BENCH)
 
 # As a ROS workspace builds it, in a Python of its own, because colcon needs an older setuptools.
 colcon: $(VENV)-colcon/.done
