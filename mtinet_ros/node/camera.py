@@ -32,8 +32,8 @@ _CAMERA_INFO_PATIENCE = 1.0
 class Camera:
     """Receives the images of one camera and submits them to the pipeline.
 
-    Everything here runs in the executor's thread; what happens to a frame in the worker's thread
-    is the business of its `CameraStream`.
+    Everything here runs in the executor's thread; what happens to a frame in the pipeline is the
+    business of its `CameraStream`.
 
     Attributes:
         name: Name of the camera.
@@ -90,6 +90,7 @@ class Camera:
         """Take over parameters that may change at any time."""
         self._max_rate = settings.max_rate
         self._stream.decoder.rectify = settings.rectify == "auto"
+        self._stream.max_age = settings.max_age_ms * 1e-3
         self._stream.at_camera_size = node_settings.output_size == "camera"
         self.outputs.depth_encoding = node_settings.depth_encoding
         self.outputs.points_stride = settings.points_stride
@@ -170,9 +171,10 @@ class Camera:
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
-        frame = Frame(self._stream, message, received=now)
         self._stream.statistics.frame_received(now)
         self._stamps.check(message.header)
+        age = self._stamps.plausible_age(matters=self._stream.max_age > 0.0)
+        frame = Frame(self._stream, message, now, age)
         # A tenth of a period is forgiven, so that a camera's jitter does not halve its rate.
         if self._max_rate > 0.0 and now - self._last_accepted < 0.9 / self._max_rate:
             frame.drop(DropReason.MAX_RATE)

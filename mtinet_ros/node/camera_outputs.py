@@ -129,18 +129,29 @@ class CameraOutputs:
         ]
         return frozenset().union(*needs) if needs else None
 
-    def publish(self, prediction: Prediction, header: Header) -> None:
+    @property
+    def is_active(self) -> bool:
+        """Whether what is published gets out: the topics are there, and the node is active."""
+        return any(publisher.is_activated for _, publisher in self._publishers)
+
+    def publish(self, prediction: Prediction, header: Header) -> bool:
         """Publish what has subscribers, every message with this very header.
 
         Who subscribes after the network was asked gets the first message from the next frame.
+
+        Returns:
+            Whether the frame was answered: it is not if the node was deactivated meanwhile.
         """
         with self._publishing:
+            if not self.is_active:
+                return False
             for topic, publisher in self._publishers:
                 is_there = all(getattr(prediction, name) is not None for name in topic.needs)
                 if is_there and _has_subscribers(publisher):
                     message = topic.encode(prediction, header)
                     if message is not None:
                         publisher.publish(message)
+            return True
 
     def destroy(self) -> None:
         """Stop advertising; a frame that is being published is first."""

@@ -23,6 +23,7 @@ class PipelineReport:
         backend: Name of the backend.
         device: Name of the device.
         precision: The model's precision; once it is loaded, also that of the arithmetic.
+        pipelined: Whether frames are prepared and published beside the network: `yes` or `no`.
     """
 
     state: str = "unloaded"
@@ -31,6 +32,7 @@ class PipelineReport:
     backend: str = ""
     device: str = ""
     precision: str = ""
+    pipelined: str = ""
 
 
 _PIPELINE_LEVELS = {
@@ -59,6 +61,7 @@ def pipeline_status(
         "backend": report.backend,
         "device": report.device,
         "precision": report.precision,
+        "pipelined": report.pipelined,
     }
     return _status(level, f"{node_name}: engine", message, values)
 
@@ -135,6 +138,9 @@ def camera_status(node_name: str, report: CameraReport) -> DiagnosticStatus:
         "latency p99 [ms]": _number(summary.latency_p99 * 1e3),
         "age of last frame [s]": _number(summary.age_of_last_frame),
         "age of last stamp [s]": _number(report.stamp_age),
+        "received": str(summary.received),
+        "published": str(summary.published),
+        "dropped": str(sum(summary.dropped.values())),
     }
     for reason, count in sorted(summary.dropped.items()):
         values[f"dropped: {reason.value}"] = str(count)

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame's way through the worker thread: decode, preprocess, infer, postprocess, publish."""
+"""A frame's way in three steps: decode and preprocess, infer, postprocess and publish."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendLostError, InputError
+from mtinet_ros.inference import Outputs
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
 from mtinet_ros.perception.camera_model import CameraModel
@@ -34,7 +36,10 @@ class DecodedImage:
 
 
 class FrameStream(Protocol):
-    """A camera as the worker's thread sees it; see `CameraStream`."""
+    """A camera as the threads of the pipeline see it; see `CameraStream`.
+
+    `decode` is called in one thread and `publish` in one, which may be another.
+    """
 
     @property
     def name(self) -> str:
@@ -44,17 +49,26 @@ class FrameStream(Protocol):
     def statistics(self) -> StreamStatistics:
         """Counters of the camera."""
 
+    @property
+    def max_age(self) -> float:
+        """Age in seconds beyond which a frame is not worth an answer; 0: there is no such age."""
+
     def wanted_outputs(self) -> frozenset[str] | None:
         """Outputs of the model that have subscribers; None if no topic has any."""
 
     def decode(self, frame: Frame) -> DecodedImage:
         """Image of a message. Raises `InputError`."""
 
-    def publish(self, frame: Frame, decoded: DecodedImage, prediction: Prediction) -> None:
-        """Publish what was predicted for a frame."""
+    def publish(
+        self, frame: Frame, decoded: DecodedImage, prediction: Prediction
+    ) -> DropReason | None:
+        """Publish what was predicted for a frame; None, or why nothing was published."""
 
     def reject(self, error: InputError) -> None:
         """Report a frame that cannot be used."""
+
+    def report_too_old(self, frame: Frame) -> None:
+        """Report a frame that is older than `max_age`."""
 
     def report_defect(self, error: Exception) -> None:
         """Report a frame on which the package, or a library, failed in an unforeseen way."""
@@ -68,11 +82,19 @@ class Frame:
         stream: Decoder and publisher of the camera it came from.
         message: sensor_msgs/Image or CompressedImage as received.
         received: Time of receipt on the steady clock, in seconds.
+        age_when_received: Seconds of ROS time between its stamp and its receipt; 0: unknown.
     """
 
     stream: FrameStream
     message: Any
     received: float
+    age_when_received: float = 0.0
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it has become older than its camera allows."""
+        limit = self.stream.max_age
+        return limit > 0.0 and self.age_when_received + time.monotonic() - self.received > limit
 
     def drop(self, reason: DropReason) -> None:
         """Count the frame as one that will not be answered."""
@@ -88,89 +110,167 @@ class _Pending:
     wanted: frozenset[str]
 
 
-class FrameProcessor:
-    """Takes frames of several cameras to their topics in one run of the network.
+@dataclass(eq=False)
+class Work:
+    """Frames on their way together; its length is their number.
 
-    One camera's bad frame costs the others nothing. Belongs to the worker's thread.
+    Attributes:
+        batch: Their images.
+        pending: The frames, in the order of the images.
+        outputs: What the network said of them.
+    """
+
+    batch: Batch
+    pending: list[_Pending] = field(default_factory=list)
+    outputs: Outputs = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.pending)
+
+
+class FrameProcessor:
+    """Takes frames of several cameras to their topics in one run of the network (`Steps`).
+
+    One camera's bad frame costs the others nothing, and every frame is answered or counted. Each
+    step may have a thread of its own; `infer` belongs to the backend's.
+
+    Attributes:
+        is_pipelined: See `Steps`.
     """
 
     def __init__(
-        self, predictor: Predictor, problems: ProblemLog, middleware_is_up: Callable[[], bool]
+        self,
+        predictor: Predictor,
+        problems: ProblemLog,
+        middleware_is_up: Callable[[], bool],
+        is_stopped: Callable[[], bool],
+        on_lost: Callable[[BackendLostError], None],
+        is_pipelined: bool,
     ) -> None:
-        """Prepare.
+        """Allocate the batches, in the backend's thread.
 
         Args:
             predictor: What runs the network.
             problems: Log of what goes wrong.
             middleware_is_up: False once a signal has shut the middleware down.
+            is_stopped: Whether frames that are not in the network yet shall not get there.
+            on_lost: Told that the backend has failed for good.
+            is_pipelined: See `Steps`.
         """
+        self.is_pipelined = is_pipelined
         self._predictor = predictor
-        self._batch = predictor.new_batch()
         self._problems = problems
         self._middleware_is_up = middleware_is_up
+        self._is_stopped = is_stopped
+        self._on_lost = on_lost
+        # One for each step that may have one in work at the same time; they take turns.
+        self._batches = [predictor.new_batch() for _ in range(3 if is_pipelined else 1)]
 
-    def process(self, frames: Sequence[Frame]) -> None:
-        """Answer or drop each frame; at most `backend.max_batch` of them.
+    def prepare(self, frames: Sequence[Frame]) -> Work | None:
+        """Decode and preprocess frames; None if none of them is left."""
+        work = Work(self._batches[0])
+        work.batch.clear()
+        for frame in frames:
+            self._preprocess(frame, work)
+        if not work.pending:
+            return None
+        self._batches.append(self._batches.pop(0))
+        return work
 
-        Raises:
-            BackendLostError: The backend failed for good.
-        """
-        self._batch.clear()
-        pending = [p for frame in frames if (p := self._preprocess(frame, self._batch))]
-        if not pending:
-            return
-        wanted = frozenset().union(*(item.wanted for item in pending))
+    def infer(self, work: Work) -> bool:
+        """Run the network on what is not too old by now; whether there is something to publish."""
+        if self._is_stopped():
+            self._drop(work, DropReason.STOPPED)
+            return False
+        for item in [item for item in work.pending if item.frame.is_too_old]:
+            self._drop_too_old(item.frame)
+            work.batch.remove(work.pending.index(item))
+            work.pending.remove(item)
+        wanted: frozenset[str] = frozenset().union(*(item.wanted for item in work.pending))
         try:
-            outputs = self._predictor.infer(self._batch, wanted)
-            predictions = self._predictor.postprocess(self._batch, outputs)
+            if work.pending:
+                work.outputs = self._predictor.infer(work.batch, wanted)
         except BackendError as error:
-            for item in pending:
-                item.frame.drop(DropReason.INFERENCE_FAILED)
+            self._drop(work, DropReason.INFERENCE_FAILED)
             if isinstance(error, BackendLostError):
-                raise
-            self._problems.report("engine", str(error))
-            return
-        except Exception as error:  # of this package, or of a library
-            if not self._middleware_is_up():
-                raise
-            for item in pending:
-                item.frame.drop(DropReason.DEFECT)
-                item.frame.stream.report_defect(error)
-            return
+                self._on_lost(error)
+            else:
+                self._problems.report("engine", str(error))
+            return False
+        except Exception as error:
+            self._fail(work, error)
+            return False
+        if not work.pending:
+            return False
         self._problems.resolve("engine", "works again")
-        for item, prediction in zip(pending, predictions, strict=True):
+        return True
+
+    def publish(self, work: Work) -> None:
+        """Postprocess what the network said, and publish it."""
+        try:
+            predictions = self._predictor.postprocess(work.batch, work.outputs)
+        except Exception as error:
+            self._fail(work, error)
+            return
+        for item, prediction in zip(work.pending, predictions, strict=True):
             self._publish(item, prediction)
 
-    def _preprocess(self, frame: Frame, batch: Batch) -> _Pending | None:
+    def _preprocess(self, frame: Frame, work: Work) -> None:
         """Put a frame's image into the batch, or drop the frame."""
         stream = frame.stream
-        wanted = stream.wanted_outputs()
-        if wanted is None:
-            frame.drop(DropReason.NO_SUBSCRIBERS)
-            return None
+        if frame.is_too_old:
+            self._drop_too_old(frame)
+            return
         try:
+            wanted = stream.wanted_outputs()
+            if wanted is None:
+                frame.drop(DropReason.NO_SUBSCRIBERS)
+                return
             decoded = stream.decode(frame)
-            fit = self._predictor.preprocess(batch, decoded.image, decoded.camera)
+            fit = self._predictor.preprocess(work.batch, decoded.image, decoded.camera)
         except InputError as error:
             frame.drop(DropReason.UNUSABLE)
             stream.reject(error)
-            return None
+            return
         except Exception as error:  # one camera's frame must not cost the others theirs
-            frame.drop(DropReason.DEFECT)
-            stream.report_defect(error)
-            return None
+            self._fail_frame(frame, error)
+            return
+        work.pending.append(_Pending(frame, decoded, wanted))
         if fit.is_stretched:
             self._problems.report_once(
                 f"{stream.name}: fit", "stretches the image, so that metric depth is approximate"
             )
-        return _Pending(frame, decoded, wanted)
 
     def _publish(self, item: _Pending, prediction: Prediction) -> None:
-        stream = item.frame.stream
+        frame = item.frame
         try:
-            stream.publish(item.frame, item.decoded, prediction.only(item.wanted))
+            why_not = frame.stream.publish(frame, item.decoded, prediction.only(item.wanted))
         except Exception as error:
-            if not self._middleware_is_up():
-                raise
-            item.frame.drop(DropReason.DEFECT)
-            stream.report_defect(error)
+            self._fail_frame(frame, error)
+            return
+        if why_not is None:
+            frame.stream.statistics.frame_answered(frame.received, time.monotonic())
+        else:
+            frame.drop(why_not)
+
+    def _drop_too_old(self, frame: Frame) -> None:
+        frame.drop(DropReason.TOO_OLD)
+        frame.stream.report_too_old(frame)
+
+    def _drop(self, work: Work, reason: DropReason) -> None:
+        for item in work.pending:
+            item.frame.drop(reason)
+
+    def _fail(self, work: Work, error: Exception) -> None:
+        """Count a batch on which this package, or a library, failed in an unforeseen way."""
+        for item in work.pending:
+            self._fail_frame(item.frame, error)
+
+    def _fail_frame(self, frame: Frame, error: Exception) -> None:
+        """The same of one frame; that a signal took its publishers away is no defect."""
+        if not self._middleware_is_up():
+            frame.drop(DropReason.STOPPED)
+            return
+        frame.drop(DropReason.DEFECT)
+        frame.stream.report_defect(error)

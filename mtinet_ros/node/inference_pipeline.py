@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pipeline that cameras submit their frames to; the network runs in its one worker thread."""
+"""The pipeline that cameras submit their frames to; the network runs in one thread of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from mtinet_ros.errors import BackendLostError, MtinetError
+from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, Progress
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.diagnostics import PipelineReport
-from mtinet_ros.node.frame_processor import Frame, FrameProcessor
+from mtinet_ros.node.frame_processor import Frame, FrameProcessor, Work
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.scheduler import InferenceWorker, NewestFrames
 from mtinet_ros.node.statistics import DropReason
@@ -28,6 +28,7 @@ class InferencePipeline:
 
     Attributes:
         report: State of the pipeline, for diagnostics.
+        batch_window: Seconds that the first waiting frame waits for those of other cameras.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class InferencePipeline:
         on_loaded: Callable[[MtinetError | None], None],
         middleware_is_up: Callable[[], bool],
         predecessor: InferencePipeline | None = None,
+        pipelined: str = "auto",
+        batch_window: float = 0.0,
     ) -> None:
         """Prepare; `start` begins loading.
 
@@ -53,12 +56,17 @@ class InferencePipeline:
             middleware_is_up: False once a signal has shut the middleware down.
             predecessor: A stopped pipeline that may still be about its last frame: loading waits
                 until it has given its GPU memory back.
+            pipelined: Whether frames are prepared and published beside the network: `on`, `off`,
+                or `auto`, which is where the backend leaves the CPU free.
+            batch_window: See the attribute.
         """
         self.load = load
         self.fit = fit
         self.problems = problems
         self.on_loaded = on_loaded
         self.middleware_is_up = middleware_is_up
+        self.pipelined = pipelined
+        self._batch_window = batch_window
         self.report = PipelineReport(model=card.name, precision=card.stated_precision)
         self._run: _Run | None = predecessor._run if predecessor else None
         # Held while `report` and the state of a run change together, in either thread.
@@ -68,6 +76,17 @@ class InferencePipeline:
     def is_alive(self) -> bool:
         """Whether the model is loading or running."""
         return self.report.state in ("loading", "building", "ready")
+
+    @property
+    def batch_window(self) -> float:
+        """See the class."""
+        return self._batch_window
+
+    @batch_window.setter
+    def batch_window(self, seconds: float) -> None:
+        self._batch_window = seconds
+        if self._run is not None:
+            self._run.frames.batch_window = seconds
 
     def start(self) -> None:
         """Begin loading the model, once the last run has let go of its backend, and return."""
@@ -102,24 +121,23 @@ class InferencePipeline:
 
 
 class _Run:
-    """One life of the worker's thread, from loading the backend to closing it (`WorkerEvents`)."""
+    """One life of the worker's thread, from loading the backend to closing it (`WorkerEvents`).
+
+    Attributes:
+        is_ready: Whether frames are processed.
+    """
 
     def __init__(self, pipeline: InferencePipeline, predecessor: _Run | None) -> None:
-        self.frames: NewestFrames[Frame] = NewestFrames()
-        self.worker = InferenceWorker(self._load, self.frames, self)
+        self.frames: NewestFrames[Frame] = NewestFrames(pipeline.batch_window)
+        self.worker: InferenceWorker[Frame, Work] = InferenceWorker(self._load, self.frames, self)
         self._pipeline = pipeline
         self._predecessor = predecessor
-        self._processor: FrameProcessor | None = None
+        self.is_ready = False
         self._cancelled = threading.Event()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether frames are processed."""
-        return self._processor is not None
 
     def cancel(self) -> None:
         """Take no more frames and change nothing of the pipeline from now on."""
-        self._processor = None
+        self.is_ready = False
         self._cancelled.set()
 
     def _load(self) -> Backend:
@@ -132,51 +150,44 @@ class _Run:
             del predecessor
         return self._pipeline.load(self._on_progress, self._cancelled)
 
-    def on_ready(self, backend: Backend) -> None:
+    def on_ready(self, backend: Backend) -> FrameProcessor | None:
         """See `WorkerEvents.on_ready`."""
         pipeline = self._pipeline
-        predictor = Predictor(backend, pipeline.fit)
-        processor = FrameProcessor(predictor, pipeline.problems, pipeline.middleware_is_up)
+        processor = FrameProcessor(
+            Predictor(backend, pipeline.fit),
+            pipeline.problems,
+            pipeline.middleware_is_up,
+            is_stopped=lambda: not self.is_ready,
+            on_lost=self.on_failed,
+            is_pipelined=pipeline.pipelined == "on"
+            or (pipeline.pipelined == "auto" and backend.leaves_cpu_free),
+        )
         with pipeline.changing:
             if self._cancelled.is_set():
-                return
-            self._processor = processor
+                return None
+            self.is_ready = True
             self._change_report(
                 state="ready",
                 detail="",
                 backend=backend.name,
                 device=backend.device,
                 precision=backend.precision,
+                pipelined="yes" if processor.is_pipelined else "no",
             )
         pipeline.problems.resolve(
             "engine", f"ready: {backend.name} on {backend.device}, {backend.precision}"
         )
         pipeline.on_loaded(None)
+        return processor
 
     def on_failed(self, error: MtinetError) -> None:
         """See `WorkerEvents.on_failed`; also when the backend is lost later."""
         with self._pipeline.changing:
             if self._cancelled.is_set():  # stopped on purpose: nobody waits for it
                 return
-            self._processor = None
+            self.is_ready = False
             self._change_report(state="failed", detail=str(error))
         self._pipeline.on_loaded(error)
-
-    def on_frames(self, backend: Backend, frames: dict[str, Frame]) -> None:
-        """See `WorkerEvents.on_frames`."""
-        processor = self._processor
-        if processor is None:  # stopped meanwhile
-            for frame in frames.values():
-                frame.drop(DropReason.STOPPED)
-            return
-        try:
-            processor.process(list(frames.values()))
-        except BackendLostError as error:
-            self.on_failed(error)
-        except Exception:
-            if self._pipeline.middleware_is_up():
-                raise
-            # A signal took publishers away in the middle of a frame; the process is ending.
 
     def _on_progress(self, phase: str, share: float) -> None:
         with self._pipeline.changing:

@@ -141,6 +141,8 @@ class PerceptionNode(LifecycleNode):
             self._on_loaded_in_worker,
             self.context.ok,
             predecessor=self._pipeline,
+            pipelined=settings.pipelined,
+            batch_window=settings.batch_window_ms * 1e-3,
         )
         try:
             for camera in settings.cameras:
@@ -235,6 +237,8 @@ class PerceptionNode(LifecycleNode):
         if self._settings is None:
             return
         self._settings = settings
+        if self._pipeline is not None:
+            self._pipeline.batch_window = settings.batch_window_ms * 1e-3
         for camera in settings.cameras:
             self._cameras[camera.name].apply(camera, settings)
 

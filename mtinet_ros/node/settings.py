@@ -67,13 +67,13 @@ class ParameterSpec:
     def coerce(self, value: Any) -> Any:
         """The value in the parameter's type, where YAML's reading of it differs.
 
-        An integer becomes a float for a parameter of floats, and false, as YAML reads `off`,
-        becomes "off" where that is a choice. Other values come back as they are.
+        An integer becomes a float for a parameter of floats, and false and true, as YAML reads
+        `off` and `on`, become those words where they are choices. Others come back as they are.
         """
         if isinstance(self.default, float) and type(value) is int:
             return float(value)
-        if value is False and "off" in self.choices:
-            return "off"
+        if isinstance(value, bool) and (word := "on" if value else "off") in self.choices:
+            return word
         return value
 
     def check(self, name: str, value: Any) -> None:
@@ -150,6 +150,15 @@ class CameraSettings:
         minimum=0.0,
         maximum=1000.0,
     )
+    max_age_ms: float = parameter(
+        0.0,
+        "Oldest image that is worth an answer, in ms; 0: any",
+        "the age of its stamp when it comes in and its wait for the network count; one that is "
+        "older is dropped, and /diagnostics says so",
+        changeable=Changeable.ALWAYS,
+        minimum=0.0,
+        maximum=60000.0,
+    )
     points_stride: int = parameter(
         1,
         "Every n-th pixel in both directions is in the point cloud",
@@ -185,6 +194,22 @@ class NodeSettings:
     )
     max_batch: int = parameter(
         8, "Most cameras to run through the network at once", minimum=1, maximum=64
+    )
+    batch_window_ms: float = parameter(
+        0.0,
+        "Longest wait for other cameras' images to share a run of the network",
+        "in ms; 0: none. It ends as soon as all have come that are due within it; for a camera "
+        "that has fallen silent there is no wait",
+        changeable=Changeable.ALWAYS,
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    pipelined: str = parameter(
+        "auto",
+        "Work on images beside the network: auto, on or off",
+        "on decodes the next images and publishes the last ones while the network runs; auto is "
+        "on where the network runs on a GPU, which leaves the CPU free for it",
+        choices=("auto", "on", "off"),
     )
     cpu_precision: str = parameter(
         "auto",

@@ -13,6 +13,9 @@ from mtinet_ros.node.problem_log import ProblemLog
 # Longest step of a simulation's or a bag's /clock, in seconds.
 _CLOCK_STEP = 0.2
 
+# Images of a running camera do not come that late, in seconds: such a stamp is of another clock.
+_OTHER_CLOCK = 3600.0
+
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
 _TIME_JUMP = 1_000_000_000
 
@@ -72,6 +75,23 @@ class StampMonitor:
         else:
             self._problems.resolve(f"{self._camera}: time")
         self._last_stamp = stamp
+
+    def plausible_age(self, matters: bool) -> float:
+        """Seconds between the newest stamp and its receipt; 0 where the stamp does not tell.
+
+        Args:
+            matters: Whether something depends on it, so that it is reported if it does not tell.
+        """
+        subject = f"{self._camera}: stamp age"
+        if matters and self.age > _OTHER_CLOCK:
+            self._problems.report_once(
+                subject,
+                "is more than an hour, so that max_age_ms counts from an image's receipt; does "
+                "the driver stamp with another clock, or does a bag play without use_sim_time?",
+            )
+        else:
+            self._problems.resolve(subject)
+        return self.age if 0.0 < self.age <= _OTHER_CLOCK else 0.0
 
     def _check_frame_id(self, frame_id: str) -> None:
         subject = f"{self._camera}: frame_id"

@@ -21,6 +21,7 @@ class DropReason(str, Enum):
     MAX_RATE = "max_rate"
     WAITING_FOR_CAMERA_INFO = "waiting for camera_info"
     NOT_READY = "engine not ready"
+    TOO_OLD = "older than max_age_ms"
     REPLACED = "newer frame came"
     STOPPED = "stopped"
     NO_SUBSCRIBERS = "nobody listens"
@@ -31,7 +32,9 @@ class DropReason(str, Enum):
 
 @dataclass(frozen=True)
 class StreamSummary:
-    """A camera's last ten seconds.
+    """A camera's last ten seconds, and totals since the start.
+
+    `received` is `published`, all of `dropped`, and the few frames that are under way.
 
     Attributes:
         input_rate: Frames received, per second.
@@ -39,6 +42,8 @@ class StreamSummary:
         latency_p50: Median time from receipt to publish, in seconds; NaN without answers.
         latency_p99: The 99th percentile of the same.
         age_of_last_frame: Seconds since the last frame was received, or since subscribing.
+        received: Frames received since the start.
+        published: Frames answered since the start.
         dropped: Frames not answered since the start, by reason.
     """
 
@@ -47,6 +52,8 @@ class StreamSummary:
     latency_p50: float
     latency_p99: float
     age_of_last_frame: float
+    received: int = 0
+    published: int = 0
     dropped: dict[DropReason, int] = field(default_factory=dict)
 
 
@@ -58,11 +65,12 @@ class StreamStatistics:
         self._lock = threading.Lock()
         self._received: deque[float] = deque()
         self._answered: deque[tuple[float, float]] = deque()
+        self._total_received = self._total_answered = 0
         self._dropped: Counter[DropReason] = Counter()
         self._started = self._last_received = time.monotonic()
 
     def subscribed(self, now: float) -> None:
-        """Begin rates and latencies anew; totals of dropped frames go on."""
+        """Begin rates and latencies anew; totals go on."""
         with self._lock:
             self._started = self._last_received = now
             self._received.clear()
@@ -73,12 +81,14 @@ class StreamStatistics:
         with self._lock:
             self._last_received = now
             self._received.append(now)
+            self._total_received += 1
             self._forget(now)
 
     def frame_answered(self, received: float, now: float) -> None:
         """The outputs of the frame received then were published."""
         with self._lock:
             self._answered.append((now, now - received))
+            self._total_answered += 1
 
     def frame_dropped(self, reason: DropReason, count: int = 1) -> None:
         """A frame will not be answered."""
@@ -99,6 +109,8 @@ class StreamStatistics:
                 latency_p50=float(p50),
                 latency_p99=float(p99),
                 age_of_last_frame=now - self._last_received,
+                received=self._total_received,
+                published=self._total_answered,
                 dropped=dict(self._dropped),
             )
 

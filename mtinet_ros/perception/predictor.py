@@ -55,6 +55,11 @@ class Batch:
         self.fits.append(fit)
         self.cameras.append(camera)
 
+    def remove(self, slot: int) -> None:
+        """Take an image out; those after it move up."""
+        self._buffer[slot : len(self) - 1] = self._buffer[slot + 1 : len(self)]
+        del self.fits[slot], self.cameras[slot]
+
     def clear(self) -> None:
         """Forget the images; the memory stays."""
         self.fits.clear()

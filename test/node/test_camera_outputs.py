@@ -32,6 +32,7 @@ class Publisher:
     def __init__(self, message_type: type[Any], qos: Any) -> None:
         self.message_type, self.qos = message_type, qos
         self.subscribers = 0
+        self.is_activated = True
         self.messages: list[Any] = []
 
     def get_subscription_count(self) -> int:
@@ -63,7 +64,7 @@ class Node:
 def outputs(
     *names: str, card: ModelCard | None = None, depth_encoding: str = "32FC1"
 ) -> tuple[CameraOutputs, dict[str, Publisher]]:
-    settings = CameraSettings("front", "i", "", "raw", names or OUTPUTS, "auto", 0.0, 2)
+    settings = CameraSettings("front", "i", "", "raw", names or OUTPUTS, "auto", 0.0, 0.0, 2)
     node: Any = Node()
     made = CameraOutputs(node, settings, card or tiny_card(), depth_encoding)
     return made, node.publishers
@@ -158,6 +159,15 @@ def test_every_message_of_a_frame_has_the_header_of_its_image() -> None:
         "normals/image": "32FC3",
         "normals/color": "rgb8",
     }
+
+
+def test_a_frame_that_ends_on_an_inactive_node_was_not_published() -> None:
+    made, publishers = outputs()
+    assert made.publish(prediction(), Header()), "nobody listens any more, and nothing is missing"
+    for publisher in publishers.values():
+        publisher.subscribers, publisher.is_activated = 1, False
+    assert not made.publish(prediction(), Header())
+    assert not any(p.messages for name, p in publishers.items() if "label_info" not in name)
 
 
 def test_a_listener_who_comes_in_mid_frame_hurts_nobody() -> None:

@@ -27,7 +27,10 @@ RUNNING = CameraReport(
     topic="/front/image_raw",
     active=True,
     has_subscribers=True,
-    summary=StreamSummary(30.0, 12.5, 0.040, 0.091, 0.02, {DropReason.REPLACED: 17}),
+    summary=StreamSummary(
+        *(30.0, 12.5, 0.040, 0.091, 0.02, 30, 11),
+        {DropReason.REPLACED: 17, DropReason.TOO_OLD: 1},
+    ),
     silence_timeout=5.0,
     why_silent="",
     stamp_age=0.03,
@@ -115,6 +118,8 @@ def test_a_cameras_numbers() -> None:
     assert shown["latency p50 [ms]"] == "40.00"
     assert shown["latency p99 [ms]"] == "91.00"
     assert shown["dropped: newer frame came"] == "17"
+    assert shown["dropped: older than max_age_ms"] == "1"
+    assert [shown[key] for key in ("received", "published", "dropped")] == ["30", "11", "18"]
     assert values(camera_status("p", replace(RUNNING, summary=SILENT)))["latency p50 [ms]"] == ""
 
 

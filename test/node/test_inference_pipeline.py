@@ -36,8 +36,10 @@ class StandInStream:
         self.statistics = StreamStatistics()
         self.wanted = wanted
         self.fails_at = fails_at
+        self.max_age = 0.0
         self.published: list[Prediction] = []
         self.defects: list[Exception] = []
+        self.too_old: list[Frame] = []
 
     @property
     def dropped(self) -> dict[DropReason, int]:
@@ -60,6 +62,9 @@ class StandInStream:
         if self.fails_at == "publish":
             raise ValueError("no such encoding")
         self.published.append(prediction)
+
+    def report_too_old(self, frame: Frame) -> None:
+        self.too_old.append(frame)
 
     def reject(self, error: InputError) -> None:
         self.defects.append(error)

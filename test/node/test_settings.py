@@ -57,6 +57,7 @@ def test_the_defaults_are_allowed_and_are_the_designs() -> None:
             outputs=("segmentation", "overlay", "depth", "normals", "points"),
             rectify="auto",
             max_rate=0.0,
+            max_age_ms=0.0,
             points_stride=1,
         ),
     )
@@ -71,6 +72,9 @@ def test_the_defaults_are_allowed_and_are_the_designs() -> None:
         ("depth_encoding", "64FC1", "32FC1, 16UC1"),
         ("device_id", -1, "from 0 to 63"),
         ("max_batch", 0, "from 1 to 64"),
+        ("batch_window_ms", -1.0, "from 0 to 1000"),
+        ("pipelined", "maybe", "auto, on, off"),
+        ("camera__max_age_ms", math.inf, "from 0 to 60000"),
         ("silence_timeout", 0.0, "from 0.5 to 3600"),
         ("silence_timeout", math.nan, "from 0.5 to 3600"),
         ("camera__transport", "theora", "raw, compressed"),
@@ -176,8 +180,10 @@ def test_what_needs_new_topics_or_a_new_model_cannot_change_under_way() -> None:
         "output_size",
         "depth_encoding",
         "silence_timeout",
+        "batch_window_ms",
         "camera.rectify",
         "camera.max_rate",
+        "camera.max_age_ms",
         "camera.points_stride",
     }
 

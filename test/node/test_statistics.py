@@ -33,6 +33,7 @@ def test_a_steady_stream_shows_its_rates_and_latency() -> None:
     assert summary.latency_p50 == pytest.approx(0.03)
     assert summary.age_of_last_frame == pytest.approx(0.05)
     assert summary.dropped == {"newer frame came": 100}
+    assert (summary.received, summary.published) == (200, 100)
 
 
 def test_one_slow_frame_in_fifty_shows_in_p99_only() -> None:
@@ -62,6 +63,9 @@ def test_the_past_is_forgotten_but_drops_are_totals() -> None:
     assert math.isnan(summary.latency_p99)
     assert summary.age_of_last_frame == pytest.approx(60)
     assert summary.dropped == {"max_rate": 3}
+    statistics.subscribed(START + 61)
+    summary = statistics.summary(START + 62)
+    assert (summary.received, summary.published, summary.dropped) == (1, 1, {"max_rate": 3})
 
 
 def test_a_camera_that_never_sent_ages_from_when_it_was_subscribed_to() -> None:
