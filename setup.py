@@ -77,7 +77,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
         shared("launch", "*.launch.py"),
-        shared("config", "*.yaml", "*.rviz", "*.xml"),
+        shared("config", "*.yaml", "*.rviz", "*.xml", "*.json5"),
         *shared_tree("config/train", "*.yaml"),
         shared("models", "*.onnx", "*.md"),
         shared("demo/pictures", "*.jpg", "*.png", "*.md"),

@@ -202,9 +202,15 @@ def _shared_memory(folder: Path) -> Finding:
 
 
 def _transport_profile() -> Finding:
-    from mtinet_ros.node.transport_profile import ensure_transport_profile, profile_variable
+    from mtinet_ros.node.transport_profile import (
+        FAST_DDS,
+        ensure_transport_profile,
+        middleware_named,
+        settings_variable,
+    )
 
-    variable = profile_variable(os.environ)
+    middleware = middleware_named(os.environ)
+    variable = settings_variable(os.environ, middleware)
     try:
         ours = ensure_transport_profile(dict(os.environ))
     except ConfigurationError as error:
@@ -214,8 +220,10 @@ def _transport_profile() -> Finding:
             "transport profile",
             "warning",
             f"{variable} is not set: our node uses {ours} all the same, other processes do not",
-            f"a camera driver without it loses images above 0.5 MB: export {variable}={ours}",
+            f"without it they lose images: export {variable}={ours} (docs/transport.md)",
         )
+    if variable not in os.environ and middleware not in FAST_DDS:
+        return Finding("transport profile", "ok", f"{middleware} has its own settings")
     if variable not in os.environ:
         return Finding(
             "transport profile",

@@ -10,6 +10,7 @@ is polled, because matched events exist in newer distributions only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +26,11 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.node.parameters import explained_overrides
+from mtinet_ros.node.transport_advice import Transport
 
 _POLLING_PERIOD = 0.5  # seconds
 # Each policy's values, the most demanding first: it is asked for if all publishers offer it.
@@ -68,7 +71,11 @@ class AdaptiveSubscription:
         self._message_type = message_type
         package, _, _ = message_type.__module__.partition(".")
         self._type_name = f"{package}/msg/{message_type.__name__}"
+        self._transport = Transport.of_this_process(
+            get_rmw_implementation_identifier(), os.environ
+        )
         self._callback = callback
+        self._largest = 0  # bytes that the largest message had
         # rclpy applies the remapping rules itself wherever it is given a name: a resolved one
         # would be remapped twice.
         self._name = topic
@@ -89,7 +96,7 @@ class AdaptiveSubscription:
         """Publishers of the topic and the reliability they offer, for a log line."""
         publishers = self.publishers()
         if not publishers:
-            return "nobody publishes it"
+            return "; ".join(filter(None, ["nobody publishes it", self._transport.why_alone()]))
         mismatch = self.type_mismatch()
         if mismatch:
             return mismatch
@@ -99,11 +106,7 @@ class AdaptiveSubscription:
             f"{p.qos_profile.reliability.name.lower()})"
             for p in publishers
         )
-        return (
-            f"published by {names}; this node asks for {mine}. If they do send, images above "
-            "0.5 MB get lost on the way: give the driver the Fast DDS profile too "
-            "(docs/installation.md)"
-        )
+        return f"published by {names}; this node asks for {mine}; {self._transport.why_silent()}"
 
     def type_mismatch(self) -> str:
         """What is published on the topic in place of messages of its type; empty if nothing."""
@@ -156,10 +159,19 @@ class AdaptiveSubscription:
         return self._node.create_subscription(
             self._message_type,
             self._name,
-            self._callback,
+            self._measured if self._transport.is_by_udp else self._callback,
             profile,
             qos_overriding_options=_OTHER_OVERRIDES,
         )
+
+    def _measured(self, message: Any) -> None:
+        """Say once of each larger size that some of such images cannot arrive, and go on."""
+        size = len(getattr(message, "data", ()))
+        if size > self._largest:
+            self._largest = size
+            if advice := self._transport.too_small_buffer(size):
+                self._node.get_logger().warning(f"{self.topic}: {advice}")
+        self._callback(message)
 
     def _adapt(self) -> None:
         if not self.publishers():

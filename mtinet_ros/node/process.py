@@ -15,9 +15,11 @@ from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import get_logger
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from mtinet_ros.errors import ConfigurationError, MtinetError
 from mtinet_ros.node.perception_node import PerceptionNode
+from mtinet_ros.node.transport_advice import Transport
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 
 
@@ -40,9 +42,16 @@ class _RosLogHandler(logging.Handler):
 
 def _use_transport_profile() -> None:
     try:
-        ensure_transport_profile(os.environ)
+        ensure_transport_profile(os.environ, get_rmw_implementation_identifier())
     except ConfigurationError as error:  # images may be lost, but small ones still arrive
         get_logger("perception").warning(str(error))
+
+
+def _tell_transport(logger: RcutilsLogger) -> None:
+    transport = Transport.of_this_process(get_rmw_implementation_identifier(), os.environ)
+    logger.info(transport.summary())
+    for sentence in transport.warnings():
+        logger.warning(sentence)
 
 
 def _init(argv: Sequence[str]) -> None:
@@ -73,6 +82,7 @@ def run(argv: Sequence[str]) -> int:
         _use_transport_profile()
         _init(argv)
         node = PerceptionNode()
+        _tell_transport(node.get_logger())
         room_logger = logging.getLogger("mtinet_ros")
         room_logger.setLevel(logging.INFO)
         room_logger.addHandler(_RosLogHandler(node.get_logger()))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -15,9 +16,16 @@ from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.node import transport_profile
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 
-PROFILE = Path(__file__).parents[2] / "config" / "fastdds_profile.xml"
+CONFIG = Path(__file__).parents[2] / "config"
+PROFILE = CONFIG / "fastdds_profile.xml"
+UDP_PROFILE = CONFIG / "fastdds_udp_profile.xml"
 NEW = "FASTDDS_DEFAULT_PROFILES_FILE"
 OLD = "FASTRTPS_DEFAULT_PROFILES_FILE"
+
+
+@pytest.fixture(autouse=True)
+def shared_memory_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_profile, "has_room", lambda folder: True)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +86,63 @@ def test_an_installation_without_the_file_says_so(
     assert environ == {}
 
 
+def test_a_container_with_little_shared_memory_gets_the_profile_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    environ: dict[str, str] = {}
+    assert ensure_transport_profile(environ, shared_memory=tmp_path / "none") == str(UDP_PROFILE)
+    assert environ == {NEW: str(UDP_PROFILE)}
+
+
+def test_room_is_what_a_segment_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Docker's 64 MB are not enough for a segment of 64 MB, whose administration comes on top."""
+    monkeypatch.undo()
+    for free, enough in ((64 << 20, False), (1 << 30, True)):
+        monkeypatch.setattr(
+            transport_profile.shutil,
+            "disk_usage",
+            lambda path, free=free: SimpleNamespace(free=free),
+        )
+        assert transport_profile.has_room(tmp_path) is enough
+
+
+def test_cyclone_dds_gets_its_own_settings_and_no_others() -> None:
+    environ = {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
+    assert ensure_transport_profile(environ) == str(CONFIG / "cyclonedds.xml")
+    assert environ.pop("CYCLONEDDS_URI") == f"file://{CONFIG / 'cyclonedds.xml'}"
+    assert environ == {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
+
+
+@pytest.mark.parametrize(
+    ("middleware", "environ"),
+    [
+        ("rmw_cyclonedds_cpp", {"CYCLONEDDS_URI": "<General/>"}),
+        ("rmw_zenoh_cpp", {}),
+        ("rmw_connextdds", {}),
+    ],
+)
+def test_nothing_is_set_where_the_user_has_or_where_nothing_is_ours(
+    middleware: str, environ: dict[str, str]
+) -> None:
+    before = dict(environ)
+    assert ensure_transport_profile(environ, middleware) is None
+    assert environ == before
+
+
+def test_cyclone_dds_starts_without_our_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A path that is not there, or one with a comma in it, would keep its nodes from starting."""
+    environ: dict[str, str] = {}
+    for folder in (tmp_path, tmp_path / "a,b"):
+        (tmp_path / "a,b" / "config").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a,b" / "config" / "cyclonedds.xml").write_text("<CycloneDDS/>")
+        monkeypatch.setattr(transport_profile, "share_directory", lambda folder=folder: folder)
+        assert ensure_transport_profile(environ, "rmw_cyclonedds_cpp") is None
+    assert environ == {}
+
+
 def test_localhost_only_on_humble_stays_on_localhost() -> None:
     environ = {"ROS_DISTRO": "humble", "ROS_LOCALHOST_ONLY": "1"}
     assert ensure_transport_profile(environ) is None
@@ -88,6 +153,12 @@ def test_profile_has_room_for_images_in_shared_memory_and_in_sockets() -> None:
     root = ElementTree.parse(PROFILE).getroot()
     values = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
     assert values["segment_size"] == str(64 * 2**20)
+    assert values["sendBufferSize"] == values["receiveBufferSize"] == str(4 * 2**20)
+    assert values["useBuiltinTransports"] == "false"
+    udp = ElementTree.parse(UDP_PROFILE).getroot()
+    kinds = [element.text for element in udp.iter() if element.tag.endswith("}type")]
+    values = {element.tag.rpartition("}")[2]: element.text for element in udp.iter()}
+    assert kinds == ["UDPv4"]
     assert values["sendBufferSize"] == values["receiveBufferSize"] == str(4 * 2**20)
     assert values["useBuiltinTransports"] == "false"
 
