@@ -110,19 +110,23 @@ class Execution:
         self._stream = stream
         self._runtime_config = runtime_config
         self._shape = tuple(engine.get_tensor_shape(INPUT_NAME))[1:]
+        self._profiles = _profiles_of_single_batches(engine)
         self._capturing = graphs
         self._graphs: dict[Any, Graph] = {}
         self._contexts: dict[Any, _BoundContext] = {}
         self._scratch: DeviceBuffer | None = None
         if graphs and engine.device_memory_size_v2:
             self._scratch = DeviceBuffer(engine.device_memory_size_v2)
+        # One per optimization profile; what runs call by call shares them.
+        self._shared: dict[int, _BoundContext] = {}
         try:
-            self._shared: _BoundContext | None = self._make_context()
+            for profile in (0, *self._profiles.values()):
+                self._shared[profile] = self._make_context(profile)
         except BaseException:
             self.free()
             raise
 
-    def _make_context(self) -> _BoundContext:
+    def _make_context(self, profile: int) -> _BoundContext:
         assert self._engine is not None
         # The stubs describe `tensorrt`, where not all versions take both arguments.
         create: Any = self._engine.create_execution_context
@@ -137,6 +141,9 @@ class Execution:
             raise self._fail("make an execution context")
         if self._scratch is not None:
             context.set_device_memory(self._scratch.address, self._scratch.size)
+        # A new context has the first one; the change is done in the order of the stream.
+        if profile and not context.set_optimization_profile_async(profile, self._stream.handle):
+            raise self._fail(f"take the optimization profile {profile}")
         return _BoundContext(context, self._fail)
 
     def queue(self, work: Work, download: Callable[[], None]) -> None:
@@ -157,7 +164,8 @@ class Execution:
             key = work.batch, id(work.binding)
             context = self._contexts.get(key)
             if context is None:
-                context = self._contexts[key] = self._make_context()
+                context = self._make_context(self._profile(work))
+                self._contexts[key] = context
             if context.has_run:
                 captured = self._capture(context, work, download)
                 if captured is not None:
@@ -173,8 +181,10 @@ class Execution:
 
     def queue_calls(self, work: Work) -> None:
         """Queue the network alone, call by call."""
-        assert self._shared is not None
-        self._shared.enqueue(work, self._shape, self._stream)
+        self._shared[self._profile(work)].enqueue(work, self._shape, self._stream)
+
+    def _profile(self, work: Work) -> int:
+        return self._profiles.get(work.batch, 0)
 
     def _capture(
         self, context: _BoundContext, work: Work, download: Callable[[], None]
@@ -220,10 +230,20 @@ class Execution:
                 problem = str(error)
         self._graphs.clear()
         self._contexts.clear()
-        self._shared = None
+        self._shared.clear()
         self._engine = None
         self._runtime_config = None
         if self._scratch is not None:
             self._scratch.free()
         if problem:
             raise BackendError(f"CUDA failed to free a graph: {problem}")
+
+
+def _profiles_of_single_batches(engine: tensorrt.ICudaEngine) -> dict[int, int]:
+    """Batch -> number of the optimization profile that was tuned for it alone."""
+    profiles = {}
+    for index in range(1, engine.num_optimization_profiles):
+        smallest, _, largest = engine.get_tensor_profile_shape(INPUT_NAME, index)
+        if smallest[0] == largest[0]:
+            profiles[smallest[0]] = index
+    return profiles

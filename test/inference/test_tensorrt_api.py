@@ -65,11 +65,13 @@ USED = {
         "get_tensor_profile_shape",
         "create_execution_context",
         "device_memory_size_v2",
+        "num_optimization_profiles",
     },
     "IExecutionContext": {
         "set_input_shape",
         "set_tensor_address",
         "set_device_memory",
+        "set_optimization_profile_async",
         "execute_async_v3",
     },
     "IHostMemory": {"nbytes"},

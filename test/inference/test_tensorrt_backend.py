@@ -21,6 +21,7 @@ from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_ti
 from mtinet_ros.errors import BackendError, BackendLostError, BackendUnavailableError
 from mtinet_ros.inference import cuda, load_backend, runtime_cache
 from mtinet_ros.inference.engine_cache import EngineCache
+from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.inference.selection import check_available
 from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
@@ -247,6 +248,22 @@ def test_a_batch_size_that_comes_again_is_launched_as_a_graph(graph_gpu: Any, mo
     assert graph_gpu.calls["execute_async_v3"] == calls["execute_async_v3"]
     assert graph_gpu.calls["cuMemcpyDtoHAsync"] == calls["cuMemcpyDtoHAsync"]
     backend.close()
+
+
+@ONE_PACKAGE
+def test_a_batch_with_a_profile_of_its_own_runs_in_it(gpu: Any, model: Path) -> None:
+    settings = EngineSettings(second_batch=3)
+    backend = load_backend(model, "tensorrt", engine=settings)
+    assert gpu.order == ["profile 1"]
+    calls = gpu.calls["set_input_shape"]
+    for batch in (3, 3, 3):  # its context has that shape since it was prepared
+        assert len(backend.infer(random_images(batch), ["depth"])["depth"]) == batch
+    assert gpu.calls["set_input_shape"] == calls
+    backend.infer(random_images(2), OUTPUTS)
+    backend.close()
+    gpu.fail("set_optimization_profile_async", None)
+    with pytest.raises(BackendError, match="could not take the optimization profile 1"):
+        load_backend(model, "tensorrt", engine=settings)
 
 
 CAPTURE_FAULTS = ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"]

@@ -70,7 +70,7 @@ def gpu_double(engine_folder: Path, package: str = "pycuda") -> Iterator[Any]:
         patch.setenv("XDG_CACHE_HOME", str(engine_folder.parent))
         import tensorrt
 
-        patch.setattr(tensorrt_rtx, "Runtime", tensorrt.Runtime)
+        patch.setattr(tensorrt_rtx, "Runtime", tensorrt.RtxRuntime)
         # The double of `tensorrt` has the real `tensorrt_rtx` inside.
         patch.setattr(tensorrt_edition, "_NATIVE_MODULES", {})
         machine.engine_folder = str(engine_folder)

@@ -55,6 +55,8 @@ def refuses(call: str, logger: Any) -> bool:
 class Runtime:
     """Loads engines whose sidecar is in `machine.engine_folder`."""
 
+    _edition = "tensorrt"
+
     def __init__(self, logger: Any) -> None:
         if refuses("Runtime", logger):
             raise TypeError("pybind11::init(): factory function returned nullptr")
@@ -67,8 +69,9 @@ class Runtime:
         digest = hashlib.sha256(serialized_engine).hexdigest()
         for path in Path(machine.engine_folder).glob("*.json"):
             sidecar = json.loads(path.read_text())
-            if sidecar["engine_sha256"] == digest and not no:
-                if sidecar["identity"]["edition"] == "tensorrt_rtx" and self._is_foreign():
+            is_it = sidecar["engine_sha256"] == digest
+            if is_it and sidecar["identity"]["edition"] == self._edition and not no:
+                if self._edition == "tensorrt_rtx" and self._is_foreign():
                     return None
                 return ICudaEngine(self._log, sidecar)
         self._log.log(1, "IRuntime::deserializeCudaEngine: Error Code 1: Serialization")
@@ -87,6 +90,12 @@ class Runtime:
         return True
 
 
+class RtxRuntime(Runtime):
+    """That of `tensorrt_rtx`; the engines of both editions may be the same bytes here."""
+
+    _edition = "tensorrt_rtx"
+
+
 class ICudaEngine:
     def __init__(self, logger: Any, sidecar: dict[str, Any]) -> None:
         machine.born("engine", self)
@@ -101,7 +110,9 @@ class ICudaEngine:
             for name, tensor in tensors.items()
         }
         self.num_io_tensors = len(self._shapes)
-        self._batches = sidecar["identity"]["batch_profile"]
+        identity = sidecar["identity"]
+        self._batches = [identity["batch_profile"], identity.get("second_profile")]
+        self.num_optimization_profiles = 2 if self._batches[1] else 1
         self.device_memory_size_v2 = 4096
 
     def get_tensor_name(self, index: int) -> str:
@@ -118,7 +129,7 @@ class ICudaEngine:
         return mode.INPUT if name in self._inputs else mode.OUTPUT
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> Any:
-        return [(batch, *self._shapes[name][1:]) for batch in self._batches]
+        return [(batch, *self._shapes[name][1:]) for batch in self._batches[profile_index]]
 
     def create_runtime_config(self) -> Any:
         known = b"kernels double"
@@ -145,6 +156,7 @@ class IExecutionContext:
         self._session = onnxruntime.InferenceSession(engine._model)
         self._batch = max(engine._shapes["image"][0], 0)
         self._enqueued_batch = 0
+        self._profile = 0
         self._addresses: dict[str, int] = {}
         managed = tensorrt_rtx.ExecutionContextAllocationStrategy.USER_MANAGED
         self._scratch_missing = engine.device_memory_size_v2 if config == managed else 0
@@ -154,9 +166,16 @@ class IExecutionContext:
         if size >= self._scratch_missing and memory in machine.memory:
             self._scratch_missing = 0
 
+    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        no = refuses("set_optimization_profile_async", self._engine._log)
+        known = profile_index < self._engine.num_optimization_profiles
+        self._profile, self._batch = profile_index, 0
+        machine.order.append(f"profile {profile_index}")
+        return known and stream_handle in machine.streams and not no
+
     def set_input_shape(self, name: str, shape: Any) -> bool:
         no = refuses("set_input_shape", self._engine._log)
-        smallest, _, largest = self._engine.get_tensor_profile_shape(name, 0)
+        smallest, _, largest = self._engine.get_tensor_profile_shape(name, self._profile)
         if no or not smallest[0] <= shape[0] <= largest[0] or tuple(shape[1:]) != smallest[1:]:
             self._engine._log.log(1, f"setInputShape: {tuple(shape)} is outside the profile")
             return False
