@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import BackendError, InputError, ModelError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import INPUTS, OUTPUTS, TASK_OUTPUTS, Shape
+
+logger = logging.getLogger("mtinet_ros.inference")
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -226,6 +229,44 @@ def check_graph(
             )
     if "labels" in outputs and not card.class_names:
         raise ModelError(f"{path} has the output labels; its card names no classes")
+
+
+class FixedBatch:
+    """Fills up batches for a graph that takes one number of images and no other.
+
+    Attributes:
+        size: That number; None for a graph that takes any.
+    """
+
+    def __init__(self, backend_name: str, model: object, shape: Shape) -> None:
+        """Prepare, and say once what an incomplete batch costs.
+
+        Args:
+            backend_name: For the message.
+            model: File of the model, for the message.
+            shape: Of the graph's input, with None for a dynamic axis.
+        """
+        self.size = shape[0]
+        self._buffer: NDArray[np.uint8] | None = None
+        if self.size is not None and self.size > 1:
+            logger.warning(
+                "%s: its graph always takes %d images, and fewer cost %s as much; `mtinet export` "
+                "writes one that takes any number",
+                *(model, self.size, backend_name),
+            )
+
+    def limit(self, max_batch: int) -> int:
+        """The largest batch of the graph, if it has one below `max_batch`."""
+        return max_batch if self.size is None else min(max_batch, self.size)
+
+    def filled(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The images, with others behind them if need be: the next call overwrites those."""
+        if self.size is None or len(images) == self.size:
+            return images
+        if self._buffer is None:
+            self._buffer = np.zeros((self.size, *images.shape[1:]), np.uint8)
+        self._buffer[: len(images)] = images
+        return self._buffer
 
 
 def _fits(shape: Shape, expected: Shape) -> bool:

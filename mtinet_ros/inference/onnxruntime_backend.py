@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
-from mtinet_ros.inference.backend import Backend, Outputs, Run, Runs, check_graph, check_images
+from mtinet_ros.inference.backend import (
+    Backend,
+    FixedBatch,
+    Outputs,
+    Run,
+    Runs,
+    check_graph,
+    check_images,
+)
 from mtinet_ros.inference.cpu_precision import choose_cpu_precision, describe_precision
 from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.model_card import read_model_card
@@ -67,12 +75,11 @@ class OnnxRuntimeBackend(Backend):
         except Exception as error:  # ONNX Runtime has no public base class for its errors
             raise ModelError(f"ONNX Runtime cannot load {model}: {error}") from error
         self.output_names = tuple(output.name for output in self._session.get_outputs())
-        check_graph(
-            model,
-            self.card,
-            {i.name: _describe(i) for i in self._session.get_inputs()},
-            {o.name: _describe(o) for o in self._session.get_outputs()},
-        )
+        inputs = {i.name: _describe(i) for i in self._session.get_inputs()}
+        outputs = {o.name: _describe(o) for o in self._session.get_outputs()}
+        check_graph(model, self.card, inputs, outputs)
+        self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1])
+        self.max_batch = self._fixed_batch.limit(self.max_batch)
 
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
         """See `Backend.begin`. The run is over on return, its arrays are the caller's own."""
@@ -87,10 +94,11 @@ class OnnxRuntimeBackend(Backend):
         if not names:
             return {}
         try:
-            arrays = self._session.run(names, {INPUT_NAME: images})
+            arrays = self._session.run(names, {INPUT_NAME: self._fixed_batch.filled(images)})
         except Exception as error:
             raise BackendError(f"ONNX Runtime failed to run {self.card.name}: {error}") from error
-        return dict(zip(names, arrays, strict=True))
+        rows = len(images)
+        return {name: array[:rows] for name, array in zip(names, arrays, strict=True)}
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, ModelError
-from mtinet_ros.inference.backend import Backend, Run, Runs, check_graph, check_images
+from mtinet_ros.inference.backend import (
+    Backend,
+    FixedBatch,
+    Run,
+    Runs,
+    check_graph,
+    check_images,
+)
 from mtinet_ros.inference.cpu_precision import choose_cpu_precision, describe_precision
 from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.model_card import read_model_card
@@ -43,7 +50,7 @@ class OpenVinoBackend(Backend):
             "INFERENCE_NUM_THREADS": settings.thread_count(),
         }
         try:
-            compiled: Any = core.compile_model(str(model), "CPU", config)
+            compiled: Any = core.compile_model(_read(core, model), "CPU", config)
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
         self.precision = describe_precision(self.card, chosen.arithmetic)
@@ -53,12 +60,10 @@ class OpenVinoBackend(Backend):
         self._requests: list[Any] = [compiled.create_infer_request() for _ in range(2)]
         self._runs = Runs(self.name)
         self.output_names = tuple(_name(output) for output in compiled.outputs)
-        check_graph(
-            model,
-            self.card,
-            {_name(i): _describe(i) for i in compiled.inputs},
-            {_name(o): _describe(o) for o in compiled.outputs},
-        )
+        inputs = {_name(i): _describe(i) for i in compiled.inputs}
+        check_graph(model, self.card, inputs, {_name(o): _describe(o) for o in compiled.outputs})
+        self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1])
+        self.max_batch = self._fixed_batch.limit(self.max_batch)
 
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
         """See `Backend.begin`. OpenVINO computes every output; only the wanted are handed out.
@@ -70,16 +75,37 @@ class OpenVinoBackend(Backend):
         check_images(self, images, wanted)
         request = self._requests[self._runs.next_turn()]
         try:
-            request.infer({INPUT_NAME: images}, share_inputs=True)
+            request.infer({INPUT_NAME: self._fixed_batch.filled(images)}, share_inputs=True)
         except Exception as error:
             raise BackendError(f"OpenVINO failed to run {self.card.name}: {error}") from error
-        names = [name for name in self.output_names if name in wanted]
-        return self._runs.begun(lambda: {name: request.get_tensor(name).data for name in names})
+        names, rows = [name for name in self.output_names if name in wanted], len(images)
+        return self._runs.begun(
+            lambda: {name: request.get_tensor(name).data[:rows] for name in names}
+        )
 
     def close(self) -> None:
         """See `Backend.close`."""
         self._requests = []
         self._runs.close()
+
+
+def _read(core: Any, model: Path) -> Any:
+    """The graph, for any number of images where that is a matter of its description alone.
+
+    Should an operator in the middle fix the number, its outputs show it, and it stays as it was.
+    """
+    graph = core.read_model(str(model))
+    shape: Any = graph.inputs[0].get_partial_shape()
+    if len(graph.inputs) > 1 or len(shape) != 4 or shape[0].is_dynamic or shape[0] == 1:
+        return graph
+    shape[0] = -1
+    try:
+        graph.reshape(shape)
+        shapes = [output.get_partial_shape() for output in graph.outputs]
+        is_free = all(len(shape) > 0 and shape[0].is_dynamic for shape in shapes)
+    except RuntimeError:  # an operator does not take it
+        is_free = False
+    return graph if is_free else core.read_model(str(model))
 
 
 def _name(port: Any) -> str:

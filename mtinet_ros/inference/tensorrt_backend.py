@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendLostError
-from mtinet_ros.inference.backend import Backend, Outputs, Run, Runs, check_graph, check_images
+from mtinet_ros.inference.backend import (
+    Backend,
+    FixedBatch,
+    Outputs,
+    Run,
+    Runs,
+    check_graph,
+    check_images,
+)
 from mtinet_ros.inference.cuda import (
     DeviceContext,
     HostBuffer,
@@ -181,7 +189,7 @@ class TensorRtBackend(Backend):
         outputs = {name: tensors[name] for name in tensors if name not in inputs}
         check_graph(model, self.card, inputs, outputs)
         self.output_names = tuple(outputs)
-        self._fixed_batch = inputs[INPUT_NAME][1][0]
+        self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1]).size
         largest = self._fixed_batch or engine.get_tensor_profile_shape(INPUT_NAME, 0)[2][0]
         self.max_batch = min(max_batch, self.card.max_batch, largest)
         self._stream = make_stream()

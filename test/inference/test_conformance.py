@@ -279,6 +279,42 @@ def test_the_batch_limit_is_the_smaller_of_cards_and_callers(name: str, tmp_path
         backend.close()
 
 
+def test_a_graph_of_a_fixed_batch_answers_fewer_images_and_says_what_they_cost(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenVINO frees the graph of it, where nothing in its middle counts images."""
+    plain = write_tiny_model(tmp_path / "plain.onnx")
+    counts = ("nothing", "labels") if name == "openvino" else ("nothing",)
+    for counted in counts:
+        fixed = onnx.load(plain)
+        for tensor in (*fixed.graph.input, *fixed.graph.output):
+            tensor.type.tensor_type.shape.dim[0].dim_value = 3
+        for node in fixed.graph.node:
+            if counted in node.output:
+                node.output[:] = ["any"]
+        if counted != "nothing":
+            shape = onnx.numpy_helper.from_array(np.array([3, HEIGHT, WIDTH]), "three")
+            fixed.graph.initializer.append(shape)
+            fixed.graph.node.append(onnx.helper.make_node("Reshape", ["any", "three"], [counted]))
+        path = tmp_path / f"{counted}.onnx"
+        onnx.save(fixed, path)
+        caplog.clear()
+        backend = load_backend(path, name, max_batch=4)
+        try:
+            says = [r for r in caplog.records if "always takes 3 images" in r.getMessage()]
+            is_freed = name == "openvino" and counted == "nothing"
+            assert len(says) == (0 if is_freed else 1)
+            assert backend.max_batch == (4 if is_freed else 3)
+            for rows in (3, 1, 2):
+                images = random_images(rows, seed=rows)
+                outputs = backend.infer(images, backend.output_names)
+                for output, expected in reference(plain, images).items():
+                    assert outputs[output].shape == expected.shape
+                    np.testing.assert_allclose(outputs[output], expected, atol=FP32[1])
+        finally:
+            backend.close()
+
+
 @pytest.mark.parametrize("outputs", [("labels",), ("depth",), ("normals", "depth")])
 def test_a_model_may_have_any_subset_of_tasks(
     name: str, tmp_path: Path, outputs: tuple[str, ...]
