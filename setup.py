@@ -26,8 +26,8 @@ EXTRAS = {
     "ros": ["ros-rclpy[fastrtps]>=9", "ros-common-interfaces>=5.5"],
     "openvino": ["openvino>=2024.0"],
     "tensorrt": ["tensorrt>=10.3,<12", "pycuda>=2022.1"],  # PyCUDA is compiled: CUDA toolkit
-    "tensorrt-wheels": ["tensorrt>=10.3,<12", "cuda-bindings>=12.6"],
-    "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.2,<2", "cuda-bindings>=12.6"],
+    "tensorrt-wheels": ["tensorrt>=10.3,<12", "cuda-bindings>=12.8"],
+    "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.2,<2", "cuda-bindings>=12.8"],
     "export": [
         "torch>=2.4",
         "onnx>=1.18",

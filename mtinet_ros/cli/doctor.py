@@ -29,6 +29,7 @@ _PACKAGES = (
     ("tensorrt", "inference on an NVIDIA GPU"),
     ("tensorrt-rtx-cu13", "inference on an NVIDIA RTX GPU"),
     ("pycuda", "inference on an NVIDIA GPU"),
+    ("cuda-bindings", "the same, from wheels"),
     ("torch", "export, training"),
     ("onnx", "export"),
     ("onnxslim", "export"),
@@ -80,6 +81,7 @@ def examine(backends: Iterable[Finding]) -> Iterator[Finding]:
     yield from _packages()
     yield from backends
     yield _gpu()
+    yield _cuda_for_python()
     yield _engine_cache()
     yield _ros()
     yield _shared_memory(Path("/dev/shm"))
@@ -134,6 +136,28 @@ def _gpu() -> Finding:
         "no NVIDIA driver is loaded (/proc/driver/nvidia does not exist)",
         "the CPU backends work without; with a GPU, install its driver, and in a container start "
         "it with --gpus all",
+    )
+
+
+def _cuda_for_python() -> Finding:
+    from mtinet_ros.inference.cuda import cuda_packages
+
+    topic = "CUDA for Python"
+    packages = cuda_packages()
+    used = next((package for package in packages if package.is_used), None)
+    broken = next((package for package in packages if package.problem), None)
+    if broken is not None:
+        instead = f"; {used.name} is used instead" if used else ""
+        return Finding(
+            topic, "warning" if used else "missing", broken.problem + instead, broken.advice
+        )
+    if used is not None:
+        return Finding(topic, "ok", f"{used.name} is used")
+    return Finding(
+        topic,
+        "missing",
+        "neither pycuda nor cuda-bindings is installed",
+        "a GPU needs one of them: `pip install cuda-bindings` brings wheels",
     )
 
 

@@ -8,7 +8,7 @@ import json
 from mtinet_ros.cli import doctor
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import BackendUnavailableError
-from mtinet_ros.inference import selection
+from mtinet_ros.inference import cuda, selection
 
 
 def findings(capsys) -> dict[str, dict[str, str]]:
@@ -41,6 +41,22 @@ def test_a_machine_that_can_run_nothing_ends_with_an_error(capsys, monkeypatch):
     monkeypatch.setattr(selection, "check_available", refuse)
     assert main(["doctor"]) == 1
     assert "-> bring it back" in capsys.readouterr().out
+
+
+def test_what_brings_cuda_to_python_is_said_and_what_does_not_load(monkeypatch):
+    broken = cuda.CudaPackage("pycuda", True, "pycuda does not load: libcurand", "install it")
+    wheels = cuda.CudaPackage("cuda-bindings", True, is_used=True)
+    absent = cuda.CudaPackage("cuda-bindings", False)
+    for packages, status, words in (
+        ([broken, wheels], "warning", "libcurand; cuda-bindings is used instead"),
+        ([broken, absent], "missing", "libcurand"),
+        ([wheels], "ok", "cuda-bindings is used"),
+        ([absent], "missing", "neither pycuda nor cuda-bindings is installed"),
+    ):
+        monkeypatch.setattr(cuda, "cuda_packages", lambda packages=packages: packages)
+        finding = doctor._cuda_for_python()
+        assert finding.status == status
+        assert finding.text.endswith(words)
 
 
 def test_a_cache_that_cannot_be_written_is_said(monkeypatch, tmp_path):
