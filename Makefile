@@ -178,11 +178,11 @@ model-smoke: $(VENV)/.dev
 	    --record 'rendered rooms'
 	$(BIN)/mtinet inspect $(SMOKE)/model.onnx
 
-# All of docs/verification.md that needs a GPU; writes build/gpu/report.md.
-verify-gpu: $(VENV)/.dev $(MODEL)
-	-$(call install,$(VENV),$(PINNED) '.[tensorrt]')  # not everywhere: then only RTX is verified
-	$(call install,$(VENV),$(PINNED) '.[tensorrt-rtx]')
-	$(BIN)/python test/gpu/verify.py $(MODEL) build/gpu
+# All of docs/verification.md that needs a GPU; writes build/gpu/report.md. It has an environment of its
+# own, so that of all above nothing is needed but Python. VERIFY='--wheels FOLDER --only train': its options.
+VERIFY ?=
+verify-gpu:
+	PYTHONPATH=test $(PYTHON) -m gpu.verify $(filter-out $(UNTRAINED),$(MODEL)) $(VERIFY)
 
 $(UNTRAINED): | $(VENV)/.export
 	$(BIN)/mtinet export --untrained --input-size 288x384 -o $@

@@ -31,6 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="batch to tune for (default: 1, and an engine that is there serves, whatever it was "
         "tuned for)",
     )
+    parser.add_argument(
+        "--second-batch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also tune for just this batch, say the number of cameras (builds twice as long)",
+    )
+    parser.add_argument(
+        "--optimization-level",
+        type=int,
+        metavar="0-5",
+        help="how hard to search for fast kernels (default: TensorRT's own, 3)",
+    )
     parser.add_argument("--device-id", type=int, default=0, help="tensorrt: GPU to build on")
     parser.add_argument(
         "--workspace-mb", type=int, default=0, help="most scratch memory of a layer; 0: no limit"
@@ -68,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         cache_dir=arguments.engine_cache_dir,
         workspace_mb=arguments.workspace_mb,
         optimal_batch=arguments.optimal_batch,
+        second_batch=arguments.second_batch,
+        optimization_level=arguments.optimization_level,
         hardware_compatible=arguments.hardware_compatible,
         version_compatible=arguments.version_compatible,
         compute_capabilities=tuple(arguments.compute_capability),

@@ -281,6 +281,8 @@ class EngineCache:
                 fits = old[:1] == new[:1] and old <= new
             elif key == "batch_profile" and not self._settings.optimal_batch:
                 fits = isinstance(found, list) and found[::2] == wanted[::2]
+            elif key in ("second_profile", "optimization_level"):
+                fits = wanted is None  # whoever has no wish takes what is there
             elif key == "version_compatible":
                 fits = bool(found)
             elif key == "target":

@@ -25,8 +25,9 @@ class EngineSettings:
         compute_capabilities: `tensorrt_rtx`: GPU generations to build for; empty: all it knows
             from Ampere on.
         second_batch: Number of cameras to tune a second optimization profile for, which serves
-            just that batch; 0: one profile. Building takes about twice as long.
-        optimization_level: How hard the builder searches, 0 to 5; None: TensorRT's own (3).
+            just that batch; 0: no wish. Building takes about twice as long.
+        optimization_level: How hard the builder searches, 0 to 5; None: no wish, and TensorRT's
+            own (3) if an engine is built.
     """
 
     cache_dir: str = ""

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 from support.gpu_double import gpu_double
+from support.tensorrt_editions import require_edition
 from support.tiny_model import HEIGHT, WIDTH, random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, InputError, ModelError
@@ -50,8 +51,12 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
     `make verify-gpu` sets MTINET_GPU_MODEL: then they run on the GPU itself.
     """
     value: str = request.param
-    if not value.startswith("tensorrt") or ON_GPU:
+    if not value.startswith("tensorrt"):
         pytest.importorskip(value)
+        yield value
+        return
+    if ON_GPU:
+        require_edition(value)
         yield value
         return
     cache: Path = request.getfixturevalue("shared_cache")

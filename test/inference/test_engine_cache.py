@@ -482,7 +482,8 @@ def test_an_engine_for_newer_versions_is_kept_within_the_major(model: Path, fold
 
 
 def test_an_engine_tuned_for_a_batch_serves_who_has_no_wish(model: Path, folder: Path) -> None:
-    tuned = build(model, folder, optimal_batch=3)
+    tuned = build(model, folder, optimal_batch=3, second_batch=2, optimization_level=1)
+    assert tuned.sidecar["identity"]["second_profile"] == [2, 2, 2]
     found = build(model, folder)
     assert not found.was_built
     assert found.content == tuned.content
