@@ -36,7 +36,11 @@ _PACKAGES = (
     ("safetensors", "export, training"),
 )
 # The same module under another name of distribution.
-_ALTERNATIVES = {"opencv-python": ("opencv-python-headless", "opencv-contrib-python")}
+_ALTERNATIVES = {
+    "opencv-python": ("opencv-python-headless", "opencv-contrib-python"),
+    "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt-rtx-cu13": ("tensorrt-rtx-cu12",),
+}
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,18 @@ def _backends() -> Iterator[Finding]:
 def _gpu() -> Finding:
     driver = _first_line(Path("/proc/driver/nvidia/version"))
     jetson = _first_line(Path("/etc/nv_tegra_release"))
-    if jetson is not None:
-        return Finding("NVIDIA GPU", "ok", f"Jetson: {jetson}")
-    if driver is not None:
-        return Finding("NVIDIA GPU", "ok", driver)
+    found = f"Jetson: {jetson}" if jetson is not None else driver
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if found is not None and visible is not None:
+        return Finding(
+            "NVIDIA GPU",
+            "warning",
+            f"{found}; CUDA_VISIBLE_DEVICES is {visible!r}",
+            "CUDA sees no other GPU than those it names, counted from 0, and none if it is empty: "
+            "unset it to see all",
+        )
+    if found is not None:
+        return Finding("NVIDIA GPU", "ok", found)
     return Finding(
         "NVIDIA GPU",
         "missing",

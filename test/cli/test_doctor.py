@@ -100,3 +100,13 @@ def test_the_transport_profile_in_force_is_named(monkeypatch, tmp_path):
     assert doctor._transport_profile() == doctor.Finding(
         "transport profile", "ok", f"{variable} is {profile}"
     )
+
+
+def test_hidden_gpus_are_a_warning(monkeypatch):
+    monkeypatch.setattr(doctor, "_first_line", lambda path: "NVRM version: 580.1")
+    assert doctor._gpu().status == "ok"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    finding = doctor._gpu()
+    assert finding.status == "warning"
+    assert "CUDA_VISIBLE_DEVICES is ''" in finding.text
+    assert "unset it" in finding.advice

@@ -15,6 +15,7 @@ from collections import deque
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -157,10 +158,13 @@ def attributes(source: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def history() -> dict[str, dict[str, list[str]]]:
     """Class -> member -> [first, last version], as published by NVIDIA for 8.6 to 11.1."""
-    published: dict[str, dict[str, list[str]]] = json.loads(
-        (DATA / "trt_api_history.json").read_text()
-    )["api"]
+    published: dict[str, dict[str, list[str]]] = read_history()["api"]
     return published
+
+
+def read_history() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((DATA / "trt_api_history.json").read_text())
+    return record
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -183,6 +187,17 @@ def test_every_member_exists_in_tensorrt(
         )
     ]
     assert missing == []
+
+
+def test_later_versions_are_those_that_nvidia_promises_to_be_alike() -> None:
+    """11.2 to 11.4 were not read: they have what 11.1 has, by NVIDIA's policy within a major."""
+    record = read_history()
+    last = version(record["versions"][-1])
+    for later in map(version, record["later"]["versions"]):
+        assert later > last
+        assert later[0] == last[0]
+    seen = set(record["later"]["seen"]["IBuilderConfig"]["members"])
+    assert {"addOptimizationProfile", "getBuilderOptimizationLevel"} <= seen
 
 
 def test_every_member_exists_in_tensorrt_rtx() -> None:
