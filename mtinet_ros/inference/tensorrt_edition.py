@@ -51,7 +51,8 @@ class FailureCause(Enum):
     UNKNOWN = ""
     DRIVER = (
         "the NVIDIA driver is missing or too old for this TensorRT: update it (CUDA 13 needs "
-        "driver 580 or newer), or install the TensorRT that fits it (tensorrt-cu12 for CUDA 12)"
+        "driver 580 or newer), or install the TensorRT that fits it (tensorrt-cu12, "
+        "tensorrt-rtx-cu12)"
     )
     NO_GPU = (
         "CUDA finds no GPU: see whether nvidia-smi lists one, whether the container was given it "

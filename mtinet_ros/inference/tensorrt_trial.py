@@ -19,9 +19,9 @@ import subprocess
 import sys
 
 from mtinet_ros.errors import BackendError, BackendUnavailableError
-from mtinet_ros.inference.cuda import DeviceContext, identify_gpu
-from mtinet_ros.inference.gpu_support import check_installed_rtx
-from mtinet_ros.inference.tensorrt_edition import load_edition
+from mtinet_ros.inference.cuda import DeviceContext, cuda_errors, identify_gpu
+from mtinet_ros.inference.gpu_support import check_installed_rtx, known_capabilities
+from mtinet_ros.inference.tensorrt_edition import Edition, load_edition
 
 _MODULE = "mtinet_ros.inference.tensorrt_trial"
 _SECONDS = 60.0
@@ -85,13 +85,15 @@ def try_here(edition_name: str, device_id: int) -> None:
         BackendError: The GPU has no context to give.
     """
     edition = load_edition(edition_name)
+    gpu = identify_gpu(device_id)
     if edition.is_rtx:
-        check_installed_rtx(edition.trt, edition.version, identify_gpu(device_id))
+        check_installed_rtx(edition.trt, edition.version, gpu)
+    capability = gpu.compute_capability
     device = DeviceContext(device_id)
     try:
-        with device:
-            # What makes a context of its own would take that of device 0; this one is current.
-            starts = edition.create("Runtime") is not None
+        # What makes a context of its own would take that of device 0; this one is current.
+        with device, cuda_errors("try TensorRT"):
+            starts = _starts(edition, capability)
     finally:
         device.release()
     if not starts:
@@ -99,6 +101,27 @@ def try_here(edition_name: str, device_id: int) -> None:
         raise BackendUnavailableError(
             f"{edition.name} {edition.version} does not start: {errors.text}", errors.cause.value
         )
+
+
+def _starts(edition: Edition, capability: str) -> bool:
+    """Whether a runtime can be made; that of RTX is, on any machine, so it loads an engine too."""
+    runtime = edition.create("Runtime")
+    if runtime is None or not edition.is_rtx:
+        return runtime is not None
+    builder = edition.create("Builder")
+    if builder is None:
+        return False
+    trt = edition.trt
+    # The least of engines: built in milliseconds, without a GPU.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    value = network.add_input("value", trt.DataType.FLOAT, (1,))
+    network.mark_output(network.add_identity(value).get_output(0))
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(known_capabilities(trt)[capability], 0)
+    plan = builder.build_serialized_network(network, config)
+    edition.log.errors.clear()
+    return plan is not None and runtime.deserialize_cuda_engine(plan) is not None
 
 
 def main(edition: str, device_id: int) -> int:

@@ -8,6 +8,7 @@ installed, from the network or from a folder of wheels. Nothing but Python is ne
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -185,10 +186,10 @@ class Environment:
         missing = self._missing(group)
         if not missing:
             return Installed(group, True, f"installed: {', '.join(group.requirements)}")
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["pip gives no reason"]
-        if done.returncode == 0:
-            lines = [f"installed, but {missing}"]
-        return Installed(group, False, " / ".join(lines[-3:]))
+        self._folder.with_name(f"install_{group.name}.log").write_text(done.stdout + done.stderr)
+        said = done.stdout + done.stderr
+        why = f"installed, but {missing}" if done.returncode == 0 else _reason(said)
+        return Installed(group, False, why)
 
     def _pip(self) -> list[str]:
         if (self._folder / "bin" / "pip").exists():
@@ -222,3 +223,19 @@ class Environment:
             env=self._variables,
             check=False,
         )
+
+
+# Said by pip whatever went wrong.
+_EMPTY_WORDS = ("subprocess-exited-with-error", "originates from a subprocess", "Failed building")
+
+
+def _reason(output: str) -> str:
+    """The line of pip's output, or of a compiler's below it, that tells most."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [
+        line
+        for line in lines
+        if re.search(r"error\b", line, re.IGNORECASE)
+        and not any(words in line for words in _EMPTY_WORDS)
+    ]
+    return (telling or lines or ["pip gives no reason"])[0][:300]

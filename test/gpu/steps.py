@@ -57,7 +57,7 @@ def steps(python: Path, model: Path, folder: Path) -> list[Step]:
         return Step(key, title, command, needs, variables, tests=results)
 
     found = [
-        Step("gpu", "The GPU and its driver", (sys.executable, "-m", "gpu.machine")),
+        Step("gpu", "The GPU and its driver", (sys.executable, "-m", "gpu.machine"), ("gpu",)),
         Step("doctor", "What mtinet doctor says", (*mtinet, "doctor")),
         pytest("cuda", "CUDA without TensorRT", "test/gpu/test_cuda_alone.py", needs=("cuda",)),
         pytest(

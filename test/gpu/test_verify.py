@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from gpu import verify
-from gpu.environment import Environment, Group, groups
+from gpu.environment import Environment, Group, _reason, groups
 from gpu.machine import Gpu, Machine, read_machine
 from gpu.report import Verdict
 from gpu.steps import Step, steps
@@ -263,11 +263,24 @@ def test_packages_come_from_the_system_or_a_folder_of_wheels(
     assert (there.is_there, there.text) == (True, "was there")
     absent = environment.install(Group("absent", ("absent_module",), ("absent-package",)))
     assert not absent.is_there
-    assert "No matching distribution found for absent-package" in absent.text
+    assert "absent-package" in absent.text
+    assert "No matching distribution" in (tmp_path / "install_absent.log").read_text()
     left = environment.install(Group("left", ("absent_module",), (), "it has no wheels"))
-    probe = make_probe(environment, [there, absent, left], {})
+    probe = make_probe(environment, JETSON, [there, absent, left], {})
     assert probe("left") == "left: it has no wheels"
+    assert probe("gpu") == ""
     assert "Module" in probe("cuda") or "numpy" in probe("cuda")  # this environment has nothing
+
+
+def test_pips_last_words_are_searched_for_those_that_tell() -> None:
+    output = """  error: subprocess-exited-with-error
+      src/cpp/cuda.hpp:14:10: fatal error: cuda.h: No such file or directory
+      note: This error originates from a subprocess
+    ERROR: Failed building wheel for pycuda"""
+    assert _reason(output) == (
+        "src/cpp/cuda.hpp:14:10: fatal error: cuda.h: No such file or directory"
+    )
+    assert _reason("") == "pip gives no reason"
 
 
 def test_type_stubs_are_no_package(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class Verification:
             return 130
         if Verdict.FAILED in verdicts:
             return 1
-        on_gpu = {step.key for step in chosen if step.needs}
+        on_gpu = {step.key for step in chosen if set(step.needs) - {"gpu"}}
         if on_gpu and not any(
             result.verdict is Verdict.PASSED and result.key in on_gpu for result in self.results
         ):
@@ -86,7 +86,7 @@ class Verification:
             return Result(step.key, step.title, Verdict.NOT_RUN, "interrupted")
         if time.monotonic() >= end:
             return Result(step.key, step.title, Verdict.NOT_RUN, "the time budget is spent")
-        missing = "; ".join(filter(None, map(self._why_not, step.needs)))
+        missing = next(filter(None, map(self._why_not, step.needs)), "")
         if missing:
             return Result(step.key, step.title, Verdict.NOT_SUPPORTED, missing)
         begun = time.monotonic()
@@ -241,11 +241,15 @@ def prepare(environment: Environment, machine: Machine, with_torch: bool) -> lis
     return had
 
 
-def make_probe(environment: Environment, had: list[Installed], variables: dict[str, str]) -> Probe:
+def make_probe(
+    environment: Environment, machine: Machine, had: list[Installed], variables: dict[str, str]
+) -> Probe:
     """Ask the environment; for what could not be installed, that is the reason."""
     reasons = {each.group.name: each.text for each in had if not each.is_there}
 
     def probe(name: str) -> str:
+        if name == "gpu":
+            return machine.why_no_gpu
         if name in reasons:
             return f"{name}: {reasons[name]}"
         done = subprocess.run(
@@ -285,7 +289,7 @@ def main() -> int:
         *(f"{each.group.name}: {each.text}" for each in had),
     ]
     verification = Verification(
-        heading, folder, variables, make_probe(environment, had, variables)
+        heading, folder, variables, make_probe(environment, machine, had, variables)
     )
     status = verification.run(chosen, given.time_budget * 60)
     print(f"report: {folder / 'report.md'}")

@@ -180,6 +180,21 @@ def test_a_library_that_crashes_is_a_sentence(
         tensorrt_trial.try_apart("tensorrt", 0)
 
 
+def test_a_driver_too_old_for_rtx_is_told_in_the_words_of_the_real_library(
+    gpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its runtime starts anywhere, an engine does not; the child has only the double's driver."""
+    with pytest.raises(
+        BackendUnavailableError,
+        match=r"does not start: .*version is insufficient.*; .*driver 580.*tensorrt-rtx-cu12",
+    ):
+        tensorrt_trial.try_apart("tensorrt_rtx", 0)
+    lose(monkeypatch, "tensorrt")
+    with caplog.at_level(logging.INFO, "mtinet_ros.inference"):
+        assert not load_backend(model).name.startswith("tensorrt")
+    assert "not tensorrt_rtx: tensorrt_rtx 1." in caplog.text
+
+
 def test_what_fails_apart_is_told_here(
     gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
