@@ -28,6 +28,7 @@ SOURCES = [
         "engine_builder.py",
         "tensorrt_backend.py",
         "tensorrt_edition.py",
+        "tensorrt_trial.py",
         "tensorrt_execution.py",
     )
 ]
@@ -93,7 +94,10 @@ USED = {
 RTX_ONLY = {
     "ComputeCapability": {"__members__"},
     "IBuilderConfig": {"num_compute_capabilities", "set_compute_capability"},
+    "DataType": {"FLOAT"},
     "ICudaEngine": {"create_runtime_config"},
+    "ILayer": {"get_output"},
+    "INetworkDefinition": {"add_input", "add_identity", "mark_output"},
     "IRuntimeCache": {"serialize", "deserialize"},
     "CudaGraphStrategy": {"WHOLE_GRAPH_CAPTURE"},
     "DynamicShapesKernelSpecializationStrategy": {"EAGER"},
