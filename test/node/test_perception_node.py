@@ -385,20 +385,6 @@ def test_points_are_what_depth_and_camera_info_give(robot: Robot, tiny_model: Pa
     )
 
 
-def test_two_cameras_share_the_network(robot: Robot, tiny_model: Path) -> None:
-    images = {"left": picture(seed=1), "right": picture(60, 90, seed=2)}
-    for name in images:
-        robot.subscribe(f"/perception/{name}/segmentation/image", Image)
-    with started(robot, tiny_model, 'cameras:=["left","right"]'):
-        for _ in range(10):
-            for name, image in images.items():
-                robot.show(image, name=name)
-            robot.spin_for(0.2)
-    for name, image in images.items():
-        answer = robot.messages[f"/perception/{name}/segmentation/image"][-1]
-        np.testing.assert_array_equal(pixels(answer), predict(tiny_model, image, None).labels)
-
-
 def test_max_rate_holds_from_the_next_frame(robot: Robot, tiny_model: Path) -> None:
     robot.subscribe(OUT + "segmentation/image", Image)
     with started(robot, tiny_model, "camera.max_rate:=2"):

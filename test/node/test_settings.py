@@ -101,6 +101,14 @@ def test_a_bad_value_is_refused_by_name_with_what_is_allowed(
         settings(**{name: bad})
 
 
+def test_on_and_off_are_words_where_yaml_reads_true_and_false() -> None:
+    pipelined, build_only = parameter_spec("pipelined"), parameter_spec("build_only")
+    assert pipelined is not None
+    assert build_only is not None
+    assert [pipelined.coerce(value) for value in (True, False, "auto")] == ["on", "off", "auto"]
+    assert build_only.coerce(True) is True
+
+
 def test_every_choice_and_limit_is_itself_allowed() -> None:
     for name in values():
         spec = parameter_spec(name)

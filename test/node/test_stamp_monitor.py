@@ -117,3 +117,17 @@ def test_a_reset_forgets_the_last_stamp() -> None:
     assert math.isnan(monitor.age)
     monitor.check(header(10.0))
     assert clock.wrong() == []
+
+
+def test_an_age_counts_where_the_stamp_tells_one_and_else_the_reason_is_told() -> None:
+    clock = Clock(seconds=100_000.0)
+    monitor = clock.monitor()
+    ages = {99_999.75: 0.25, 100_000.5: 0.0, 0.0: 0.0, 5.0: 0.0, 99_000.0: 1000.0}
+    for stamp, age in ages.items():
+        monitor.check(header(stamp))
+        assert monitor.plausible_age(matters=True) == pytest.approx(age)
+        # Uptime in place of the time of day, or a bag without its clock.
+        assert ("stamp age" in clock.wrong()) == (stamp == 5.0)
+    monitor.check(header(5.0))
+    assert monitor.plausible_age(matters=False) == 0.0
+    assert "stamp age" not in clock.wrong(), "nothing depends on it"
