@@ -40,15 +40,19 @@ class RuntimeCache:
             BackendError: TensorRT gives no configuration.
         """
         self.runtime_config = engine.create_runtime_config()
-        runtime_cache = self.runtime_config and self.runtime_config.create_runtime_cache()
-        if not runtime_cache:
+        if self.runtime_config is None:
             raise BackendError("tensorrt_rtx gives no runtime configuration to run an engine with")
         self._cache = cache
-        self._runtime_cache = runtime_cache
         self._saved = b""
         self._due = time.monotonic() + _SAVE_SECONDS
-        self._read()
-        self.runtime_config.set_runtime_cache(runtime_cache)
+        self._runtime_cache = self.runtime_config.create_runtime_cache()
+        if self._runtime_cache is not None:
+            self._read()
+        if self._runtime_cache is None or not self.runtime_config.set_runtime_cache(
+            self._runtime_cache
+        ):
+            logger.warning("tensorrt_rtx takes no runtime cache: every start compiles its kernels")
+            self._runtime_cache = None
         self._set(trt, "dynamic_shapes_kernel_specialization_strategy", "EAGER")
         if whole_graph:
             self._set(trt, "cuda_graph_strategy", "WHOLE_GRAPH_CAPTURE")
@@ -87,7 +91,7 @@ class RuntimeCache:
     def save(self) -> None:
         """Write the file with all kernels compiled so far, unless it holds just these."""
         self._due = time.monotonic() + _SAVE_SECONDS
-        content = self._runtime_cache.serialize()
+        content = self._runtime_cache and self._runtime_cache.serialize()
         if content is None:
             return
         kernels = bytes(content)

@@ -80,7 +80,8 @@ def read_machine() -> Machine:
     """Ask the driver; makes no context, and never fails."""
     gpu, why, cuda = _ask_driver()
     tegra = Path("/etc/nv_tegra_release")
-    compiler = shutil.which("nvcc", path=os.pathsep.join((os.environ.get("PATH", ""), _TOOLKIT)))
+    # The toolkit's own folder first: headers lie beside it, but not beside a link to it.
+    compiler = shutil.which("nvcc", path=os.pathsep.join((_TOOLKIT, os.environ.get("PATH", ""))))
     return Machine(
         architecture=platform.machine(),
         python=sys.version_info[:2],

@@ -93,7 +93,8 @@ def main(arguments: list[str]) -> int:
                 problems[name] = str(error)
             else:
                 rates[name].append(rate)
-    print(f"{'':<34}{'images/s':>10}{'of default':>12}  (medians of {given.rounds} rounds)")
+                print(f"{name}: {rate:.1f}", flush=True)
+    print(f"\n{'':<34}{'images/s':>10}{'of default':>12}  (medians of {given.rounds} rounds)")
     for name, measured in rates.items():
         if name in problems or DEFAULT in problems:
             print(f"{name:<34}{problems.get(name, 'the default failed')}")

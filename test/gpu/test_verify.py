@@ -228,7 +228,7 @@ def test_switches_are_measured_in_turns(
 
     model = str(write_tiny_model(tmp_path / "m.onnx"))
     assert switches.main([model, "onnxruntime", "--frames", "3", "--rounds", "1"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
     assert len(lines) == 1 + len(switches.variants(2))
     assert lines[1].split()[0] == "default"
     assert lines[1].split()[-1] == "1.000"

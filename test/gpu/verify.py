@@ -26,7 +26,7 @@ from gpu.report import Result, Verdict, write_report
 from gpu.steps import Step, count_tests, steps
 
 # A step that takes longer hangs.
-_STEP_SECONDS = 3600.0
+_STEP_SECONDS = 7200.0
 
 Probe = Callable[[str], str]
 
@@ -211,7 +211,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "build" / "gpu")
     parser.add_argument("--wheels", type=Path, help="install from this folder, without a network")
     parser.add_argument("--only", default="", help="steps, comma-separated; `list` names them")
-    parser.add_argument("--time-budget", type=float, default=120.0, metavar="MINUTES")
+    parser.add_argument("--time-budget", type=float, default=240.0, metavar="MINUTES")
     parser.add_argument("--with-torch", action="store_true", help="install PyTorch, too")
     given = parser.parse_args()
     if given.model is None or not given.model.is_file():

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -193,6 +195,19 @@ def test_a_driver_too_old_for_rtx_is_told_in_the_words_of_the_real_library(
     with caplog.at_level(logging.INFO, "mtinet_ros.inference"):
         assert not load_backend(model).name.startswith("tensorrt")
     assert "not tensorrt_rtx: tensorrt_rtx 1." in caplog.text
+
+
+@pytest.mark.parametrize("call", ["cuDevicePrimaryCtxRetain", "cuCtxPushCurrent"])
+def test_a_fault_of_the_driver_during_a_trial_is_told_and_leaves_nothing(
+    gpu: Any, capsys: pytest.CaptureFixture[str], call: str
+) -> None:
+    gpu.fail(call)
+    assert tensorrt_trial.main("tensorrt", 0) == 0
+    assert f"{call} failed: launch failed" in json.loads(capsys.readouterr().out)["problem"]
+    gc.collect()
+    assert gpu.leftovers() == []
+    assert tensorrt_trial.main("tensorrt", 0) == 0
+    assert json.loads(capsys.readouterr().out) == {}
 
 
 def test_what_fails_apart_is_told_here(

@@ -545,6 +545,37 @@ def test_kernels_that_cannot_be_read_or_kept_are_a_sentence_and_compiled_anew(
 
 
 @ONE_PACKAGE
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        ("create_runtime_cache", "every start compiles its kernels"),
+        ("set_runtime_cache", "every start compiles its kernels"),
+        ("deserialize", "compiled anew"),
+        ("serialize", ""),
+    ],
+)
+def test_without_a_runtime_cache_rtx_runs_all_the_same(
+    gpu: Any, model: Path, caplog: pytest.LogCaptureFixture, call: str, word: str
+) -> None:
+    load_backend(model, "tensorrt_rtx").close()
+    gpu.fail(call, None)
+    with caplog.at_level(logging.INFO, "mtinet_ros"):
+        backend = load_backend(model, "tensorrt_rtx")
+    assert word in caplog.text
+    assert len(backend.infer(random_images(2), ["depth"])["depth"]) == 2
+    backend.close()
+
+
+@ONE_PACKAGE
+def test_no_runtime_configuration_is_a_sentence_and_leaves_nothing(gpu: Any, model: Path) -> None:
+    gpu.fail("create_runtime_config", None)
+    with pytest.raises(BackendError, match="gives no runtime configuration"):
+        load_backend(model, "tensorrt_rtx")
+    assert gpu.leftovers() == []
+    load_backend(model, "tensorrt_rtx").close()
+
+
+@ONE_PACKAGE
 def test_rtx_compiles_every_batch_size_before_the_first_frame(
     gpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,21 +132,36 @@ class ICudaEngine:
         return [(batch, *self._shapes[name][1:]) for batch in self._batches[profile_index]]
 
     def create_runtime_config(self) -> Any:
-        known = b"kernels double"
-        cache = SimpleNamespace(serialize=lambda: known, deserialize=known.__eq__)
-        machine.runtime_config = SimpleNamespace(
-            create_runtime_cache=lambda: cache,
-            set_runtime_cache=lambda cache: True,
-            cuda_graph_strategy=tensorrt_rtx.CudaGraphStrategy.DISABLED,
-            dynamic_shapes_kernel_specialization_strategy=(
-                tensorrt_rtx.DynamicShapesKernelSpecializationStrategy.LAZY
-            ),
-        )
+        if refuses("create_runtime_config", self._log):
+            return None
+        machine.runtime_config = RuntimeConfig(self._log)
         return machine.runtime_config
 
     def create_execution_context(self, config: Any = None) -> IExecutionContext | None:
         no = refuses("create_execution_context", self._log)
         return None if no else IExecutionContext(self, config)
+
+
+class RuntimeConfig:
+    """Of `tensorrt_rtx`; its cache is read in a current context (API, IRuntimeCache)."""
+
+    def __init__(self, logger: Any) -> None:
+        self._log = logger
+        self.cuda_graph_strategy = tensorrt_rtx.CudaGraphStrategy.DISABLED
+        self.dynamic_shapes_kernel_specialization_strategy = (
+            tensorrt_rtx.DynamicShapesKernelSpecializationStrategy.LAZY
+        )
+
+    def create_runtime_cache(self) -> Any:
+        known = b"kernels double"
+        no = refuses("create_runtime_cache", self._log)
+        return None if no else SimpleNamespace(
+            serialize=lambda: None if refuses("serialize", self._log) else known,
+            deserialize=lambda blob: not refuses("deserialize", self._log) and blob == known,
+        )  # fmt: skip
+
+    def set_runtime_cache(self, cache: Any) -> bool:
+        return not refuses("set_runtime_cache", self._log)
 
 
 class IExecutionContext:
