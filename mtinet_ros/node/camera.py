@@ -91,6 +91,8 @@ class Camera:
         self._max_rate = settings.max_rate
         self._stream.decoder.rectify = settings.rectify == "auto"
         self._stream.max_age = settings.max_age_ms * 1e-3
+        if settings.max_age_ms == 0.0:
+            self._problems.resolve(f"{self.name}: age")
         self._stream.at_camera_size = node_settings.output_size == "camera"
         self.outputs.depth_encoding = node_settings.depth_encoding
         self.outputs.points_stride = settings.points_stride

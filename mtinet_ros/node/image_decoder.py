@@ -25,7 +25,7 @@ _CONSEQUENCE = "so depth is up to scale and no camera_info or points are publish
 
 
 class ImageDecoder:
-    """Decodes the images of one camera; `decode` belongs to the worker's thread.
+    """Decodes the images of one camera; `decode` is called in one thread.
 
     Attributes:
         rectify: Whether distorted images are undistorted.
@@ -55,7 +55,7 @@ class ImageDecoder:
         self._camera_info_topic = camera_info_topic
         self._problems = problems
         # Newest calibration by the size it is for, the newest of all last. Replaced, never
-        # changed: the executor's thread writes it, the worker's reads it.
+        # changed: the executor's thread writes it, another reads it.
         self._calibrations: dict[tuple[int, ...], CameraInfo] = {}
         self._rectifier: Rectifier | None = None
 

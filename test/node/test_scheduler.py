@@ -325,6 +325,34 @@ def test_side_by_side_each_step_works_on_a_batch_of_its_own_in_their_order() -> 
     assert published == sorted(published)
 
 
+def test_runs_that_fail_do_not_overtake_a_slow_publisher() -> None:
+    """Memory goes round: what is being published must not be overwritten two batches later."""
+    recorder = Recorder(is_pipelined=True)
+    go_on = threading.Event()
+
+    def infer(work: list[Any]) -> bool:
+        recorder.note("infer")
+        return work == [0]
+
+    def publish(work: list[Any]) -> None:
+        recorder.note("publish")
+        go_on.wait(PATIENCE)
+
+    recorder.infer, recorder.publish = infer, publish  # type: ignore[method-assign]
+    worker, frames = start(recorder)
+    recorder.wait_for("ready")
+    frames.put("front", 0)
+    recorder.wait_for("publish")
+    for number in range(1, 50):
+        frames.put("front", number)
+        time.sleep(0.002)
+    names = recorder.names()
+    go_on.set()
+    assert worker.stop(PATIENCE)
+    assert names.count("infer") == 2
+    assert names.count("prepare") <= 3
+
+
 class StepOfKnownLength(Step[Any, Any]):
     def longest(self, images: int) -> float:
         return 0.0
