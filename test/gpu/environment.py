@@ -78,7 +78,7 @@ def _major(machine: Machine) -> int:
 
 def _cuda_bindings(machine: Machine) -> Group:
     major = _major(machine)
-    wanted = (f"cuda-bindings[all]>={major},<{major + 1}",)
+    wanted = (f"cuda-bindings>={major},<{major + 1}",)
     return Group("cuda-bindings", ("cuda.bindings.driver",), wanted)
 
 
@@ -225,17 +225,20 @@ class Environment:
         )
 
 
-# Said by pip whatever went wrong.
-_EMPTY_WORDS = ("subprocess-exited-with-error", "originates from a subprocess", "Failed building")
+# Said by pip and setuptools whatever went wrong.
+_EMPTY_WORDS = (
+    "subprocess-exited-with-error", "metadata-generation-failed", "Failed building wheel",
+    "Could not build wheels", "Failed to build", "error: command ", "error: Command ",
+)  # fmt: skip
 
 
 def _reason(output: str) -> str:
-    """The line of pip's output, or of a compiler's below it, that tells most."""
+    """The line of pip's output, or of a compiler's below it, that tells most: the last error."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [
         line
         for line in lines
-        if re.search(r"error\b", line, re.IGNORECASE)
+        if re.search(r"(error|Error|ERROR): \S|cannot find", line)
         and not any(words in line for words in _EMPTY_WORDS)
     ]
-    return (telling or lines or ["pip gives no reason"])[0][:300]
+    return (telling or lines or ["pip gives no reason"])[-1][:300]
