@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mtinet_ros.inference")
 
-# A graph of a network of a thousand kernels takes megabytes; what comes later runs call by call.
+# A graph of a network of a thousand kernels takes megabytes: no more batch sizes (and places of
+# images, where memory is mapped) than these have any; what comes later runs call by call.
 _MOST_GRAPHS = 32
 
 
@@ -157,26 +158,28 @@ class Execution:
             BackendError: TensorRT refuses.
         """
         graph = self._graphs.get(work.key)
+        is_queued = False
+        if graph is None and self._capturing and len(self._contexts) < _MOST_GRAPHS:
+            try:
+                context = self._own_context(work)
+                if context.has_run:
+                    graph = self._graphs[work.key] = self._capture(context, work, download)
+                else:  # the run itself, which the capture asks for
+                    context.enqueue(work, self._shape, self._stream)
+                    is_queued = True
+            except (BackendError, cuda_driver().error) as error:
+                # A context goes on as before when it cannot be captured (the same chapter).
+                self._capturing = False
+                logger.warning(
+                    "%s: no more CUDA graphs from here on, the network runs call by call: %s",
+                    self._edition.name,
+                    str(error),
+                )
         if graph is not None:
             graph.launch()
             return
-        if self._capturing and max(len(self._graphs), len(self._contexts)) < _MOST_GRAPHS:
-            key = work.batch, id(work.binding)
-            context = self._contexts.get(key)
-            if context is None:
-                context = self._make_context(self._profile(work))
-                self._contexts[key] = context
-            if context.has_run:
-                captured = self._capture(context, work, download)
-                if captured is not None:
-                    self._graphs[work.key] = captured
-                    captured.launch()
-                    return
-            else:
-                context.enqueue(work, self._shape, self._stream)
-                download()
-                return
-        self.queue_calls(work)
+        if not is_queued:
+            self.queue_calls(work)
         download()
 
     def queue_calls(self, work: Work) -> None:
@@ -186,30 +189,23 @@ class Execution:
     def _profile(self, work: Work) -> int:
         return self._profiles.get(work.batch, 0)
 
-    def _capture(
-        self, context: _BoundContext, work: Work, download: Callable[[], None]
-    ) -> Graph | None:
-        """The work as a graph; None, with a word in the log, if it cannot be captured."""
+    def _own_context(self, work: Work) -> _BoundContext:
+        key = work.batch, id(work.binding)
+        if key not in self._contexts:
+            self._contexts[key] = self._make_context(self._profile(work))
+        return self._contexts[key]
+
+    def _capture(self, context: _BoundContext, work: Work, download: Callable[[], None]) -> Graph:
         failures = (BackendError, cuda_driver().error)
+        self._stream.begin_capture()
         try:
-            self._stream.begin_capture()
-            try:
-                context.enqueue(work, self._shape, self._stream)
-                download()
-            except failures:
-                with suppress(*failures):
-                    self._stream.end_capture().free()
-                raise
-            return self._stream.end_capture()
-        except failures as error:
-            # A context goes on as before when it cannot be captured (the same chapter).
-            self._capturing = False
-            logger.warning(
-                "%s: CUDA graphs are off from here on, the network runs call by call: %s",
-                self._edition.name,
-                str(error),
-            )
-            return None
+            context.enqueue(work, self._shape, self._stream)
+            download()
+        except failures:
+            with suppress(*failures):
+                self._stream.end_capture().free()
+            raise
+        return self._stream.end_capture()
 
     def _fail(self, doing: str) -> BackendError:
         return BackendError(

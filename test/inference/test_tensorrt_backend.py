@@ -251,8 +251,11 @@ def test_a_batch_size_that_comes_again_is_launched_as_a_graph(graph_gpu: Any, mo
 
 
 @ONE_PACKAGE
-def test_a_batch_with_a_profile_of_its_own_runs_in_it(gpu: Any, model: Path) -> None:
-    settings = EngineSettings(second_batch=3)
+def test_a_batch_with_a_profile_of_its_own_runs_in_it(
+    gpu: Any, model: Path, tmp_path: Path
+) -> None:
+    gpu.engine_folder = str(tmp_path / "engines")  # the others' engines have no such profile
+    settings = EngineSettings(gpu.engine_folder, second_batch=3)
     backend = load_backend(model, "tensorrt", engine=settings)
     assert gpu.order == ["profile 1"]
     calls = gpu.calls["set_input_shape"]
@@ -280,9 +283,21 @@ def test_a_network_that_cannot_be_captured_runs_call_by_call_and_says_so_once(
     graph_gpu.fail(call, None if call == "execute_async_v3" else "UNKNOWN")
     for _ in range(4):
         np.testing.assert_array_equal(backend.infer(images, ["depth"])["depth"], expected)
-    assert caplog.text.count("CUDA graphs are off from here on") == 1
+    assert caplog.text.count("no more CUDA graphs from here on") == 1
     assert graph_gpu.calls["cuGraphLaunch"] == 0
     forget_errors()
+    backend.close()
+
+
+@pytest.mark.parametrize("call", ["create_execution_context", "set_input_shape"])
+def test_a_context_for_graphs_that_cannot_be_had_costs_no_frame(
+    graph_gpu: Any, model: Path, call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = load_backend(model, "tensorrt")
+    graph_gpu.fail(call, None)
+    for _ in range(4):
+        assert len(backend.infer(random_images(2), ["depth"])["depth"]) == 2
+    assert caplog.text.count("no more CUDA graphs from here on") == 1
     backend.close()
 
 
@@ -473,11 +488,16 @@ def test_a_graph_that_is_not_launched_fails_its_frame_alone(graph_gpu: Any, mode
     ("call", "message"),
     [("set_input_shape", "take a batch of 3"), ("execute_async_v3", "run the network: enqueueV3")],
 )
-def test_a_refused_frame_does_not_stop_the_next(backend: Any, call: str, message: str) -> None:
-    backend.gpu.fail(call, None)
+def test_a_refused_frame_does_not_stop_the_next(
+    gpu: Any, model: Path, call: str, message: str
+) -> None:
+    backend = load_backend(model, "tensorrt", gpu=GpuSettings(cuda_graphs=False))
+    gpu.fail(call, None)
     with pytest.raises(BackendError, match=f"could not {message}"):
         backend.infer(random_images(3), OUTPUTS)
     assert len(backend.infer(random_images(3), ["depth"])["depth"]) == 3
+    forget_errors()
+    backend.close()
 
 
 @pytest.mark.parametrize("call", ["cuMemcpyHtoDAsync", "cuEventSynchronize"])
