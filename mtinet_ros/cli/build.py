@@ -100,10 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         bar.end()
     identity, network = engine.sidecar["identity"], engine.sidecar["network"]
+    profiles = [identity["batch_profile"], identity.get("second_profile")]
     print(engine.path)
     print(
         f"  {len(engine.content) / 1e6:.1f} MB, {network['layers']} layers, "
-        f"{read_model_card(arguments.model).stated_precision}, batch {identity['batch_profile']}"
+        f"{read_model_card(arguments.model).stated_precision}, "
+        f"batch {' and '.join(str(profile) for profile in profiles if profile)}"
     )
     print(f"  {identity['edition']} {identity['tensorrt_version']} for {_target(identity)}")
     if engine.was_built:

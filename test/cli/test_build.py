@@ -28,10 +28,10 @@ def test_it_tells_where_the_engine_is_and_what_it_is_for(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["build", str(model), "--engine-cache-dir", str(tmp_path / "cache")]
-    assert main(arguments) == 0
+    assert main([*arguments, "--second-batch", "3", "--optimization-level", "1"]) == 0
     path, size, target, built = capsys.readouterr().out.splitlines()
     assert Path(path).read_bytes()
-    assert "layers, fp32, batch [1, 1, 4]" in size
+    assert "layers, fp32, batch [1, 1, 4] and [3, 3, 3]" in size
     assert target.startswith("  tensorrt_rtx 1.")
     assert built.startswith("  built in ")
     assert main(arguments) == 0
