@@ -326,13 +326,13 @@ def _check_tensorrt(name: str, device_id: int, asked: bool) -> None:
         raise
     except BackendError as error:
         raise BackendUnavailableError(str(error)) from error
+    if asked:
+        edition = load_edition(name)
+        if edition.is_rtx:
+            check_installed_rtx(edition.trt, edition.version, gpu)
     check_gpu(name, gpu, asked)
     if not asked:
         try_apart(name, device_id)
-        return
-    edition = load_edition(name)
-    if edition.is_rtx:
-        check_installed_rtx(edition.trt, edition.version, gpu)
 
 
 def _check_imports(spec: BackendSpec) -> None:

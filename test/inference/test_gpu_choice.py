@@ -94,13 +94,14 @@ def test_auto_passes_over_rtx_on_an_orin_and_says_why(
 
 
 def test_rtx_that_was_asked_for_on_a_gpu_it_cannot_build_for_is_refused(
-    gpu: Any, model: Path
+    gpu: Any, model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     use(gpu, "NVIDIA H100", (9, 0))
     with pytest.raises(
         BackendUnavailableError, match=r"H100 has compute capability 9\.0.* builds for 7\.5, 8\.0"
     ):
         load_backend(model, "tensorrt_rtx")
+    assert "tried all the same" not in caplog.text
 
 
 def test_a_gpu_that_rtx_does_not_run_on_sets_no_engine_aside(
