@@ -47,6 +47,8 @@ EXTRAS = {
     ],
     "dev": [
         "catkin-pkg>=1",
+        "cyclonedds>=11",
+        "eclipse-zenoh>=1.5",
         "fawltydeps>=0.20",
         "hypothesis>=6",
         "import-linter>=2.16",  # acyclic_siblings

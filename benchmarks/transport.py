@@ -258,10 +258,15 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> str:
-    """The machine and the versions, in a line."""
+def middleware() -> str:
+    """The middleware that is measured."""
     from rclpy.utilities import get_rmw_implementation_identifier
 
+    return str(get_rmw_implementation_identifier())
+
+
+def machine() -> str:
+    """The machine and the versions, in a line."""
     cpu = next(
         (
             line.partition(":")[2].strip()
@@ -272,7 +277,7 @@ def machine() -> str:
     )
     limit = Path("/proc/sys/net/core/rmem_max").read_text().strip()
     return (
-        f"{get_rmw_implementation_identifier()}, ROS 2 {os.environ.get('ROS_DISTRO', 'Kilted')}, "
+        f"{middleware()}, ROS 2 {os.environ.get('ROS_DISTRO', 'Kilted')}, "
         f"{len(os.sched_getaffinity(0))} cores of {cpu}, Linux {platform.release()}, "
         f"net.core.rmem_max {limit}"
     )
@@ -285,7 +290,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each stream in a round")
     parser.add_argument("--only", choices=["one", "many"], help="leave out the other table")
-    parser.add_argument("--into", type=Path, help="page between whose markers the table goes")
+    parser.add_argument(
+        "--into", type=Path, help="page between whose markers for the middleware the table goes"
+    )
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
@@ -297,15 +304,15 @@ def main() -> None:
     text = f"{table(results)}\n\n{arguments.rounds} rounds; {machine()}.\n"
     print(text)
     document = {"machine": machine(), "results": [asdict(result) for result in results]}
-    (arguments.output / "transport.json").write_text(json.dumps(document, indent=1))
-    (arguments.output / "transport.md").write_text(text)
+    (arguments.output / f"{middleware()}.json").write_text(json.dumps(document, indent=1))
+    (arguments.output / f"{middleware()}.md").write_text(text)
     if arguments.into is not None:
         insert(arguments.into, text)
 
 
 def insert(page: Path, text: str) -> None:
-    """Replace what stands between the page's two markers."""
-    begin, end = "<!-- measured: begin -->\n", "<!-- measured: end -->"
+    """Replace what stands between the page's two markers for this middleware."""
+    begin, end = f"<!-- measured with {middleware()} -->\n", "<!-- until here -->"
     head, found, rest = page.read_text(encoding="utf-8").partition(begin)
     _, ended, tail = rest.partition(end)
     if not (found and ended):
