@@ -22,8 +22,9 @@ class GpuSettings:
             itself. None: where the Python package for CUDA can capture.
         mapped_memory: Whether the GPU reads images and writes outputs in the host's memory, so
             that nothing is copied (NVIDIA, CUDA for Tegra, "Memory Selection": as good as its own
-            for what is read or written once). None: on GPUs that share the host's memory, with
-            `tensorrt`; `tensorrt_rtx` captures anew whenever an address changes.
+            for what is read or written once; dusty-nv/jetson-inference runs TensorRT so). None: on
+            GPUs that share the host's memory, with `tensorrt`; `tensorrt_rtx` captures anew
+            whenever an address changes.
     """
 
     two_runs: bool = True
