@@ -24,7 +24,7 @@ _BAND = (0.44, 0.56)
 
 def code_of(number: int, counter: int) -> int:
     """What the outputs of a frame show of its mark: 7 bits."""
-    return number << 4 | counter & 15
+    return (number << 4 | counter & 15) & 127
 
 
 class NullBackend:
