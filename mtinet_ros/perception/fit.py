@@ -15,6 +15,9 @@ from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.model_contract import FIT_MODES, RGB
 from mtinet_ros.perception.camera_model import CameraModel
 
+# How much larger than the result an image must be after halving: the rest is averaged exactly.
+_REMAINS = 1.5
+
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -78,13 +81,16 @@ class Fit:
     def apply(self, image: NDArray[np.uint8], out: NDArray[np.uint8], pad_color: RGB) -> None:
         """Write `image` (uint8 [h,w,3]) as the network sees it into `out` (uint8 [H,W,3])."""
         height, width = self.content_size
-        if self.content_size != self.network_size:
-            out[...] = pad_color
+        (top, left), (bottom, right) = self.offset, (self.offset[0] + height, self.offset[1] + width)
+        for border in (out[:top], out[bottom:], out[top:bottom, :left], out[top:bottom, right:]):
+            if border.size:
+                border[...] = pad_color
         # Area averaging keeps thin things visible, but OpenCV only averages where no axis grows:
         # so first whatever shrinks, then whatever grows.
         fitted: NDArray[Any] = image
         shrunk = (min(width, image.shape[1]), min(height, image.shape[0]))
-        if shrunk != self.image_size[::-1]:
+        fitted = _halved(fitted, shrunk)
+        if shrunk != (fitted.shape[1], fitted.shape[0]):
             fitted = cv2.resize(fitted, shrunk, interpolation=cv2.INTER_AREA)
         if shrunk != (width, height):
             fitted = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -114,3 +120,18 @@ class Fit:
         if not self.is_stretched and camera.has_square_pixels:
             return fx * self.scale[0]
         return math.sqrt(fx * self.scale[0] * fy * self.scale[1])
+
+
+def _halved(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """The image in halves of halves of its size, as long as it stays well above (width, height).
+
+    OpenCV averages squares of 2x2 pixels many times faster than areas of other sizes: what brings
+    1920x1080 to 352x198 takes a third of the time. Pixels at the borders of the areas count in
+    pairs then, which moves an edge by up to a twentieth of a pixel of the result.
+    """
+    while True:
+        height, width = image.shape[:2]
+        is_large = width >= 2 * _REMAINS * size[0] and height >= 2 * _REMAINS * size[1]
+        if not is_large or height % 2 or width % 2:
+            return image
+        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.fit import Fit
 
+ROOT = Path(__file__).resolve().parents[2]
 NETWORK = (96, 128)
 PAD = (1, 2, 3)
 SIZES = [
@@ -66,6 +70,18 @@ def test_the_crop_is_a_view_so_that_nothing_is_copied() -> None:
     fit, out = fitted(np.zeros((50, 128, 3), np.uint8), "letterbox")
     assert np.shares_memory(fit.crop(out), out)
     assert fit.crop(out[..., 0]).shape == fit.content_size
+
+
+@pytest.mark.parametrize("size", [(192, 256), (720, 1280), (1080, 1920), (721, 1280)])
+def test_halving_first_gives_the_average_of_each_area(size: tuple[int, int]) -> None:
+    picture = cv2.imread(str(ROOT / "demo/pictures/kinect_bookshelf.png"))
+    image = np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+    fit, out = fitted(image, "letterbox")
+    height, width = fit.content_size
+    exact = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    difference = np.abs(fit.crop(out).astype(int) - exact)
+    assert difference.mean() < 2.0
+    assert np.quantile(difference, 0.999) < 20
 
 
 @pytest.mark.parametrize("mode", ["letterbox", "stretch"])
