@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home until Iron
@@ -30,6 +31,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.node.parameters import explained_overrides
+from mtinet_ros.node.rarely_checked_group import RarelyCheckedGroup
 from mtinet_ros.node.transport_advice import Transport
 
 _POLLING_PERIOD = 0.5  # seconds
@@ -46,6 +48,34 @@ _POLICIES: dict[str, dict[str, Any]] = {
 }
 # The usual overrides for all but those, whose default here is not one fixed value.
 _OTHER_OVERRIDES = QoSOverridingOptions(policy_kinds=(QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
+
+
+class _Polling:
+    """One timer for all subscriptions of a node: each of its own would wake the executor."""
+
+    def __init__(self) -> None:
+        self.events = RarelyCheckedGroup()
+        self._callbacks: list[Callable[[], None]] = []
+        self._timer: Any = None
+
+    def add(self, node: Node, callback: Callable[[], None]) -> None:
+        if not self._callbacks:
+            # The steady clock: simulated time may stand still.
+            clock = Clock(clock_type=ClockType.STEADY_TIME)
+            self._timer = node.create_timer(_POLLING_PERIOD, self._poll, clock=clock)
+        self._callbacks.append(callback)
+
+    def remove(self, node: Node, callback: Callable[[], None]) -> None:
+        self._callbacks.remove(callback)
+        if not self._callbacks:
+            node.destroy_timer(self._timer)
+
+    def _poll(self) -> None:
+        for callback in list(self._callbacks):
+            callback()
+
+
+_pollings: WeakKeyDictionary[Node, _Polling] = WeakKeyDictionary()
 
 
 class AdaptiveSubscription:
@@ -68,6 +98,7 @@ class AdaptiveSubscription:
             ConfigurationError: An override of the topic's quality of service is not allowed.
         """
         self._node = node
+        self._polling = _pollings.setdefault(node, _Polling())
         self._message_type = message_type
         package, _, _ = message_type.__module__.partition(".")
         self._type_name = f"{package}/msg/{message_type.__name__}"
@@ -84,9 +115,7 @@ class AdaptiveSubscription:
             self._forced = {policy: self._read_override(policy) for policy in _POLICIES}
             self._quality = self._fitting()
             self._subscription = self._subscribe()
-        # The steady clock: simulated time may stand still.
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(_POLLING_PERIOD, self._adapt, clock=clock)
+        self._polling.add(node, self._adapt)
 
     def publishers(self) -> list[Any]:
         """Publishers of the topic now, as TopicEndpointInfo (whose module moved in Lyrical)."""
@@ -120,7 +149,7 @@ class AdaptiveSubscription:
 
     def destroy(self) -> None:
         """Unsubscribe."""
-        self._node.destroy_timer(self._timer)
+        self._polling.remove(self._node, self._adapt)
         self._node.destroy_subscription(self._subscription)
 
     def _read_override(self, policy: str) -> Any | None:
@@ -156,13 +185,16 @@ class AdaptiveSubscription:
 
     def _subscribe(self) -> Any:
         profile = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, **self._quality)
-        return self._node.create_subscription(
+        subscription = self._node.create_subscription(
             self._message_type,
             self._name,
             self._measured if self._transport.is_by_udp else self._callback,
             profile,
             qos_overriding_options=_OTHER_OVERRIDES,
         )
+        for event in subscription.event_handlers:
+            event.callback_group = self._polling.events
+        return subscription
 
     def _measured(self, message: Any) -> None:
         """Say once of each larger size that some of such images cannot arrive, and go on."""

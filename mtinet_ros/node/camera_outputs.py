@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import array
 import json
 import sys
 import threading
@@ -22,8 +21,9 @@ from std_msgs.msg import Header, String
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.image_message import ImageEncoder
 from mtinet_ros.node.parameters import explained_overrides
+from mtinet_ros.node.rarely_checked_group import RarelyCheckedGroup
 from mtinet_ros.node.settings import CameraSettings
 from mtinet_ros.perception.depth import to_millimeters
 from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud
@@ -90,6 +90,7 @@ class CameraOutputs:
         self.depth_encoding = depth_encoding
         self.points_stride = camera.points_stride
         self._colors = LabelColors(card.palette)
+        self._encoder = ImageEncoder()  # publishing copies, so one message after the other
         self._publishers: list[tuple[OutputTopic, Any]] = []
         # The worker may still publish a frame when the executor's thread takes the topics away.
         self._publishing = threading.Lock()
@@ -101,6 +102,7 @@ class CameraOutputs:
             raise
 
     def _advertise(self, prefix: str, camera: CameraSettings) -> None:
+        events = RarelyCheckedGroup()
         for topic in self._topics(camera):
             name = prefix + topic.name
             with explained_overrides(self._node.resolve_topic_name(name)):
@@ -108,12 +110,13 @@ class CameraOutputs:
                     topic.message_type,
                     name,
                     _output_qos(),
+                    callback_group=events,
                     qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 )
             self._publishers.append((topic, publisher))
         for name, legend in self._legend_messages(camera):
             publisher = self._node.create_lifecycle_publisher(
-                type(legend), prefix + name, LATCHED_QOS
+                type(legend), prefix + name, LATCHED_QOS, callback_group=events
             )
             self._legends.append((legend, publisher))
 
@@ -215,26 +218,30 @@ class CameraOutputs:
         return messages
 
     def _label_image(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(_required(prediction.labels), "mono8", header)
+        return self._encoder.encode(_required(prediction.labels), "mono8", header)
 
     def _label_color(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(self._colors.colorize(_required(prediction.labels)), "rgb8", header)
+        return self._encoder.encode(
+            self._colors.colorize(_required(prediction.labels)), "rgb8", header
+        )
 
     def _overlay(self, prediction: Prediction, header: Header) -> Image:
         overlay = self._colors.overlay(prediction.image, _required(prediction.labels))
-        return encode_image(overlay, "rgb8", header)
+        return self._encoder.encode(overlay, "rgb8", header)
 
     def _depth_image(self, prediction: Prediction, header: Header) -> Image:
         depth = _required(prediction.depth)
         if self.depth_encoding == "16UC1":
-            return encode_image(to_millimeters(depth), "16UC1", header)
-        return encode_image(depth, "32FC1", header)
+            return self._encoder.encode(to_millimeters(depth), "16UC1", header)
+        return self._encoder.encode(depth, "32FC1", header)
 
     def _normals_image(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(_required(prediction.normals), "32FC3", header)
+        return self._encoder.encode(_required(prediction.normals), "32FC3", header)
 
     def _normals_color(self, prediction: Prediction, header: Header) -> Image:
-        return encode_image(colorize_normals(_required(prediction.normals)), "rgb8", header)
+        return self._encoder.encode(
+            colorize_normals(_required(prediction.normals)), "rgb8", header
+        )
 
     def _points(self, prediction: Prediction, header: Header) -> PointCloud2 | None:
         if prediction.camera is None:
@@ -250,9 +257,7 @@ def point_cloud_message(points: NDArray[np.void], header: Header) -> PointCloud2
         for name, (dtype, offset, *_) in (POINT_DTYPE.fields or {}).items()
     ]
     height, width = points.shape
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(points).view(np.uint8).data.cast("B"))
-    return PointCloud2(
+    message = PointCloud2(
         header=header,
         height=height,
         width=width,
@@ -260,9 +265,11 @@ def point_cloud_message(points: NDArray[np.void], header: Header) -> PointCloud2
         is_bigendian=sys.byteorder == "big",
         point_step=POINT_DTYPE.itemsize,
         row_step=POINT_DTYPE.itemsize * width,
-        data=data,
         is_dense=False,
     )
+    # Not assigned to the field, which copies what it is given.
+    message.data.frombytes(np.ascontiguousarray(points).view(np.uint8).data.cast("B"))
+    return message
 
 
 def _camera_info(prediction: Prediction, header: Header) -> CameraInfo | None:

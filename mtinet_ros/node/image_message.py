@@ -3,13 +3,12 @@
 
 Decoding looks at the bytes where they lie (honouring `step` and `is_bigendian`) and calls OpenCV
 once where the encoding needs it. Encodings outside the table go to cv_bridge where that is
-installed. Encoding fills an `array.array('B')` through a memoryview: the one form rclpy takes
-without looking at every element (rclpy#763).
+installed. Encoding fills the `array.array('B')` that a message has through a memoryview: assigning
+one would copy it, and any other form has rclpy look at every element (rclpy#763).
 """
 
 from __future__ import annotations
 
-import array
 import re
 import sys
 from collections.abc import Callable
@@ -26,6 +25,8 @@ from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_format
 
 Array = NDArray[Any]
+
+_KEPT_MESSAGES = 8  # one for each size that the outputs of a camera have
 
 _SHOWN = 60  # characters of a name from outside that go into a sentence
 
@@ -209,23 +210,46 @@ def _without_mosaic(image: NDArray[np.uint8], source: str) -> NDArray[np.uint8]:
     return np.asarray(mosaic.to_rgb(np.ascontiguousarray(image[..., 0])), np.uint8)
 
 
+class ImageEncoder:
+    """Makes Image messages in memory that it uses again: new memory costs more than filling it."""
+
+    def __init__(self) -> None:
+        """Begin without memory."""
+        self._messages: dict[int, Image] = {}  # by bytes of data; few sizes take turns
+
+    def encode(self, pixels: Array, encoding: str, header: Header) -> Image:
+        """See `encode_image`; the message holds until the next of the same size is asked for."""
+        message = self._messages.pop(pixels.nbytes, None) or _message_of(pixels.nbytes)
+        self._messages[pixels.nbytes] = message
+        if len(self._messages) > _KEPT_MESSAGES:
+            del self._messages[next(iter(self._messages))]
+        return _fill(message, pixels, encoding, header)
+
+
 def encode_image(pixels: Array, encoding: str, header: Header) -> Image:
-    """An Image message holding these pixels; one copy.
+    """An Image message holding these pixels.
 
     Args:
         pixels: [h,w] or [h,w,channels] of the dtype that `encoding` says, e.g. float32 for 32FC1.
         encoding: A name of sensor_msgs/image_encodings.hpp.
         header: Used as it is, not copied.
     """
-    height, width = pixels.shape[:2]
-    buffer = array.array("B", b"\0") * pixels.nbytes
-    np.copyto(np.frombuffer(buffer, pixels.dtype).reshape(pixels.shape), pixels)
-    return Image(
-        header=header,
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=sys.byteorder == "big",
-        step=pixels.nbytes // height,
-        data=buffer,
-    )
+    return _fill(_message_of(pixels.nbytes), pixels, encoding, header)
+
+
+def _message_of(size: int) -> Image:
+    """A message with room for so many bytes."""
+    message = Image()
+    # Never assigned to the field, which copies whatever it is given.
+    message.data.frombytes(bytes(size))
+    return message
+
+
+def _fill(message: Image, pixels: Array, encoding: str, header: Header) -> Image:
+    np.copyto(np.frombuffer(message.data, pixels.dtype).reshape(pixels.shape), pixels)
+    message.header = header
+    message.height, message.width = pixels.shape[:2]
+    message.encoding = encoding
+    message.is_bigendian = sys.byteorder == "big"
+    message.step = pixels.nbytes // message.height
+    return message

@@ -81,7 +81,10 @@ class Fit:
     def apply(self, image: NDArray[np.uint8], out: NDArray[np.uint8], pad_color: RGB) -> None:
         """Write `image` (uint8 [h,w,3]) as the network sees it into `out` (uint8 [H,W,3])."""
         height, width = self.content_size
-        (top, left), (bottom, right) = self.offset, (self.offset[0] + height, self.offset[1] + width)
+        (top, left), (bottom, right) = (
+            self.offset,
+            (self.offset[0] + height, self.offset[1] + width),
+        )
         for border in (out[:top], out[bottom:], out[top:bottom, :left], out[top:bottom, right:]):
             if border.size:
                 border[...] = pad_color

@@ -25,6 +25,7 @@ from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import MAX_PIXELS
 from mtinet_ros.node.image_message import (
     ENCODINGS,
+    ImageEncoder,
     decode_compressed_image,
     decode_image,
     encode_image,
@@ -558,3 +559,27 @@ def test_there_and_back(encoding: str) -> None:
     pixels = photo() if encoding == "rgb8" else photo()[..., 0]
     back = decode_image(encode_image(pixels, encoding, Header()))
     assert np.array_equal(back, pixels if encoding == "rgb8" else np.dstack([pixels] * 3))
+
+
+def test_an_encoder_uses_its_memory_again_and_mixes_nothing_up() -> None:
+    rng = np.random.default_rng(0)
+    encoder = ImageEncoder()
+    memory = set()
+    for _ in range(3):
+        for shape, dtype, encoding in (
+            ((4, 6), np.uint8, "mono8"),
+            ((4, 6), np.float32, "32FC1"),
+            ((4, 6, 4), np.uint8, "rgba8"),  # as many bytes as the one before
+        ):
+            pixels = (rng.random(shape) * 200).astype(dtype)
+            message = encoder.encode(pixels[:, 1:5], encoding, Header(frame_id=encoding))
+            assert message == encode_image(pixels[:, 1:5], encoding, Header(frame_id=encoding))
+            memory.add(message.data.buffer_info()[0])
+    assert len(memory) == 2
+
+
+def test_an_encoder_forgets_sizes_that_are_gone() -> None:
+    encoder = ImageEncoder()
+    for width in range(1, 100):
+        encoder.encode(np.zeros((1, width), np.uint8), "mono8", Header())
+    assert len(encoder._messages) <= 8
