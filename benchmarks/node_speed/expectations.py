@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model says of every picture that the cameras show; a process of its own computes it.
 
-    python -m benchmarks.node_speed.expectations MODEL BACKEND HEIGHTxWIDTH OUTPUT.npz
-
-(The benchmark itself must stay free of threads, because it forks.)
+python -m benchmarks.node_speed.expectations MODEL BACKEND HEIGHTxWIDTH OUTPUT.npz
 """
 
 from __future__ import annotations

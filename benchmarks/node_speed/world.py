@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import rclpy  # noqa: F401  (the processes below are forked from this one, and need not load it)
-
 from benchmarks.node_speed.answers import Run, read_runs
 from benchmarks.node_speed.camera_process import Order, Sent, run_camera
 from benchmarks.node_speed.child_processes import before_exec, cpu_seconds
 from benchmarks.node_speed.pictures import CAMERAS, ROOT
 from benchmarks.node_speed.subscriber_process import Arrival, run_subscriber
 from mtinet_ros.model_card import ModelCard
-from mtinet_ros.node.transport_profile import ensure_transport_profile
+from mtinet_ros.node.transport_profile import ensure_transport_profile, profile_variable
 
-_FORK = multiprocessing.get_context("fork")
+# Processes are forked from one that has loaded everything and used nothing: OpenCV's threads do
+# not survive a fork.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(
+    ["benchmarks.node_speed.camera_process", "benchmarks.node_speed.subscriber_process"]
+)
 _PATIENCE = 90.0  # seconds for a process to answer, or a model to load
 IMAGES = ("segmentation/image", "depth/image", "normals/image")
 
@@ -72,8 +75,10 @@ class Contestant:
 
     def environment(self) -> dict[str, str]:
         """What cameras and subscriber run with: beside ours as our documentation says."""
-        environment: dict[str, str] = {}
-        if self.name != "plain":
+        environment = dict(os.environ)
+        if self.name == "plain":
+            environment.pop(profile_variable(environment), None)
+        else:
             ensure_transport_profile(environment)
         return environment
 
@@ -161,17 +166,16 @@ class World:
     def _node_environment(self, environment: dict[str, str]) -> dict[str, str]:
         """Ours finds its profile by itself, which is part of what is measured."""
         return {
-            **os.environ,
-            **(environment if self.contestant.name != "ours" else {}),
+            **(os.environ if self.contestant.name == "ours" else environment),
             "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]]),
         }
 
     def _fork(self, name: str, target: Any, *arguments: Any) -> _Child:
-        ours, theirs = _FORK.Pipe()
+        ours, theirs = _PROCESSES.Pipe()
         first = (
             (arguments[0], theirs, *arguments[1:]) if "camera" in name else (theirs, *arguments)
         )
-        process = _FORK.Process(target=target, args=first, name=name, daemon=True)
+        process = _PROCESSES.Process(target=target, args=first, name=name, daemon=True)
         process.start()
         theirs.close()
         child = _Child(process, ours)
