@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,21 +137,21 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if export.card.precision != "fp32":
         _print_measures(f"{export.card.precision} against float32", export.card.accuracy)
+    if export.card.bf16_report is not None:
+        _print_measures("a CPU's bf16 arithmetic against float32", export.card.bf16_report)
     if export.card.untrained:
         print("The weights are random: what this model answers means nothing.")
     return 0
 
 
-def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8] | None:
-    """Images to calibrate with and to measure accuracy on, or None for synthetic ones."""
+def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8]:
+    """Images to calibrate with and to measure accuracy on."""
     from mtinet_ros.demo.sources import bundled_samples
     from mtinet_ros.export.calibration_images import fit_images, read_calibration_images
 
     if arguments.calibration is not None:
         return fit_images(read_calibration_images(arguments.calibration, print), card)
-    if arguments.precision in ("fp16", "bf16"):
-        return fit_images(bundled_samples(), card)
-    return None
+    return fit_images(bundled_samples(), card)
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
@@ -285,9 +286,11 @@ def _gaps(described: DescribedNetwork, arguments: argparse.Namespace) -> list[st
 
 
 def _print_measures(title: str, measures: object) -> None:
-    assert isinstance(measures, dict)
+    assert isinstance(measures, Mapping)
     print(f"{title}:")
     for name, value in measures.items():
+        if isinstance(value, Mapping):  # a report of its own
+            continue
         text = f"{value:.6g}" if isinstance(value, float) else value
         print(f"  {name:<20} {text}")
 

@@ -137,6 +137,11 @@ def _origin(training: Mapping[str, object]) -> dict[str, str]:
 
 
 def _joined(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v or 'none'}"
+            for k, v in value.items()
+        )
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
     return str(value)

@@ -21,6 +21,7 @@ from mtinet_ros.errors import MtinetError
 COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
     "build": ("mtinet_ros.cli.build", "compile a model into a TensorRT engine"),
+    "bf16": ("mtinet_ros.cli.bf16", "measure what a CPU's bf16 arithmetic costs a model"),
     "benchmark": ("mtinet_ros.cli.benchmark", "time a model stage by stage, as the node runs it"),
     "inspect": ("mtinet_ros.cli.inspect", "show all that an exported model says of itself"),
     "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
@@ -41,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 # The extra of setup.py that holds what a command needs beyond running a model.
 _EXTRAS = {
     "export": "export",
+    "bf16": "export",
     "inspect": "export",
     "train": "train",
     "reproduce": "train,export",

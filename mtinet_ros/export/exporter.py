@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.export.bf16_report import report_on_export
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
 from mtinet_ros.export.onnx_graph import attach_card, trace, write_model
 from mtinet_ros.export.precision import check_limits, convert_precision
@@ -37,7 +38,8 @@ class ExportOptions:
         confidence: Also give the output `confidence`.
         precision: One of `model_contract.PRECISIONS`.
         images: uint8 [N,H,W,3], photographs at the card's input size, to calibrate int8 and to
-            measure accuracy. None: synthetic ones, not enough for int8.
+            measure accuracy. None: synthetic ones, not enough for int8, nor for a report on what
+            a CPU's bf16 costs.
         force: Write a model whose precision costs too much accuracy all the same.
         convention: Meaning of the network's raw outputs; None: the contract's.
         report: Called with each line of progress.
@@ -94,6 +96,7 @@ def export_network(
     options.report("tracing and checking the float32 graph against PyTorch")
     model = trace(fast, card.input_size)
     differences = _check_against(deploy, model, images[:2], card.max_batch)
+    float32 = model
     accuracy: Mapping[str, Any] = {"reference": "PyTorch, float32", **differences}
     if options.precision != "fp32":
         model, accuracy = _converted(model, images, options)
@@ -105,6 +108,11 @@ def export_network(
         precision=options.precision,
         accuracy={**accuracy, "pictures": images_used},
     )
+    if options.images is not None:
+        options.report("measuring what a CPU's bf16 arithmetic costs")
+        report = report_on_export(model, card, float32, options.images)
+        if report is not None:
+            card = replace(card, accuracy={**card.accuracy, "bf16": report})
     card = attach_card(model, card)
     write_model(model, path)
     return Export(path, card, differences)

@@ -26,6 +26,15 @@ class CpuPrecision:
     warning: str = ""
 
 
+def cpu_capabilities() -> tuple[str, ...]:
+    """Arithmetic that OpenVINO has on this CPU, e.g. `FP32`, `BF16`; () without OpenVINO."""
+    try:
+        import openvino
+    except ImportError:
+        return ()
+    return tuple(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 def choose_cpu_precision(
     card: ModelCard, settings: CpuSettings, capabilities: Collection[str]
 ) -> CpuPrecision:
@@ -38,8 +47,7 @@ def choose_cpu_precision(
     Args:
         card: The model's card.
         settings: What is asked for.
-        capabilities: Arithmetic that the runtime has on this CPU, OpenVINO's
-            OPTIMIZATION_CAPABILITIES: `BF16`, `FP16`, ...
+        capabilities: Arithmetic that the runtime has on this CPU, see `cpu_capabilities`.
     """
     has_bf16 = "BF16" in capabilities
     if settings.precision == "f32":

@@ -20,8 +20,13 @@ from mtinet_ros.inference.backend import (
     check_graph,
     check_images,
 )
-from mtinet_ros.inference.cpu_precision import choose_cpu_precision, describe_precision
+from mtinet_ros.inference.cpu_precision import (
+    choose_cpu_precision,
+    cpu_capabilities,
+    describe_precision,
+)
 from mtinet_ros.inference.cpu_settings import CpuSettings
+from mtinet_ros.inference.openvino_graph import read_for_single_images, unstable_argmax
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME, INPUTS, OUTPUTS
 
@@ -29,7 +34,11 @@ logger = logging.getLogger("mtinet_ros.inference")
 
 
 class OpenVinoBackend(Backend):
-    """`Backend` over an OpenVINO compiled model and two infer requests that take turns."""
+    """`Backend` over an OpenVINO model for single images.
+
+    The images of a batch run one after another: each with all threads, which takes no longer than
+    as one batch (docs/performance.md), and there are no empty places to pay for.
+    """
 
     name = "openvino"
 
@@ -41,71 +50,74 @@ class OpenVinoBackend(Backend):
         self.max_batch = min(max_batch, self.card.max_batch)
         core = openvino.Core()
         settings = settings or CpuSettings()
-        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         # The runtime would choose bf16 by itself on CPUs that have it; it is the card's to say.
-        chosen = choose_cpu_precision(self.card, settings, capabilities)
+        chosen = choose_cpu_precision(self.card, settings, cpu_capabilities())
         config = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": chosen.arithmetic,
             "INFERENCE_NUM_THREADS": settings.thread_count(),
         }
         try:
-            compiled: Any = core.compile_model(_read(core, model), "CPU", config)
+            graph = read_for_single_images(core, model, self.card.input_size)
+            unstable_argmax(graph)
+            compiled: Any = core.compile_model(graph, "CPU", config)
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
         self.precision = describe_precision(self.card, chosen.arithmetic)
         if chosen.warning:
             logger.warning("%s", chosen.warning)
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-        self._requests: list[Any] = [compiled.create_infer_request() for _ in range(2)]
+        self._tensor = openvino.Tensor
+        self._request: Any = compiled.create_infer_request()
         self._runs = Runs(self.name)
         self.output_names = tuple(_name(output) for output in compiled.outputs)
         inputs = {_name(i): _describe(i) for i in compiled.inputs}
         check_graph(model, self.card, inputs, {_name(o): _describe(o) for o in compiled.outputs})
-        self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1])
+        self._step = inputs[INPUT_NAME][1][0]
+        # One after another makes a batch of any size; only a larger step needs filling up.
+        shape = (None, *inputs[INPUT_NAME][1][1:]) if self._step == 1 else inputs[INPUT_NAME][1]
+        self._fixed_batch = FixedBatch(self.name, model, shape)
         self.max_batch = self._fixed_batch.limit(self.max_batch)
+        # By turn: what the network writes into. Two runs' outputs hold at a time.
+        self._outputs = [
+            {name: self._new_output(name) for name in self.output_names} for _ in range(2)
+        ]
 
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
         """See `Backend.begin`. OpenVINO computes every output; only the wanted are handed out.
 
         The run is over on return: the CPU that would go on meanwhile is the one that works here.
         """
-        if not self._requests:
+        if self._request is None:
             raise BackendError("openvino: the backend is closed")
         check_images(self, images, wanted)
-        request = self._requests[self._runs.next_turn()]
+        outputs = self._outputs[self._runs.next_turn()]
         try:
-            request.infer({INPUT_NAME: self._fixed_batch.filled(images)}, share_inputs=True)
+            filled = self._fixed_batch.filled(images)
+            step = self._step or len(filled)
+            for first in range(0, len(filled), step):
+                rows = slice(first, first + step)
+                for index, name in enumerate(self.output_names):
+                    target = self._tensor(outputs[name][rows], shared_memory=True)
+                    self._request.set_output_tensor(index, target)
+                self._request.infer({INPUT_NAME: filled[rows]}, share_inputs=True)
         except Exception as error:
             raise BackendError(f"OpenVINO failed to run {self.card.name}: {error}") from error
-        names, rows = [name for name in self.output_names if name in wanted], len(images)
-        return self._runs.begun(
-            lambda: {name: request.get_tensor(name).data[:rows] for name in names}
-        )
+        given = {
+            name: outputs[name][: len(images)] for name in self.output_names if name in wanted
+        }
+        return self._runs.begun(lambda: given)
+
+    def _new_output(self, name: str) -> NDArray[Any]:
+        height, width = self.card.input_size
+        spec = OUTPUTS[name]
+        rows = max(self.max_batch, self._step or 1)
+        return np.empty((rows, height, width, *spec.channels), spec.dtype)
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._requests = []
+        self._request = None
         self._runs.close()
-
-
-def _read(core: Any, model: Path) -> Any:
-    """The graph, for any number of images where that is a matter of its description alone.
-
-    Should an operator in the middle fix the number, its outputs show it, and it stays as it was.
-    """
-    graph = core.read_model(str(model))
-    shape: Any = graph.inputs[0].get_partial_shape()
-    if len(graph.inputs) > 1 or len(shape) != 4 or shape[0].is_dynamic or shape[0] == 1:
-        return graph
-    shape[0] = -1
-    try:
-        graph.reshape(shape)
-        shapes = [output.get_partial_shape() for output in graph.outputs]
-        is_free = all(len(shape) > 0 and shape[0].is_dynamic for shape in shapes)
-    except RuntimeError:  # an operator does not take it
-        is_free = False
-    return graph if is_free else core.read_model(str(model))
 
 
 def _name(port: Any) -> str:
