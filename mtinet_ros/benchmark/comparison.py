@@ -102,6 +102,7 @@ def format_table(comparison: Comparison) -> str:
     rows = [["", *(result["backend"] for result in results)]]
     for stage in STAGES:
         rows.append([stage, *(_stage_cell(result, stage) for result in results)])
+    rows.append(["precision", *(_cell(result, "precision") for result in results)])
     rows.append(["images/s", *(_cell(result, "images_per_second") for result in results)])
     rows.append(["peak RSS MB", *(_cell(result, "peak_rss_mb") for result in results)])
     rows.append(["GPU MB in use", *(_cell(result, "device_memory_mb") for result in results)])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.benchmark.ros_topics import RosTopics, open_ros_topics
 from mtinet_ros.errors import MtinetError
-from mtinet_ros.inference import Backend, EngineSettings, load_backend
+from mtinet_ros.inference import Backend, CpuSettings, EngineSettings, load_backend
 from mtinet_ros.perception.predictor import Batch, Predictor
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Request:
         camera_size: (height, width) of the camera images.
         device_id: CUDA device.
         engine_cache_dir: As for `EngineSettings`.
+        cpu_precision: As for `CpuSettings`, like the next.
+        cpu_threads: See there.
     """
 
     model: str
@@ -51,6 +53,8 @@ class Request:
     camera_size: tuple[int, int]
     device_id: int
     engine_cache_dir: str
+    cpu_precision: str = "auto"
+    cpu_threads: int = 0
 
 
 class Stopwatch:
@@ -76,8 +80,8 @@ def measure(request: Request) -> dict[str, Any]:
     """Time one backend along a frame's way, in this process.
 
     Returns:
-        `backend`, `device`, `stages` (name -> p50, p90, p99 in milliseconds per batch),
-        `images_per_second`, `peak_rss_mb`, and `device_memory_mb` where there is a GPU.
+        `backend`, `device`, `precision`, `stages` (name -> p50, p90, p99 in milliseconds per
+        batch), `images_per_second`, `peak_rss_mb`, and `device_memory_mb` where there is a GPU.
 
     Raises:
         MtinetError: The model or the backend cannot be used.
@@ -91,6 +95,7 @@ def measure(request: Request) -> dict[str, Any]:
             request.batch,
             device_id=request.device_id,
             engine=EngineSettings(cache_dir=request.engine_cache_dir),
+            cpu=CpuSettings(request.cpu_precision, request.cpu_threads),
         )
         stack.callback(backend.close)
         ros = stack.enter_context(open_ros_topics(backend.output_names))
@@ -109,6 +114,7 @@ def measure(request: Request) -> dict[str, Any]:
         result = {
             "backend": backend.name,
             "device": backend.device,
+            "precision": backend.precision,
             "batch": count,
             "stages": {name: _percentiles(times) for name, times in watch.seconds.items()},
             "images_per_second": round(rate, 2),

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 import argparse
 
-from mtinet_ros.cli.options import model_or_name, path, path_text
+from mtinet_ros.cli.options import (
+    add_cpu_arguments,
+    cpu_settings,
+    model_or_name,
+    path,
+    path_text,
+)
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
@@ -33,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera-size", default="480x640", metavar="HxW", help="of the images (default 480x640)"
     )
+    add_cpu_arguments(parser)
     parser.add_argument("--device-id", type=int, default=0, help="CUDA device")
     parser.add_argument("--engine-cache-dir", type=path_text, default="", metavar="FOLDER")
     parser.add_argument(
@@ -49,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("batch", "frames"):
         if getattr(arguments, name) < 1:
             raise ConfigurationError(f"--{name} is {getattr(arguments, name)}; at least 1")
+    cpu_settings(arguments)  # refused before the work
     results = None
     if arguments.output is not None:
         results = ResultFolder(arguments.output)
@@ -70,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
                 _size(arguments.camera_size),
                 arguments.device_id,
                 arguments.engine_cache_dir,
+                arguments.cpu_precision,
+                arguments.cpu_threads,
             )
             for backend in backends
         ],

@@ -84,6 +84,7 @@ def examine(backends: Iterable[Finding]) -> Iterator[Finding]:
     yield Finding("system", "ok", f"{platform.platform()}, Python {platform.python_version()}")
     yield from _packages()
     yield from backends
+    yield _cpu()
     yield _gpu()
     yield _cuda_for_python()
     yield _engine_cache()
@@ -125,6 +126,23 @@ def _backends() -> Iterator[Finding]:
             )
         else:
             yield Finding(f"backend {name}", "ok", "can run here")
+
+
+def _cpu() -> Finding:
+    """What a model runs in on this CPU, and on how much of it."""
+    from mtinet_ros.inference.cpu_precision import cpu_capabilities
+    from mtinet_ros.inference.cpu_settings import available_cpus
+
+    threads = available_cpus()
+    text = f"{threads} of {os.cpu_count()} CPUs may be used"
+    capabilities = cpu_capabilities()
+    if "BF16" in capabilities:
+        text += "; multiplies bf16: models run in it whose card has a passing report on that"
+    elif capabilities:
+        text += "; does not multiply bf16: models run in fp32"
+    else:
+        text += "; without OpenVINO models run in fp32"
+    return Finding("CPU", "ok", text)
 
 
 def _gpu() -> Finding:
@@ -272,6 +290,12 @@ def _transport_profile() -> Finding:
 
 
 def _model() -> Finding:
+    from mtinet_ros.inference.cpu_precision import (
+        choose_cpu_precision,
+        cpu_capabilities,
+        describe_precision,
+    )
+    from mtinet_ros.inference.cpu_settings import CpuSettings
     from mtinet_ros.install_paths import bundled_model
     from mtinet_ros.model_card import read_model_card
 
@@ -280,7 +304,10 @@ def _model() -> Finding:
         card = read_model_card(path)
     except ModelError as error:
         return Finding("bundled model", "warning", str(error))
-    return Finding("bundled model", "ok", f"{path}: {card.name}, {card.stated_precision}")
+    arithmetic = choose_cpu_precision(card, CpuSettings(), cpu_capabilities()).arithmetic
+    on_cpu = describe_precision(card, arithmetic)
+    text = f"{path}: {card.name}, {card.stated_precision}; on this CPU: {on_cpu}"
+    return Finding("bundled model", "ok", text)
 
 
 def _first_line(path: Path) -> str | None:

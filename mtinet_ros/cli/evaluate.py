@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtinet_ros.cli.options import model_or_name, path, path_text, plain_text
+from mtinet_ros.cli.options import (
+    add_cpu_arguments,
+    cpu_settings,
+    model_or_name,
+    path,
+    path_text,
+    plain_text,
+)
 from mtinet_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -82,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "its size, classes, unit of depth, axes of normals",
     )
     parser.add_argument("--backend", default="auto", help="what runs an exported model")
+    add_cpu_arguments(parser)
     parser.add_argument(
         "--record",
         metavar="NAME",
@@ -262,7 +270,8 @@ def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
     if _is_onnx(file):
         # Loading can mean to compile for minutes: the data are looked at first.
         card = read_model_card(file)
-        load = partial(load_backend, file, arguments.backend, max_batch=1)
+        cpu = cpu_settings(arguments)
+        load = partial(load_backend, file, arguments.backend, max_batch=1, cpu=cpu)
         return _Candidate(file, card, "", load)
     preset = PRESETS.get(arguments.preset)
     backend = CheckpointBackend(file, max_batch=1, choice=arguments.weights, preset=preset)
@@ -323,7 +332,7 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     published = "resized as the paper's authors do" if arguments.as_published else ""
     report = replace(
         report,
-        model=EvaluatedModel(card.name, candidate.path.name, fingerprint, card.stated_precision),
+        model=EvaluatedModel(card.name, candidate.path.name, fingerprint, backend.precision),
         data=data.description,
         notes=tuple(
             filter(None, (candidate.note, published, *caveats(card, report), *data.notes))

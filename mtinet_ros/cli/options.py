@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from mtinet_ros.inference.cpu_settings import CPU_PRECISIONS, CpuSettings
 from mtinet_ros.install_paths import find_model
 
 
@@ -56,6 +57,33 @@ def plain_text(text: str) -> str:
             "it, or set LC_ALL=C.UTF-8"
         ) from error
     return text
+
+
+def add_cpu_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--cpu-precision` and `--cpu-threads`; `cpu_settings` reads them."""
+    parser.add_argument(
+        "--cpu-precision",
+        choices=CPU_PRECISIONS,
+        default="auto",
+        help="arithmetic on a CPU (auto: bf16 where the CPU multiplies it and the model's card "
+        "has a report that this costs little)",
+    )
+    parser.add_argument(
+        "--cpu-threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="most threads computing on a CPU (0: one for each it may use)",
+    )
+
+
+def cpu_settings(arguments: argparse.Namespace) -> CpuSettings:
+    """What `add_cpu_arguments` declared.
+
+    Raises:
+        ConfigurationError: A value is not allowed.
+    """
+    return CpuSettings(arguments.cpu_precision, arguments.cpu_threads)
 
 
 def add_overrides(parser: argparse.ArgumentParser, meaning: str) -> None:

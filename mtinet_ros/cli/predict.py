@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtinet_ros.cli.options import model_or_name, path
+from mtinet_ros.cli.options import add_cpu_arguments, cpu_settings, model_or_name, path
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.image_files import list_images, png_bytes, read_images
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ONNX model with a card (default: the bundled one)",
     )
     parser.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
+    add_cpu_arguments(parser)
     parser.add_argument(
         "--focal-length",
         type=float,
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     suffixes = [_SUFFIXES[task] for task in read_model_card(model).tasks if task in _SUFFIXES]
     results = ResultFolder(arguments.output)
     results.check(f"{path.stem}_{end}" for path in images for end in (*suffixes, _MONTAGE))
-    backend = load_backend(model, arguments.backend, max_batch=1)
+    backend = load_backend(model, arguments.backend, max_batch=1, cpu=cpu_settings(arguments))
     bad: list[InputError] = []
     try:
         predictor = Predictor(backend, arguments.fit)

@@ -24,8 +24,9 @@ from mtinet_ros.export.accuracy import describe_excess, measure_accuracy
 from mtinet_ros.export.onnx_graph import attach_card, write_model
 from mtinet_ros.export.reduced_precision import convertible_nodes, simulate_conversion
 from mtinet_ros.export.verification import run_onnxruntime
-from mtinet_ros.inference import Backend, CpuSettings, load_backend
+from mtinet_ros.inference import Backend, CpuSettings
 from mtinet_ros.inference.cpu_precision import cpu_capabilities
+from mtinet_ros.inference.openvino_backend import OpenVinoBackend
 from mtinet_ros.model_card import ModelCard, read_model_card
 
 MAX_IMAGES = 32
@@ -91,7 +92,7 @@ def measure_file(model: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
     measured = _spread(images)
     outputs = []
     for precision in ("f32", "bf16"):
-        backend = load_backend(model, "openvino", 1, cpu=CpuSettings(precision))
+        backend = OpenVinoBackend(model, 1, CpuSettings(precision))
         try:
             outputs.append(_run(backend, measured))
         finally:
@@ -152,4 +153,6 @@ def _report(measures: Mapping[str, float], measured_in: str, pictures: int) -> d
 
 
 def _spread(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return images[np.linspace(0, len(images) - 1, min(len(images), MAX_IMAGES)).astype(int)]
+    chosen = np.linspace(0, len(images) - 1, min(len(images), MAX_IMAGES)).astype(int)
+    spread: NDArray[np.uint8] = images[chosen]
+    return spread

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,16 @@ from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 
-logger = logging.getLogger("mtinet_ros.inference")
-
 # NumPy's name where it differs from ONNX Runtime's.
 _DTYPE_NAMES = {"float": "float32", "double": "float64"}
 
 
 class OnnxRuntimeBackend(Backend):
-    """`Backend` over `onnxruntime.InferenceSession`, CPU execution provider."""
+    """`Backend` over `onnxruntime.InferenceSession`, CPU execution provider.
+
+    Attributes:
+        warning: What the user should know of the precision; empty if nothing.
+    """
 
     name = "onnxruntime"
     device = "CPU"
@@ -57,14 +58,14 @@ class OnnxRuntimeBackend(Backend):
         settings = settings or CpuSettings()
         # It has no bf16 of its own on the CPU: what it cannot multiply it computes in float32.
         chosen = choose_cpu_precision(self.card, settings, ())
-        if chosen.warning:
-            logger.warning("%s, as ONNX Runtime always does", chosen.warning)
+        self.warning = chosen.warning and f"{chosen.warning}, as ONNX Runtime always does"
         self.precision = describe_precision(self.card, chosen.arithmetic)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings.thread_count()
         # Spinning workers wait for the next operator in a loop: on a busy robot that burns cores
         # which others need, and doubles the latency.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         options.log_severity_level = (
             3  # errors reach us as exceptions; warnings are for developers
         )

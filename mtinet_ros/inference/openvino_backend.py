@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,15 @@ from mtinet_ros.inference.openvino_graph import read_for_single_images, unstable
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME, INPUTS, OUTPUTS
 
-logger = logging.getLogger("mtinet_ros.inference")
-
 
 class OpenVinoBackend(Backend):
     """`Backend` over an OpenVINO model for single images.
 
     The images of a batch run one after another: each with all threads, which takes no longer than
     as one batch (docs/performance.md), and there are no empty places to pay for.
+
+    Attributes:
+        warning: What the user should know of the precision; empty if nothing.
     """
 
     name = "openvino"
@@ -64,8 +64,7 @@ class OpenVinoBackend(Backend):
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
         self.precision = describe_precision(self.card, chosen.arithmetic)
-        if chosen.warning:
-            logger.warning("%s", chosen.warning)
+        self.warning = chosen.warning
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self._tensor = openvino.Tensor
         self._request: Any = compiled.create_infer_request()

@@ -76,4 +76,4 @@ def unstable_argmax(model: openvino.Model) -> None:
 
 def _is_one(node: Any) -> bool:
     """Whether a node is the constant 1: of more than one value, the order would matter."""
-    return node.get_type_name() == "Constant" and node.get_vector().tolist() == [1]
+    return bool(node.get_type_name() == "Constant" and node.get_vector().tolist() == [1])

@@ -142,7 +142,10 @@ def load_backend(
             gpu=gpu or GpuSettings(),
         )
     else:
-        loaded = constructor(path, max_batch, cpu or CpuSettings())
+        of_cpu = constructor(path, max_batch, cpu or CpuSettings())
+        if of_cpu.warning:
+            logger.warning("%s", of_cpu.warning)
+        loaded = of_cpu
     logger.info("%s runs %s (%s) on %s", loaded.name, card.name, loaded.precision, loaded.device)
     return loaded
 

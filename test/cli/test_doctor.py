@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from mtinet_ros.cli import doctor
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import BackendUnavailableError
-from mtinet_ros.inference import cuda, selection
+from mtinet_ros.inference import cpu_precision, cuda, selection
 
 
 def findings(capsys) -> dict[str, dict[str, str]]:
@@ -32,6 +34,22 @@ def test_every_topic_of_a_robot_is_covered(capsys):
         "system", "NVIDIA GPU", "engine cache", "ROS 2", "shared memory", "transport profile",
         "bundled model", "package numpy",
     } <= topics  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "told"),
+    [
+        (("FP32", "BF16"), "fp16 model, computed in bf16"),
+        (("FP32",), "fp16 model, computed in fp32"),
+    ],
+)
+def test_the_precision_that_this_cpu_would_run_is_told(
+    capsys, monkeypatch, capabilities: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.setattr(cpu_precision, "cpu_capabilities", lambda: capabilities)
+    found = findings(capsys)
+    assert found["bundled model"]["text"].endswith(f"on this CPU: {told}")
+    assert ("does not multiply bf16" in found["CPU"]["text"]) == ("BF16" not in capabilities)
 
 
 def test_a_machine_that_can_run_nothing_ends_with_an_error(capsys, monkeypatch):
