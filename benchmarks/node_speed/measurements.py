@@ -63,9 +63,9 @@ class Plan:
     sizes: tuple[tuple[int, int], ...] = (VGA, HD)
     null_rate: float = 5.0
     seconds: float = 2.0
-    real_seconds: float = 4.0
-    ceiling: tuple[float, ...] = (60.0, 90.0, 120.0, 160.0, 220.0, 300.0)
-    ceiling_seconds: float = 1.2
+    real_seconds: float = 3.0
+    ceiling: tuple[float, ...] = (80.0, 120.0, 160.0, 220.0, 300.0)
+    ceiling_seconds: float = 1.0
     output_frames: int = 40
 
 

@@ -127,6 +127,7 @@ class World:
     contestant: Contestant
     cameras: int = CAMERAS
     _children: list[_Child] = field(default_factory=list)
+    _outputs: int = 0  # that the subscriber listens to, of each camera
     _shown: set[tuple[int, int]] = field(default_factory=set)  # (camera, stamp) of earlier phases
 
     def __enter__(self) -> World:
@@ -223,6 +224,7 @@ class World:
     def listen(self, cameras: int, size: tuple[int, int], outputs: tuple[str, ...]) -> None:
         """Subscribe, and show frames until every output of every camera has come once."""
         self._ask_subscriber("listen", self.contestant.node_name, cameras, outputs)
+        self._outputs = len(outputs)
         wanted = {(camera, output) for camera in range(cameras) for output in outputs}
         seen: set[tuple[int, str]] = set()
         deadline = time.monotonic() + _PATIENCE
@@ -275,18 +277,23 @@ class World:
             for number in range(cameras)
         }
         seconds = time.monotonic() - start
-        arrivals: list[Arrival] = []
-        while True:
-            time.sleep(patience)
-            more = self._ask_subscriber("collect")
-            arrivals += more
-            if not more:
-                break
+        arrivals = self._gather(sum(len(all_) for all_ in sent.values()), patience)
         self.check_node()
         used = cpu_seconds(self.pid) - cpu
         arrivals = [a for a in arrivals if (a.camera, a.stamp) not in self._shown]
         self._remember(sent)
         return Phase(sent, arrivals, read_runs(self._runs)[lines:], seconds, used)
+
+    def _gather(self, frames: int, patience: float) -> list[Arrival]:
+        """What comes until so many frames have all their outputs, or nothing more comes."""
+        arrivals: list[Arrival] = []
+        last = time.monotonic()
+        while len(arrivals) < frames * self._outputs and time.monotonic() - last < patience:
+            time.sleep(0.05)
+            if more := self._ask_subscriber("collect"):
+                arrivals += more
+                last = time.monotonic()
+        return arrivals
 
     def _show(self, cameras: int, order: Order) -> None:
         for child in self._children[:cameras]:
