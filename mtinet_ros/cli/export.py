@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mtinet_ros.export.checkpoint_card import DescribedNetwork
+    from mtinet_ros.export.criteria import Judge
     from mtinet_ros.export.presets import Preset
 
 # `rooms` is what `mtinet train` learns from; the others are in mtinet_ros.export.presets.
@@ -98,6 +99,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="write it even if it costs too much accuracy"
     )
 
+    labelled = parser.add_argument_group("labelled pictures decide what a precision may cost")
+    labelled.add_argument(
+        "--judge",
+        type=path,
+        metavar="DIR",
+        help="data set with labels or depth, any that `mtinet evaluate` takes: of mIoU and δ1, "
+        "0.01 may be lost on it (without: answers must agree with float32's)",
+    )
+    labelled.add_argument("--split", choices=("train", "val", "test"), help="default: val")
+    labelled.add_argument(
+        "--frames", type=int, help="so many, spread over the split (default 100; 0: all)"
+    )
+    labelled.add_argument(
+        "--kind",
+        choices=("rooms", "nyud", "pascal", "urbanlf"),
+        help="of data (default: what the folder holds)",
+    )
+
     untrained = parser.add_argument_group("with --untrained")
     untrained.add_argument("--backbone", help="hrnet_w18 (default), hrnet_w32, hrnet_w48, ...")
     untrained.add_argument("--seed", type=int, default=0, help="random seed")
@@ -111,6 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
     check_precision(arguments.precision, arguments.calibration is not None)
+    _check_judge(arguments)
     described = _untrained(arguments) if arguments.untrained else _checkpoint(arguments)
     card = described.card
     if arguments.max_batch is not None:
@@ -127,6 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
         force=arguments.force,
         convention=described.convention,
         report=print,
+        judge=_judge(arguments, card),
     )
     export = export_network(described.network, card, arguments.output, options)
     height, width = export.card.input_size
@@ -152,6 +173,35 @@ def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8]
     if arguments.calibration is not None:
         return fit_images(read_calibration_images(arguments.calibration, print), card)
     return fit_images(bundled_samples(), card)
+
+
+def _check_judge(arguments: argparse.Namespace) -> None:
+    """Refuse options that decide nothing."""
+    if arguments.judge is None:
+        for name in ("split", "frames", "kind"):
+            value = getattr(arguments, name)
+            if value is not None:
+                raise ConfigurationError(f"--{name} {value} goes with --judge; name its data")
+    elif arguments.precision == "fp32":
+        raise ConfigurationError(
+            f"--judge {arguments.judge} has nothing to judge in --precision fp32; add --precision "
+            "int8, fp16 or bf16"
+        )
+
+
+def _judge(arguments: argparse.Namespace, card: ModelCard) -> Judge | None:
+    from mtinet_ros.cli.judge import open_judge
+
+    if arguments.judge is None:
+        return None
+    return open_judge(
+        arguments.judge,
+        card,
+        split=arguments.split,
+        frames=arguments.frames,
+        kind=arguments.kind,
+        report=print,
+    )
 
 
 def _check_output(arguments: argparse.Namespace) -> None:

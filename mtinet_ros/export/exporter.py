@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.export.bf16_report import report_on_export
+from mtinet_ros.export.criteria import Judge
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
 from mtinet_ros.export.onnx_graph import attach_card, trace, write_model
 from mtinet_ros.export.precision import check_limits, convert_precision
@@ -43,6 +44,8 @@ class ExportOptions:
         force: Write a model whose precision costs too much accuracy all the same.
         convention: Meaning of the network's raw outputs; None: the contract's.
         report: Called with each line of progress.
+        judge: Decides by labelled pictures what a reduced precision may cost; None: agreement with
+            the float32 graph does.
     """
 
     confidence: bool = False
@@ -51,6 +54,7 @@ class ExportOptions:
     force: bool = False
     convention: OutputConvention | None = None
     report: Callable[[str], None] = lambda line: None
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def export_network(
         options: None: float32 and no extras.
 
     Raises:
-        ConfigurationError: The precision is unknown, or int8 is asked for without images.
+        ConfigurationError: The precision is unknown, int8 is asked for without images, or the
+            judge has no truth that could decide.
         ExportError: The graph does not answer as the network does, its precision costs too much,
             or it cannot be written.
     """
@@ -153,7 +158,7 @@ def _converted(
     model: onnx.ModelProto, images: NDArray[np.uint8], options: ExportOptions
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     options.report(f"converting to {options.precision}, measured on {len(images)} pictures")
-    conversion = convert_precision(model, options.precision, images, options.report)
+    conversion = convert_precision(model, options.precision, images, options.report, options.judge)
     check_limits(conversion, options.precision, options.force)
     # `wide_parts` is the key in the cards of models that exist.
     accuracy: dict[str, Any] = {
@@ -163,6 +168,8 @@ def _converted(
     }
     if conversion.max_activation is not None:
         accuracy["max_fp16_activation"] = conversion.max_activation
+    if conversion.judgement:
+        accuracy["judgement"] = dict(conversion.judgement)
     if conversion.exceeded:
         accuracy["forced_beyond"] = conversion.exceeded
     return conversion.model, accuracy

@@ -86,6 +86,23 @@ def remove_unused(graph: onnx.GraphProto) -> None:
     _replace(graph.initializer, [t for t in graph.initializer if t.name in needed])
 
 
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Order nodes so that each comes after those it reads from, and else as they were."""
+    missing = {output for node in graph.node for output in node.output}
+    waiting: list[onnx.NodeProto] = list(graph.node)
+    ordered: list[onnx.NodeProto] = []
+    while waiting:
+        later = []
+        for node in waiting:
+            if missing.intersection(node.input):
+                later.append(node)
+            else:
+                ordered.append(node)
+                missing.difference_update(node.output)
+        waiting = later
+    _replace(graph.node, ordered)
+
+
 def _replace(field: object, items: Iterable[object]) -> None:
     """Give a repeated protobuf field new content."""
     content = list(items)

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import ExportError
-from mtinet_ros.export.accuracy import describe_excess, excess, measure_accuracy
+from mtinet_ros.export.accuracy import excess as accuracy_excess
+from mtinet_ros.export.calibration import measure_ranges
+from mtinet_ros.export.concatenations import split_concatenations
+from mtinet_ros.export.criteria import Judge, agreement, judged
 from mtinet_ros.export.graph_parts import parts
-from mtinet_ros.export.quantization import keep_quantized, quantizable_nodes, quantize
+from mtinet_ros.export.quantization import quantizable_nodes, quantize, quantized_tensors
 from mtinet_ros.export.reduced_precision import (
     FP16_MAX,
     convert_nodes,
@@ -40,6 +43,8 @@ class Conversion:
         fp32_parts: Parts of the network left in float32, because the limits demand it.
         max_activation: Largest magnitude of a tensor that became fp16; None for the others.
         exceeded: Description of the limits that are exceeded; empty if none is.
+        judgement: On labelled pictures, if there was a judge: `pictures` says which; by precision,
+            the figures; `loss` is what decided.
     """
 
     model: onnx.ModelProto
@@ -47,13 +52,17 @@ class Conversion:
     fp32_parts: tuple[str, ...] = ()
     max_activation: float | None = None
     exceeded: str = ""
+    judgement: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """The nodes that may run in reduced precision, with functions to simulate and to convert."""
+    """The nodes that may run in reduced precision, by name the part that each belongs to.
 
-    nodes: frozenset[str]
+    With functions to simulate and to convert some of them.
+    """
+
+    parts: Mapping[str, str]
     simulate: Callable[[Collection[str]], onnx.ModelProto]
     convert: Callable[[Collection[str]], onnx.ModelProto]
     max_activation: float | None = None
@@ -64,6 +73,7 @@ def convert_precision(
     precision: str,
     images: NDArray[np.uint8],
     report: Callable[[str], None] = lambda line: None,
+    judge: Judge | None = None,
 ) -> Conversion:
     """Convert a float32 graph, leaving in it the parts that the limits of accuracy demand.
 
@@ -72,31 +82,45 @@ def convert_precision(
         precision: `fp16`, `bf16` or `int8`.
         images: uint8 [N,H,W,3]. int8: all calibrate; at most eight of them measure accuracy.
         report: Called with each line of progress.
+        judge: Decides by labelled pictures; None: agreement with the float32 graph decides.
 
     Raises:
+        ConfigurationError: The judge's pictures have no truth that could decide.
         ExportError: The graph cannot be run.
     """
     measured = images[np.linspace(0, len(images) - 1, min(len(images), 8)).astype(int)]
-    reference = run_onnxruntime(model, measured)
+    agreeing = criterion = agreement(model, measured)
+    judgement: dict[str, object] = {}
+    if judge is not None:
+        report(f"judging by {judge.pictures}")
+        figures = judge.figures(model)
+        judgement = {"pictures": judge.pictures, "fp32": dict(figures)}
+        criterion = judged(judge, figures)
     candidate = (
         _int8(model, images) if precision == "int8" else _float16(model, precision, measured)
     )
-    part = parts(model.graph)
-    candidate_parts = sorted({part[name] for name in candidate.nodes})
+
+    def chosen(fp32_parts: Collection[str]) -> set[str]:
+        return {name for name, part in candidate.parts.items() if part not in fp32_parts}
 
     def measure(fp32_parts: Collection[str]) -> dict[str, float]:
-        nodes = {name for name in candidate.nodes if part[name] not in fp32_parts}
-        simulation = candidate.simulate(nodes)
-        return measure_accuracy(reference, run_onnxruntime(simulation, measured, optimize=False))
+        return criterion.measure(candidate.simulate(chosen(fp32_parts)))
 
-    fp32_parts, measures = choose_fp32_parts(candidate_parts, measure, report)
-    nodes = {name for name in candidate.nodes if part[name] not in fp32_parts}
+    candidate_parts = sorted(set(candidate.parts.values()))
+    fp32_parts, measures = choose_fp32_parts(candidate_parts, measure, report, criterion.excess)
+    exceeded = criterion.describe(measures)
+    nodes = chosen(fp32_parts)
+    if judge is not None:
+        simulation = candidate.simulate(nodes)
+        judgement |= {precision: dict(judge.figures(simulation)), "loss": measures}
+        measures = agreeing.measure(simulation)
     return Conversion(
         candidate.convert(nodes),
         measures,
         fp32_parts,
         candidate.max_activation,
-        describe_excess(measures),
+        exceeded,
+        judgement,
     )
 
 
@@ -104,6 +128,7 @@ def choose_fp32_parts(
     parts: Collection[str],
     measure: Callable[[Collection[str]], dict[str, float]],
     report: Callable[[str], None] = lambda line: None,
+    excess: Callable[[Mapping[str, float]], float] = accuracy_excess,
 ) -> tuple[tuple[str, ...], dict[str, float]]:
     """Find the parts that stay float32: by the damage each does alone, until the limits hold.
 
@@ -111,6 +136,7 @@ def choose_fp32_parts(
         parts: All that could be converted.
         measure: Accuracy with these parts in float32 and all others converted.
         report: Called with each line of progress.
+        excess: The worst of the measures as a multiple of its limit.
 
     Returns:
         The parts to leave in float32, at most half of them, and the accuracy then, which may still
@@ -142,8 +168,9 @@ def _float16(model: onnx.ModelProto, precision: str, images: NDArray[np.uint8]) 
         magnitudes = max_magnitudes(model, nodes, images)
         nodes = {name for name in nodes if magnitudes[name] * _FP16_HEADROOM < FP16_MAX}
         max_activation = max((magnitudes[name] for name in nodes), default=0.0)
+    part = parts(model.graph)
     return _Candidate(
-        frozenset(nodes),
+        {name: part[name] for name in nodes},
         lambda chosen: simulate_conversion(model, precision, chosen),
         lambda chosen: convert_nodes(model, precision, chosen),
         max_activation,
@@ -151,14 +178,16 @@ def _float16(model: onnx.ModelProto, precision: str, images: NDArray[np.uint8]) 
 
 
 def _int8(model: onnx.ModelProto, images: NDArray[np.uint8]) -> _Candidate:
+    model = split_concatenations(model)
     nodes = quantizable_nodes(model)
-    quantized = quantize(model, images)
+    ranges = measure_ranges(model, quantized_tensors(model, nodes), images)
 
     def convert(chosen: Collection[str]) -> onnx.ModelProto:
-        return keep_quantized(quantized, model, chosen)
+        return quantize(model, ranges, chosen)
 
     # Without optimisations, ONNX Runtime computes Q/DQ literally: the graph simulates itself.
-    return _Candidate(frozenset(nodes), convert, convert)
+    part = parts(model.graph)
+    return _Candidate({name: part[name] for name in nodes}, convert, convert)
 
 
 def max_magnitudes(

@@ -37,35 +37,52 @@ def run_pytorch(network: DeployNetwork, images: NDArray[np.uint8]) -> dict[str, 
 
 
 def run_onnxruntime(
-    model: onnx.ModelProto, images: NDArray[np.uint8], optimize: bool = True
+    model: onnx.ModelProto,
+    images: NDArray[np.uint8],
+    optimize: bool = True,
+    *,
+    one_by_one: bool = False,
 ) -> dict[str, NDArray[Any]]:
-    """Outputs of the graph for uint8 [N,H,W,3] in ONNX Runtime on the CPU, as one batch.
+    """Outputs of the graph for uint8 [N,H,W,3] in ONNX Runtime on the CPU.
 
     Args:
         model: The graph.
         images: The batch.
         optimize: Let ONNX Runtime rewrite the graph. Without, it computes literally what the graph
             says (casts and Q/DQ included), and the images run one by one to spare memory.
+        one_by_one: Run the images one by one with optimizations too.
 
     Raises:
         ExportError: ONNX Runtime cannot load or run the graph.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    batches = [images] if optimize else [image[np.newaxis] for image in images]
+    session = open_session(model, optimize)
+    batches = [images] if optimize and not one_by_one else [image[np.newaxis] for image in images]
+    names = [output.name for output in session.get_outputs()]
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        names = [output.name for output in session.get_outputs()]
         runs = [session.run(names, {INPUT_NAME: batch}) for batch in batches]
     except Exception as error:  # ONNX Runtime has no public base class for its errors
         raise ExportError(f"ONNX Runtime cannot run the exported graph: {error}") from error
     if len(runs) == 1:
         return dict(zip(names, runs[0], strict=True))
     return {name: np.concatenate([run[i] for run in runs]) for i, name in enumerate(names)}
+
+
+def open_session(model: onnx.ModelProto, optimize: bool = True) -> Any:
+    """The graph in ONNX Runtime on the CPU; `optimize` as for `run_onnxruntime`.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # see above
+        raise ExportError(f"ONNX Runtime cannot load the exported graph: {error}") from error
 
 
 def compare(reference: Arrays, actual: Arrays) -> dict[str, float]:
