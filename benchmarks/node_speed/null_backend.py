@@ -37,6 +37,7 @@ class NullBackend:
     name = "null"
     device = "nothing"
     precision = ""
+    gains_by_batching = True
 
     def __init__(self, card: ModelCard, max_batch: int, inference_ms: float = 0.0) -> None:
         """Make the answers; `inference_ms` is how long each run pretends to take."""

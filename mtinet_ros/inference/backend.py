@@ -107,6 +107,8 @@ class Backend(Protocol):
         card: The model's card.
         output_names: The graph's outputs, a subset of the contract's.
         max_batch: Largest N that `begin` takes.
+        gains_by_batching: Whether images together take much less time than one after another.
+            Where they do not, an image should not wait for others.
         leaves_cpu_free: Whether the CPU has nothing to do while the network runs.
     """
 
@@ -116,6 +118,7 @@ class Backend(Protocol):
     card: ModelCard
     output_names: tuple[str, ...]
     max_batch: int
+    gains_by_batching: bool = True
     leaves_cpu_free: bool = False
 
     def new_images(self) -> NDArray[np.uint8]:
@@ -254,6 +257,11 @@ class FixedBatch:
                 "writes one that takes any number",
                 *(model, self.size, backend_name),
             )
+
+    @property
+    def gains_by_batching(self) -> bool:
+        """See `Backend`, for one that computes image after image: whether places go empty."""
+        return self.size is not None and self.size > 1
 
     def limit(self, max_batch: int) -> int:
         """The largest batch of the graph, if it has one below `max_batch`."""

@@ -81,6 +81,7 @@ class OnnxRuntimeBackend(Backend):
         check_graph(model, self.card, inputs, outputs)
         self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1])
         self.max_batch = self._fixed_batch.limit(self.max_batch)
+        self.gains_by_batching = self._fixed_batch.gains_by_batching
 
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
         """See `Backend.begin`. The run is over on return, its arrays are the caller's own."""

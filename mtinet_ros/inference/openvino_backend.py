@@ -77,6 +77,7 @@ class OpenVinoBackend(Backend):
         shape = (None, *inputs[INPUT_NAME][1][1:]) if self._step == 1 else inputs[INPUT_NAME][1]
         self._fixed_batch = FixedBatch(self.name, model, shape)
         self.max_batch = self._fixed_batch.limit(self.max_batch)
+        self.gains_by_batching = self._fixed_batch.gains_by_batching
         # By turn: what the network writes into. Two runs' outputs hold at a time.
         self._outputs = [
             {name: self._new_output(name) for name in self.output_names} for _ in range(2)

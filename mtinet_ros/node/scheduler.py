@@ -231,10 +231,13 @@ class InferenceWorker(Generic[FrameT, WorkT]):
             return
         try:
             steps = None if self._stopping.is_set() else self._events.on_ready(backend)
+            # Without a gain by it, cameras take turns: each frame is taken when its run can begin,
+            # and is published when that ends.
+            most = backend.max_batch if backend.gains_by_batching else 1
             if steps is not None and steps.is_pipelined:
-                self._work_side_by_side(steps, backend.max_batch)
+                self._work_side_by_side(steps, most)
             elif steps is not None:
-                self._work_in_turn(steps, backend.max_batch)
+                self._work_in_turn(steps, most)
         except Exception as error:  # of `on_ready`: memory that the backend has not, for instance
             self._report_failure(error)
         finally:

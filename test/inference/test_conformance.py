@@ -89,6 +89,7 @@ def test_says_what_it_is_and_what_the_model_has(name: str, backend: Backend) -> 
     assert backend.card == tiny_card()
     assert set(backend.output_names) == {"labels", "depth", "normals"}
     assert backend.max_batch == 4
+    assert backend.gains_by_batching == name.startswith("tensorrt"), "a CPU does not"
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4])
@@ -310,6 +311,7 @@ def test_a_graph_of_a_fixed_batch_answers_fewer_images_and_says_what_they_cost(
             is_freed = name == "openvino" and counted == "nothing"
             assert len(says) == (0 if is_freed else 1)
             assert backend.max_batch == (4 if is_freed else 3)
+            assert backend.gains_by_batching != is_freed
             for rows in (3, 1, 2):
                 images = random_images(rows, seed=rows)
                 outputs = backend.infer(images, backend.output_names)

@@ -162,6 +162,7 @@ class Recorder:
     """A backend, its owner and the three steps in one, noting who calls from which thread."""
 
     max_batch = 2
+    gains_by_batching = True
 
     def __init__(self, is_pipelined: bool = False) -> None:
         self.is_pipelined = is_pipelined
@@ -243,6 +244,31 @@ def test_the_backend_lives_and_dies_in_one_thread(is_pipelined: bool) -> None:
     threads = recorder.threads(*recorder.names())
     assert len(threads) == (3 if is_pipelined else 1)
     assert threading.get_ident() not in threads
+
+
+def test_where_a_batch_is_no_faster_cameras_take_turns() -> None:
+    recorder = Recorder()
+    recorder.gains_by_batching = False
+    go_on = threading.Event()
+    publish = recorder.publish
+
+    def slow(work: list[Any]) -> None:
+        publish(work)
+        go_on.wait(PATIENCE)
+
+    recorder.publish = slow  # type: ignore[method-assign]
+    worker, frames = start(recorder)
+    recorder.wait_for("ready")
+    frames.put("a", 0)
+    recorder.wait_for("publish")
+    for camera in "abc":
+        frames.put(camera, camera)
+    go_on.set()
+    deadline = time.monotonic() + PATIENCE
+    while len(recorder.batches) < 4 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert worker.stop(PATIENCE)
+    assert recorder.batches == [[0], ["a"], ["b"], ["c"]]
 
 
 @pytest.mark.parametrize(
