@@ -168,7 +168,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     )
     names = [source.name for source in sources]
     module = TrainingModule(network, config, None, names, steps).to(device).train()
-    tried = _Trial(module, config, device, choose_precision(run.precision))
+    tried = _Trial(module, config, device, choose_precision(run.precision, device.type))
 
     mixture = Mixture(
         [look.training for look in looks], [source.share for source in sources], run.seed

@@ -186,7 +186,7 @@ def _make_trainer(
             accelerator=run.accelerator,
             devices=run.devices or "auto",
             num_nodes=run.nodes,
-            precision=choose_precision(run.precision),  # type: ignore[arg-type]
+            precision=choose_precision(run.precision, run.accelerator),  # type: ignore[arg-type]
             max_epochs=-1,  # the steps are counted when the number of processes is known
             gradient_clip_val=config.optimizer.clip or None,
             val_check_interval=run.validate_steps,
@@ -285,14 +285,14 @@ def check_classes(network: MultiTaskNetwork, source: SampleSource) -> None:
             )
 
 
-def choose_precision(precision: str) -> str:
-    """Resolve "auto": bf16-mixed where the hardware multiplies bfloat16, else 32-true.
+def choose_precision(precision: str, accelerator: str = "auto") -> str:
+    """Resolve "auto": bf16-mixed where the run's hardware multiplies bfloat16, else 32-true.
 
     A CPU without such instructions emulates them, an order of magnitude slower than float32.
     """
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
+    if accelerator != "cpu" and torch.cuda.is_available():
         return (
             "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
         )

@@ -494,6 +494,21 @@ def test_impossible_starts_are_refused(override, fragment):
         initial_network(load_config(shipped, [override]).network)
 
 
+@pytest.mark.parametrize("cpu_has_it", [True, False])
+@pytest.mark.parametrize("gpu_has_it", [True, False, None])
+def test_precision_is_chosen_by_what_the_run_is_on(monkeypatch, gpu_has_it, cpu_has_it):
+    """A run on the CPU of a machine with a GPU took what the GPU multiplies, and emulated it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu_has_it is not None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: gpu_has_it)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_has_it)
+    names = {True: "bf16-mixed", False: "32-true"}
+    assert choose_precision("auto", "cpu") == names[cpu_has_it]
+    on_gpu = names[cpu_has_it if gpu_has_it is None else gpu_has_it]
+    assert choose_precision("auto", "auto") == on_gpu
+    assert choose_precision("auto", "gpu") == on_gpu
+
+
 def test_precision_is_left_alone_when_named():
     assert choose_precision("16-mixed") == "16-mixed"
     assert choose_precision("auto") in ("32-true", "bf16-mixed")
