@@ -50,8 +50,8 @@ Images and calibrations are received keep-last 1, reliable if all publishers of 
 and best effort otherwise, transient local if all offer that and volatile otherwise.
 `qos_overrides.<resolved topic>.subscription.reliability` forces `reliable` or `best_effort`
 (default: `adaptive`), `….durability` `transient_local` or `volatile`; history and depth have their
-usual ROS 2 overrides, and so have the publishers. What makes the middleware carry large images is in
-[transport.md](transport.md).
+usual ROS 2 overrides, and so have the publishers. What makes the middleware carry large images is
+in [transport.md](transport.md).
 
 ## Example
 
