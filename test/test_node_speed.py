@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from benchmarks.node_speed import report, summary
+from benchmarks.node_speed.aims import aims
 from benchmarks.node_speed.answers import (
     Answers,
     PictureJudge,
@@ -219,6 +220,23 @@ def test_tables_tell_failures_and_missing_frames() -> None:
     assert "50.0, 1 of 10 frames missing" in line
     assert "| 10.0 |" in line
     assert "failed" in line
+
+
+def test_an_aim_that_one_setting_misses_is_not_reached() -> None:
+    row = {"is_null": True, "height": 480, "round": 0, "sent": 10, "missing": 0, "cpu_ms": 3.0}
+    rows = [
+        {**row, "cameras": cameras, "contestant": name, "overhead_p50": overhead}
+        for cameras, name, overhead in (
+            (1, "ours", 5.0),
+            (8, "ours", 6.1),
+            (1, "plain", 50.0),
+            (8, "plain", 61.0),
+        )
+    ]
+    found = {line[0]: line[1:] for line in aims({"latency": rows}, {1: 150.0, 8: 120.0})}
+    assert found["640×480: overhead p50 ≤ 6 ms"] == ["5.0 to 6.1", "no"]
+    assert found["640×480: ≥ 5 × less than the plain node"] == ["10.0", "yes"]
+    assert found["ceiling ≥ 100 frames/s"] == ["120.0 to 150.0", "yes"]
 
 
 @pytest.mark.ros

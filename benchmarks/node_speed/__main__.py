@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 
+from benchmarks.node_speed.child_processes import end_like_an_interruption
 from benchmarks.node_speed.measurements import QUICK, Bench, Plan
 from benchmarks.node_speed.report import document, write_report
 from mtinet_ros.install_paths import bundled_model, find_model
@@ -36,8 +36,7 @@ def main() -> int:
     parser.add_argument("--backend", default="auto", help="of our node, for the real model")
     parser.add_argument("--document", action="store_true", help="write docs/performance.md anew")
     arguments = parser.parse_args()
-    # A termination ends like Ctrl-C, so that no process is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_an_interruption()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     plan = QUICK if arguments.quick else Plan()
     if arguments.rounds:

@@ -18,6 +18,15 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
+def end_like_an_interruption() -> None:
+    """Have Ctrl-C and a termination raise KeyboardInterrupt, so that no process is left behind.
+
+    A shell starts background jobs with SIGINT ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def before_exec() -> None:
     """The same for a program about to be started, which handles signals by itself."""
     os.setsid()  # the terminal's Ctrl-C is not for it

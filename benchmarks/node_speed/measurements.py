@@ -37,6 +37,7 @@ OUTPUTS = (
 )
 _TOLERATED = 0.1  # share of frames that may lack an answer where none should; the tables tell them
 _PATIENCE = 1.0  # seconds for late answers: default transport resends, a network computes
+_WARM_UP = (10.0, 20)  # frames per second, and how many, before anything counts
 _BUSY = 0.5  # share of time that a real network runs while latency is measured
 
 Row = dict[str, Any]
@@ -166,6 +167,8 @@ class Bench:
 
                 def measure(c: Contestant = contestant, turn: int = turn) -> Iterator[Row]:
                     with World(c, max(self.plan.cameras)) as world:
+                        world.listen(1, self.plan.sizes[0], IMAGES)
+                        world.phase(1, self.plan.sizes[0], _WARM_UP[0], _WARM_UP[1])
                         for size in self.plan.sizes:
                             judge = judge_null if c.backend == "null" else judges[size]
                             yield from self._latencies(world, size, judge, turn)

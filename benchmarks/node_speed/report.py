@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.node_speed.aims import aims
 from benchmarks.node_speed.measurements import IMAGES, OUTPUTS, Record
 from benchmarks.node_speed.pictures import ROOT
 from benchmarks.node_speed.summary import Row, failures, median, ratio, select
@@ -26,7 +27,8 @@ _SIZES = {480: "640×480", 720: "1280×720"}
 
 def write_report(records: Mapping[str, Record], folder: Path) -> bool:
     """Write report.md and the plot; returns whether something failed."""
-    parts = [machine_lines(records)]
+    rows = {name: record.rows for name, record in records.items()}
+    parts = [machine_lines(records), aims_table(rows)]
     tables = {
         "latency": (overhead_table, real_table),
         "ceiling": (ceiling_table,),
@@ -41,7 +43,7 @@ def write_report(records: Mapping[str, Record], folder: Path) -> bool:
         parts.append("Failed, and in no median:\n\n" + "\n".join(f"- {text}" for text in failed))
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "report.md", "\n\n".join(parts) + "\n")
-    draw({name: record.rows for name, record in records.items()}, folder / PLOT)
+    draw(rows, folder / PLOT)
     return bool(failed)
 
 
@@ -54,16 +56,33 @@ def document(folder: Path) -> None:
     shutil.copyfile(folder / PLOT, PAGE.parent / PLOT)
 
 
+def aims_table(rows: Mapping[str, Sequence[Row]]) -> str:
+    """What is meant to be reached, and what was."""
+    ceiling = [row for row in rows["ceiling"] if row.get("contestant") == "ours"]
+    ceilings = {
+        cameras: best
+        for cameras in sorted({row["cameras"] for row in ceiling})
+        if (best := best_rate(select(ceiling, cameras=cameras))) is not None
+    }
+    return "**Aims**, with the null backend, over all numbers of cameras:\n\n" + table(
+        ["aim", "measured", "reached"], aims(rows, ceilings)
+    )
+
+
 def machine_lines(records: Mapping[str, Record]) -> str:
     """A paragraph about the machine."""
     machine = next(iter(records.values())).machine
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     loads = ", ".join(f"{r.machine['load_before']} before {n}" for n, r in records.items())
+    turns = ", ".join(
+        f"{len({row['round'] for row in r.rows if 'round' in row})} of {name}"
+        for name, r in records.items()
+    )
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; load "
         f"{loads}. {machine['system']}, Python {machine['python']}, {packages}; "
         f"{machine['middleware']}, transport profile: {machine['transport']}. Revision "
-        f"{machine['revision'] or 'unknown'}, {machine['at']}."
+        f"{machine['revision'] or 'unknown'}, {machine['at']}. Rounds: {turns}."
     )
 
 

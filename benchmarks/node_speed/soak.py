@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any
 from domain_coordinator import domain_id
 
 from benchmarks.node_speed.answers import judge_null, match
-from benchmarks.node_speed.child_processes import footprint
+from benchmarks.node_speed.child_processes import end_like_an_interruption, footprint
 from benchmarks.node_speed.expectations import picture_judge
 from benchmarks.node_speed.machine import describe_machine
 from benchmarks.node_speed.measurements import VGA
@@ -153,7 +152,7 @@ def main() -> int:
     parser.add_argument("--model", default="", help="ONNX file (the bundled one)")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/bench"))
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_an_interruption()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     model = (find_model(arguments.model) if arguments.model else bundled_model()).resolve()
     contestant = Contestant("ours", arguments.backend, model, read_model_card(model))
