@@ -158,6 +158,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if export.card.precision != "fp32":
         _print_measures(f"{export.card.precision} against float32", export.card.accuracy)
+    judgement = export.card.accuracy.get("judgement", {})
+    for name, figures in judgement.items():
+        if isinstance(figures, Mapping):
+            _print_measures(f"{name} on {judgement['pictures']}", figures)
     if export.card.bf16_report is not None:
         _print_measures("a CPU's bf16 arithmetic against float32", export.card.bf16_report)
     if export.card.untrained:
