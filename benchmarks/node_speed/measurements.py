@@ -39,6 +39,8 @@ _TOLERATED = 0.1  # share of frames that may lack an answer where none should; t
 _PATIENCE = 1.0  # seconds for late answers: default transport resends, a network computes
 _WARM_UP = (10.0, 20)  # frames per second, and how many, before anything counts
 _BUSY = 0.5  # share of time that a real network runs while latency is measured
+_TOO_BUSY = 0.8
+_FASTEST = 20.0  # frames per second of all cameras together, for a real network
 
 Row = dict[str, Any]
 
@@ -185,7 +187,7 @@ class Bench:
     ) -> Iterator[Row]:
         contestant = world.contestant
         is_null = contestant.backend == "null"
-        total_rate = 0.0
+        capacity = 0.0  # images per second that the network can take
         for cameras in self.plan.cameras:
             row: Row = {
                 "round": turn,
@@ -197,19 +199,38 @@ class Bench:
             }
             try:
                 world.listen(cameras, size, IMAGES)
-                if not is_null and not total_rate:
-                    total_rate = _BUSY / _inference_seconds(world.phase(1, size, 1.0, 3, 1.5))
-                    total_rate = min(total_rate, 20.0)
-                rate = self.plan.null_rate if is_null else total_rate / cameras
-                seconds = self.plan.seconds if is_null else self.plan.real_seconds
-                frames = max(2, round(rate * seconds))
-                phase = world.phase(cameras, size, rate, frames, _PATIENCE)
+                if is_null:
+                    rate, seconds = self.plan.null_rate, self.plan.seconds
+                    phase = world.phase(
+                        cameras, size, rate, max(2, round(rate * seconds)), _PATIENCE
+                    )
+                else:
+                    capacity = capacity or _capacity(world.phase(1, size, 1.0, 3, _PATIENCE))
+                    phase = self._unhurried(world, cameras, size, capacity)
+                    capacity = _capacity(phase)
+                    rate = len(phase.sent[0]) / phase.seconds
             except MeasurementError as error:
                 yield {**row, "failure": str(error)}
                 world.check_node()
                 continue
             answers = match(phase.sent, phase.arrivals, phase.runs, IMAGES, judge)
             yield {**row, "rate": round(rate, 2), **_figures(phase, answers)}
+
+    def _unhurried(
+        self, world: World, cameras: int, size: tuple[int, int], capacity: float
+    ) -> Phase:
+        """A phase in which the network runs half of the time; done again if it ran far more.
+
+        What a network can take is known when it has run beside these cameras, and not before.
+        """
+        for _ in range(3):
+            rate = min(_BUSY * capacity, _FASTEST) / cameras
+            frames = max(2, round(rate * self.plan.real_seconds))
+            phase = world.phase(cameras, size, rate, frames, _PATIENCE)
+            capacity = _capacity(phase)
+            if rate * cameras <= _TOO_BUSY * capacity:
+                break
+        return phase
 
     def ceiling(self) -> None:
         """Frames per second that the node answers with a null backend, whatever is offered."""
@@ -291,10 +312,13 @@ def answered_rate(answers: Answers, stamps: Sequence[int]) -> float:
     return len(within) / ((end - begin) * 1e-9) if end > begin else 0.0
 
 
-def _inference_seconds(phase: Phase) -> float:
-    if not phase.runs:
+def _capacity(phase: Phase) -> float:
+    """Images per second that the network could have taken, had it run all the time."""
+    images = sum(len(run.frames) for run in phase.runs)
+    seconds = sum(run.ended - run.begun for run in phase.runs) * 1e-9
+    if not images:
         raise MeasurementError("the network did not run")
-    return max(sum(r.ended - r.begun for r in phase.runs) / len(phase.runs) * 1e-9, 1e-3)
+    return images / max(seconds, 1e-3 * images)
 
 
 def _figures(phase: Phase, answers: Answers) -> Row:
