@@ -149,7 +149,7 @@ def main() -> None:
             contestants += onnx_contestants(path, backend, images, threads)
     rows = take_turns(contestants, arguments.rounds)
     text = (
-        f"{height}x{width}, batch {arguments.batch}, {threads} thread{'s'[: threads > 1]}, medians of "
+        f"{height}x{width}, batch {arguments.batch}, threads: {threads}, medians of "
         f"{arguments.rounds} rounds; {machine()}; {date.today()}\n\n{as_table(contestants, rows)}"
     )
     print(text)
