@@ -250,16 +250,14 @@ def write_module(folder: Path, name: str, content: str) -> None:
 
 
 @pytest.fixture
-def packages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Path]:
+def packages(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A folder before all others on Python's path; neither package is installed elsewhere."""
-    with driver_double():
-        monkeypatch.undo()
-        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    # Undone before the double is, whose path it found.
+    with driver_double(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(tmp_path), *sys.path])
         installed = getattr(request, "param", ())
-        monkeypatch.setattr(cuda, "_is_installed", lambda module: module in installed)
-        monkeypatch.setattr(cuda_pycuda, "driver_library_loads", lambda: True)
+        patch.setattr(cuda, "_is_installed", lambda module: module in installed)
+        patch.setattr(cuda_pycuda, "driver_library_loads", lambda: True)
         yield tmp_path
 
 
