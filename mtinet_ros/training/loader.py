@@ -8,10 +8,12 @@ would have had, with nothing to save but its step.
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -332,6 +334,18 @@ class _DeafSpawn(SpawnContext):
                 super().start()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _workers.add(self)
+
+
+_workers: WeakSet[_DeafSpawn.Process] = WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """At exit Python sends workers that are left a SIGTERM, and waits for the deaf for ever."""
+    for worker in list(_workers):
+        if worker.is_alive():
+            worker.kill()
 
 
 def _initialize_worker(_worker: int) -> None:

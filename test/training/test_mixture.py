@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,3 +173,21 @@ def test_data_sets_that_do_not_fit_together_are_refused(names, tasks, fragment):
     ]
     with pytest.raises(ConfigurationError, match=fragment):
         check_truth(sources, tasks)
+
+
+@pytest.mark.slow
+def test_a_program_that_keeps_its_loader_ends_all_the_same(tmp_path):
+    """Workers are deaf to the SIGTERM that Python sends at exit before it waits for them."""
+    script = tmp_path / "script.py"
+    script.write_text("""
+import builtins
+from torch.utils.data import DataLoader
+from mtinet_ros.training.loader import _processes
+
+if __name__ == "__main__":
+    builtins.kept = iter(DataLoader(range(8), **_processes(1)))
+    next(builtins.kept)
+""")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, str(script)], env=environment, timeout=60, check=False)
+    assert done.returncode == 0
