@@ -240,8 +240,9 @@ def test_an_aim_that_one_setting_misses_is_not_reached() -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize("name", ["ours", "plain_profile"])
 def test_a_short_run_measures_both_nodes(
-    tmp_path: Path, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+    name: str, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from domain_coordinator import domain_id
 
@@ -250,11 +251,11 @@ def test_a_short_run_measures_both_nodes(
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     with domain_id() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-        contestant = Contestant("ours", "null", bundled_model(), card)
+        contestant = Contestant(name, "null", bundled_model(), card)
         with World(contestant, 1) as world:
             pid = world.pid
             world.listen(1, (480, 640), IMAGES)
-            phase = world.phase(1, (480, 640), 10.0, 10)
+            phase = world.phase(1, (480, 640), 10.0, 10, patience=3.0)
     found = match(phase.sent, phase.arrivals, phase.runs, IMAGES, judge_null)
     assert found.problems == []
     assert len(found.answers) >= 8

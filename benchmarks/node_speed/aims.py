@@ -29,7 +29,6 @@ def aims(rows: Mapping[str, Sequence[Row]], ceilings: Mapping[int, float]) -> li
         ratios = _known(
             ratio(theirs, some, "overhead_p50") for theirs, some in zip(plain, ours, strict=True)
         )
-        costs = _known(median(some, "cpu_ms") for some in ours)
         if overheads:
             ok = max(overheads) <= _OVERHEAD_MS
             lines.append(_line(f"{size}: overhead p50 ≤ {_OVERHEAD_MS:g} ms", overheads, ok))
@@ -38,14 +37,28 @@ def aims(rows: Mapping[str, Sequence[Row]], ceilings: Mapping[int, float]) -> li
             lines.append(
                 _line(f"{size}: ≥ {_TIMES_LESS:g} × less than the plain node", ratios, ok)
             )
-        if len(costs) > 1:
-            growth = costs[-1] / costs[0]
-            text = f"{size}: CPU time per frame with {counts[-1]} cameras ≤ {_LINEAR:g} × one's"
-            lines.append(_line(text, [growth], growth <= _LINEAR))
+    lines += _growth(rows.get("ceiling", ()))
     if ceilings:
         best = list(ceilings.values())
         lines.append(_line(f"ceiling ≥ {_CEILING:g} frames/s", best, min(best) >= _CEILING))
     return lines
+
+
+def _growth(rows: Sequence[Row]) -> list[list[str]]:
+    """Cost per frame of many cameras beside one's, at the same number of frames per second.
+
+    At the same rate of each camera, what a node costs by the second would count for one the most.
+    """
+    ours = [row for row in rows if row.get("contestant") == "ours" and "cpu_ms" in row]
+    offered = min((row["offered"] for row in ours), default=0.0)
+    here = select(ours, offered=offered)
+    counts = sorted({row["cameras"] for row in here})
+    costs = _known(median(select(here, cameras=cameras), "cpu_ms") for cameras in counts)
+    if len(costs) < 2 or len(costs) != len(counts):
+        return []
+    growth = costs[-1] / costs[0]
+    text = f"{offered:g} frames/s: CPU time of one with {counts[-1]} cameras ≤ {_LINEAR:g} × one's"
+    return [_line(text, [growth], growth <= _LINEAR)]
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

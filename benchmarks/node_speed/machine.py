@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -37,13 +38,18 @@ def describe_machine() -> dict[str, Any]:
 
 
 def revision() -> str:
-    """The commit that is measured, with a plus if files differ from it; empty outside of git."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    """The commit that is measured, with a hash of what differs from it; empty outside of git."""
     try:
-        answer = subprocess.run(git, capture_output=True, text=True, check=True)
+        commit = _git("describe", "--always", "--exclude=*").decode().strip()
+        changes = _git("diff", "HEAD", "--", "mtinet_ros", "benchmarks", "config")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return answer.stdout.strip()
+    return f"{commit}+{hashlib.sha256(changes).hexdigest()[:7]}" if changes else commit
+
+
+def _git(*arguments: str) -> bytes:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 def _processor() -> str:

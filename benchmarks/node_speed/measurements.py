@@ -7,6 +7,7 @@ failed is a row that says why, and enters no median.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -67,7 +68,7 @@ class Plan:
     null_rate: float = 5.0
     seconds: float = 2.0
     real_seconds: float = 3.0
-    ceiling: tuple[float, ...] = (80.0, 120.0, 160.0, 220.0, 300.0)
+    ceiling: tuple[float, ...] = (80.0, 160.0, 240.0, 320.0, 400.0)
     ceiling_seconds: float = 1.0
     output_frames: int = 40
 
@@ -89,11 +90,14 @@ class Record:
     """A measurement's rows in a file; what is there already is not measured again."""
 
     def __init__(self, path: Path, plan: Plan, model: Path, backend: str) -> None:
-        """Continue the file, if it is of the same plan, model and revision."""
+        """Continue the file, if it is of the same plan, model, revision and processor."""
         self._path = path
+        machine = describe_machine()
+        of = [asdict(plan), hashlib.sha256(model.read_bytes()).hexdigest(), backend, revision()]
+        of += [machine["processor"], machine["cores"]]
         self._content: dict[str, Any] = {
-            "of": json.loads(json.dumps([asdict(plan), model.name, backend, revision()])),
-            "machine": describe_machine(),
+            "of": json.loads(json.dumps(of)),
+            "machine": machine,
             "done": [],
             "rows": [],
         }
@@ -168,12 +172,13 @@ class Bench:
                         judges[size] = picture_judge(self.model, self.backend, size, self.folder)
 
                 def measure(c: Contestant = contestant, turn: int = turn) -> Iterator[Row]:
-                    with World(c, max(self.plan.cameras)) as world:
-                        world.listen(1, self.plan.sizes[0], IMAGES)
-                        world.phase(1, self.plan.sizes[0], _WARM_UP[0], _WARM_UP[1])
-                        for size in self.plan.sizes:
-                            judge = judge_null if c.backend == "null" else judges[size]
-                            yield from self._latencies(world, size, judge, turn)
+                    for cameras in self.plan.cameras:  # idle cameras of a node cost, too
+                        with World(c, cameras) as world:
+                            world.listen(1, self.plan.sizes[0], IMAGES)
+                            world.phase(1, self.plan.sizes[0], _WARM_UP[0], _WARM_UP[1])
+                            for size in self.plan.sizes:
+                                judge = judge_null if c.backend == "null" else judges[size]
+                                yield self._latency(world, size, judge, turn)
 
                 record.add(f"round {turn}, {name}, {backend}", measure)
 
@@ -182,39 +187,31 @@ class Bench:
         used = "null" if backend == "null" else real
         return Contestant(name, used, self.model, read_model_card(self.model))
 
-    def _latencies(
-        self, world: World, size: tuple[int, int], judge: Judge, turn: int
-    ) -> Iterator[Row]:
-        contestant = world.contestant
+    def _latency(self, world: World, size: tuple[int, int], judge: Judge, turn: int) -> Row:
+        contestant, cameras = world.contestant, world.cameras
         is_null = contestant.backend == "null"
-        capacity = 0.0  # images per second that the network can take
-        for cameras in self.plan.cameras:
-            row: Row = {
-                "round": turn,
-                "contestant": contestant.name,
-                "backend": contestant.backend,
-                "is_null": is_null,
-                "cameras": cameras,
-                "height": size[0],
-            }
-            try:
-                world.listen(cameras, size, IMAGES)
-                if is_null:
-                    rate, seconds = self.plan.null_rate, self.plan.seconds
-                    phase = world.phase(
-                        cameras, size, rate, max(2, round(rate * seconds)), _PATIENCE
-                    )
-                else:
-                    capacity = capacity or _capacity(world.phase(1, size, 1.0, 3, _PATIENCE))
-                    phase = self._unhurried(world, cameras, size, capacity)
-                    capacity = _capacity(phase)
-                    rate = len(phase.sent[0]) / phase.seconds
-            except MeasurementError as error:
-                yield {**row, "failure": str(error)}
-                world.check_node()
-                continue
-            answers = match(phase.sent, phase.arrivals, phase.runs, IMAGES, judge)
-            yield {**row, "rate": round(rate, 2), **_figures(phase, answers)}
+        row: Row = {
+            "round": turn,
+            "contestant": contestant.name,
+            "backend": contestant.backend,
+            "is_null": is_null,
+            "cameras": cameras,
+            "height": size[0],
+        }
+        try:
+            world.listen(cameras, size, IMAGES)
+            if is_null:
+                rate, seconds = self.plan.null_rate, self.plan.seconds
+                phase = world.phase(cameras, size, rate, max(2, round(rate * seconds)), _PATIENCE)
+            else:
+                capacity = _capacity(world.phase(1, size, 1.0, 3, _PATIENCE))
+                phase = self._unhurried(world, cameras, size, capacity)
+                rate = len(phase.sent[0]) / phase.seconds
+        except MeasurementError as error:
+            world.check_node()
+            return {**row, "failure": str(error)}
+        answers = match(phase.sent, phase.arrivals, phase.runs, IMAGES, judge)
+        return {**row, "rate": round(rate, 2), **_figures(phase, answers)}
 
     def _unhurried(
         self, world: World, cameras: int, size: tuple[int, int], capacity: float
@@ -229,8 +226,10 @@ class Bench:
             phase = world.phase(cameras, size, rate, frames, _PATIENCE)
             capacity = _capacity(phase)
             if rate * cameras <= _TOO_BUSY * capacity:
-                break
-        return phase
+                return phase
+        raise MeasurementError(
+            f"{cameras} cameras at {rate:.2f} Hz kept the network busy, thrice at a lower rate"
+        )
 
     def ceiling(self) -> None:
         """Frames per second that the node answers with a null backend, whatever is offered."""
@@ -240,13 +239,14 @@ class Bench:
                 contestant = self._contestant(name, "null")
 
                 def measure(c: Contestant = contestant, turn: int = turn) -> Iterator[Row]:
-                    with World(c, max(self.plan.cameras)) as world:
-                        for cameras in self.plan.cameras:
-                            yield from self._answered(world, cameras, turn)
+                    for cameras in self.plan.cameras:
+                        with World(c, cameras) as world:
+                            yield from self._answered(world, turn)
 
                 record.add(f"round {turn}, {name}", measure)
 
-    def _answered(self, world: World, cameras: int, turn: int) -> Iterator[Row]:
+    def _answered(self, world: World, turn: int) -> Iterator[Row]:
+        cameras = world.cameras
         head = {"round": turn, "contestant": world.contestant.name, "cameras": cameras}
         for offered in self.plan.ceiling:
             row: Row = {**head, "offered": offered}

@@ -187,7 +187,9 @@ def ceiling_table(rows: Sequence[Row]) -> str:
         for name in ("ours", "plain"):
             here = [r for r in rows if r.get("contestant") == name and r.get("cameras") == cameras]
             best = best_rate(here)
-            line += [cell(best, 0), cell(_cpu_at_best(here, best), 1)]
+            top = max((row["offered"] for row in here), default=0.0)
+            more = "≥ " if best is not None and best >= 0.95 * top else ""  # the ladder ends there
+            line += [more + cell(best, 0), cell(_cpu_at_best(here, best), 1)]
         lines.append(line)
     head = ["cameras", "this node, frames/s", "CPU ms", "plain node, frames/s", "CPU ms"]
     return (

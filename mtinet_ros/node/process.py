@@ -47,10 +47,9 @@ def _use_transport_profile() -> None:
         get_logger("perception").warning(str(error))
 
 
-def _tell_transport(logger: RcutilsLogger) -> None:
-    transport = Transport.of_this_process(get_rmw_implementation_identifier(), os.environ)
-    logger.info(transport.summary())
-    for sentence in transport.warnings():
+def _tell_transport(logger: RcutilsLogger, summary: str, warnings: Sequence[str]) -> None:
+    logger.info(summary)
+    for sentence in warnings:
         logger.warning(sentence)
 
 
@@ -80,9 +79,11 @@ def run(argv: Sequence[str]) -> int:
     status = 1  # of an end that nobody foresaw
     try:
         _use_transport_profile()
+        transport = Transport.of_this_process(get_rmw_implementation_identifier(), os.environ)
+        warnings = transport.warnings()  # before this process takes its own share of /dev/shm
         _init(argv)
         node = PerceptionNode()
-        _tell_transport(node.get_logger())
+        _tell_transport(node.get_logger(), transport.summary(), warnings)
         room_logger = logging.getLogger("mtinet_ros")
         room_logger.setLevel(logging.INFO)
         room_logger.addHandler(_RosLogHandler(node.get_logger()))

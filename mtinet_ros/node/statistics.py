@@ -90,10 +90,10 @@ class StreamStatistics:
             self._answered.append((now, now - received))
             self._total_answered += 1
 
-    def frame_dropped(self, reason: DropReason, count: int = 1) -> None:
+    def frame_dropped(self, reason: DropReason) -> None:
         """A frame will not be answered."""
         with self._lock:
-            self._dropped[reason] += count
+            self._dropped[reason] += 1
 
     def summary(self, now: float | None = None) -> StreamSummary:
         """Rates, latencies and drop counts at `now` (default: this moment)."""

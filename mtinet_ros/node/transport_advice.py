@@ -87,9 +87,13 @@ class Transport:
             )
         if self.is_by_udp:
             limit = self._receive_buffer_limit()
+            # In a network of its own, such as a container's, many kernels do not show it.
+            known = (
+                f", which is {limit} bytes," if limit is not None else " on the computer itself"
+            )
             return (
                 "if they do send, images that find no room in the socket's buffer get lost: set "
-                f"net.core.rmem_max, which is {limit} bytes, above an image's size ({_GUIDE})"
+                f"net.core.rmem_max{known} above an image's size ({_GUIDE})"
             )
         if self.middleware == ZENOH:
             return (

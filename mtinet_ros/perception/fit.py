@@ -129,12 +129,13 @@ def _halved(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """The image in halves of halves of its size, as long as it stays well above (width, height).
 
     OpenCV averages squares of 2x2 pixels many times faster than areas of other sizes: what brings
-    1920x1080 to 352x198 takes a third of the time. Pixels at the borders of the areas count in
-    pairs then, which moves an edge by up to a twentieth of a pixel of the result.
+    1920x1080 to 352x198 takes half of the time. Pixels at the borders of the areas count in
+    pairs then, which softens an edge by up to an eighth of its step in one pixel of the result,
+    and does not move it.
     """
     while True:
         height, width = image.shape[:2]
-        is_large = width >= 2 * _REMAINS * size[0] and height >= 2 * _REMAINS * size[1]
+        is_large = width > 2 * _REMAINS * size[0] and height > 2 * _REMAINS * size[1]
         if not is_large or height % 2 or width % 2:
             return image
         image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)

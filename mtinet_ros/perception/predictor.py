@@ -83,7 +83,7 @@ class Predictor:
         self.backend = backend
         self.card = backend.card
         self._fit_mode = fit or self.card.fit
-        self._batch = self.new_batch()
+        self._batch: Batch | None = None  # of `predict`, which not everybody uses
 
     def new_batch(self) -> Batch:
         """An empty batch for `preprocess`, with room for `backend.max_batch` images.
@@ -189,8 +189,11 @@ class Predictor:
             InputError: See `preprocess`.
             BackendError: The run failed.
         """
-        self._batch.clear()
+        if self._batch is None:
+            self._batch = self.new_batch()
+        batch = self._batch
+        batch.clear()
         for image, camera in zip(images, cameras, strict=True):
-            self.preprocess(self._batch, image, camera)
-        outputs = self.infer(self._batch, self.backend.output_names if wanted is None else wanted)
-        return self.postprocess(self._batch, outputs)
+            self.preprocess(batch, image, camera)
+        outputs = self.infer(batch, self.backend.output_names if wanted is None else wanted)
+        return self.postprocess(batch, outputs)

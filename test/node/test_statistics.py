@@ -56,7 +56,8 @@ def test_the_past_is_forgotten_but_drops_are_totals() -> None:
     statistics = subscribed()
     statistics.frame_received(START)
     statistics.frame_answered(START, START + 0.1)
-    statistics.frame_dropped(DropReason.MAX_RATE, 3)
+    for _ in range(3):
+        statistics.frame_dropped(DropReason.MAX_RATE)
     summary = statistics.summary(START + 60)
     assert summary.input_rate == summary.output_rate == 0.0
     assert math.isnan(summary.latency_p50)
