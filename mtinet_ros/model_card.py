@@ -171,6 +171,12 @@ class ModelCard:
         report = self.accuracy.get("bf16") if isinstance(self.accuracy, Mapping) else None
         return report if isinstance(report, Mapping) else None
 
+    @property
+    def wide_parts(self) -> tuple[str, ...]:
+        """Parts that stayed float32 when the precision was reduced."""
+        parts = self.accuracy.get("wide_parts") if isinstance(self.accuracy, Mapping) else None
+        return tuple(map(str, parts)) if isinstance(parts, (list, tuple)) else ()
+
     def to_json(self) -> str:
         """The card as one line of JSON, the form stored in the ONNX metadata."""
         record = asdict(self)

@@ -304,8 +304,9 @@ def _model() -> Finding:
         card = read_model_card(path)
     except ModelError as error:
         return Finding("bundled model", "warning", str(error))
-    arithmetic = choose_cpu_precision(card, CpuSettings(), cpu_capabilities()).arithmetic
-    on_cpu = describe_precision(card, arithmetic)
+    capabilities = cpu_capabilities()
+    arithmetic = choose_cpu_precision(card, CpuSettings(), capabilities).arithmetic
+    on_cpu = describe_precision(card, arithmetic, capabilities)
     text = f"{path}: {card.name}, {card.stated_precision}; on this CPU: {on_cpu}"
     return Finding("bundled model", "ok", text)
 

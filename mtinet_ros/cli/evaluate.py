@@ -18,6 +18,7 @@ from mtinet_ros.cli.options import (
     plain_text,
 )
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.inference import CpuSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,7 +190,15 @@ def _record(model: Path, report: Report, name: str) -> None:
     from mtinet_ros.export.figures import record_figures
 
     assert report.data is not None
-    record_figures(model, name, report.data.split, report.frames, report.metrics)
+    assert report.model is not None
+    record_figures(
+        model,
+        name,
+        report.data.split,
+        report.frames,
+        report.metrics,
+        report.model.precision,
+    )
     print(f"\nrecorded in the card of {model} as {name}")
 
 
@@ -225,6 +234,11 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
     if arguments.preset and any(_is_onnx(file) for file in models):
         raise ConfigurationError(
             f"--preset {arguments.preset} goes with a checkpoint; an exported model's card says it"
+        )
+    if cpu_settings(arguments) != CpuSettings() and not any(_is_onnx(file) for file in models):
+        raise ConfigurationError(
+            "--cpu-precision and --cpu-threads go with an exported model; a checkpoint is "
+            "computed by PyTorch in float32"
         )
     if arguments.record and (arguments.compare or not _is_onnx(inputs[0])):
         raise ConfigurationError(

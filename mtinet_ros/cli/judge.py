@@ -81,8 +81,12 @@ def open_judge(
         finally:
             backend.close()
         # Depth in metres decides where there is any, else depth up to scale.
-        left_out = "depth_aligned_delta1" if "depth_delta1" in found else ""
-        return {name: found[name] for name in LOSS_LIMITS if name in found and name != left_out}
+        left_out = "depth_aligned" if "depth_delta1" in found else "nothing"
+        return {
+            name: found[name]
+            for name in LOSS_LIMITS
+            if name in found and not name.startswith(left_out)
+        }
 
     return Judge(
         f"{root.resolve().name} ({data.description.kind}), {split}, {count} frames", figures

@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     results = ResultFolder(arguments.output)
     results.check(f"{path.stem}_{end}" for path in images for end in (*suffixes, _MONTAGE))
     backend = load_backend(model, arguments.backend, max_batch=1, cpu=cpu_settings(arguments))
+    print(f"{backend.card.name} in {backend.name} on {backend.device}: {backend.precision}")
     bad: list[InputError] = []
     try:
         predictor = Predictor(backend, arguments.fit)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendUnavailableError, ModelError
 from mtinet_ros.export.accuracy import describe_excess, measure_accuracy
-from mtinet_ros.export.onnx_graph import attach_card, write_model
+from mtinet_ros.export.onnx_graph import attach_card, replace_card, write_model
 from mtinet_ros.export.reduced_precision import convertible_nodes, simulate_conversion
 from mtinet_ros.export.verification import run_onnxruntime
 from mtinet_ros.inference import Backend, CpuSettings
@@ -47,7 +47,7 @@ def report_on_export(
         See `measure_file`; None for a graph in bf16, whose own accuracy says it, and for int8
         where this machine cannot measure.
     """
-    if card.precision == "bf16":
+    if card.precision == "bf16" and not card.wide_parts:
         return None
     if "BF16" in cpu_capabilities():
         with TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def report_on_export(
             attach_card(model, card)
             write_model(model, path)
             return measure_file(path, images)
-    if card.precision == "int8":
+    if card.precision in ("int8", "bf16"):
         return None
     measured = _spread(images)
     simulation = simulate_conversion(float32, "bf16", convertible_nodes(float32))
@@ -121,13 +121,15 @@ def add_report(model: Path, images: NDArray[np.uint8]) -> Mapping[str, Any]:
         raise ModelError(
             f"the graph of {model} is another one than was exported; export it again, then measure"
         )
-    if card.precision == "bf16":
+    if card.precision == "bf16" and not card.wide_parts:
         raise ModelError(
             f"{model} is in bf16 itself and needs no report; its accuracy was measured at export"
         )
     report = measure_file(model, images)
+    if read_model_card(model) != card:
+        raise ModelError(f"{model} became another file while it was measured; measure it again")
     graph = onnx.load(model)
-    attach_card(graph, replace(card, accuracy={**card.accuracy, "bf16": report}))
+    replace_card(graph, replace(card, accuracy={**card.accuracy, "bf16": report}))
     write_model(graph, model)
     return report
 

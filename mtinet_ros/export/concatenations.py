@@ -11,16 +11,14 @@ from onnx import helper, numpy_helper
 
 from mtinet_ros.export.graph_parts import remove_unused, sort_nodes
 
-_NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
-
 
 def split_concatenations(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which no convolution reads a concatenation that may hold negative values.
+    """A copy in which no convolution reads a concatenation; one in groups still may.
 
     A convolution of a concatenation is the sum of convolutions of its pieces. In int8, pieces
     then have ranges of their own. And OpenVINO (2026.4) computes them right: what quantizes the
-    whole it moves before the concatenation, and of pieces with negative values it then rounds the
-    values themselves to integers, instead of their codes.
+    whole it may move before the concatenation, and then it rounds the values of the pieces
+    themselves to integers, instead of their codes.
     """
     model = copy.deepcopy(model)
     graph = model.graph
@@ -35,14 +33,12 @@ def split_concatenations(model: onnx.ModelProto) -> onnx.ModelProto:
         whole = producers.get(node.input[0]) if node.op_type == "Conv" else None
         if whole is None or whole.op_type != "Concat" or _groups(node) != 1:
             continue
-        if all(name in producers and _is_never_negative(producers[name]) for name in whole.input):
-            continue
         kernel = numpy_helper.to_array(weights[node.input[1]])
         ends = np.cumsum([channels[name] for name in whole.input])
         pieces = []
         for number, part in enumerate(np.split(kernel, ends[:-1], axis=1)):
             piece = copy.deepcopy(node)
-            name = f"{node.input[1]}_piece_{number}"
+            name = f"{node.name}_weights_piece_{number}"  # a kernel may have several readers
             graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(part), name))
             bias = node.input[2:] if number == 0 else []
             piece.input[:] = [whole.input[number], name, *bias]
@@ -67,7 +63,3 @@ def split_concatenations(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _groups(convolution: onnx.NodeProto) -> int:
     return next((int(a.i) for a in convolution.attribute if a.name == "group"), 1)
-
-
-def _is_never_negative(node: onnx.NodeProto) -> bool:
-    return node.op_type in _NEVER_NEGATIVE

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from mtinet_ros.errors import ModelError
-from mtinet_ros.export.onnx_graph import attach_card, write_model
+from mtinet_ros.export.onnx_graph import replace_card, write_model
 from mtinet_ros.model_card import read_model_card
 
 FIGURES = (
@@ -21,7 +21,7 @@ FIGURES = (
 
 
 def record_figures(
-    model: Path, name: str, split: str, frames: int, metrics: Mapping[str, float]
+    model: Path, name: str, split: str, frames: int, metrics: Mapping[str, float], precision: str
 ) -> None:
     """Put figures into a model's card; the graph stays as it is.
 
@@ -31,6 +31,7 @@ def record_figures(
         split: Which of the data.
         frames: How many.
         metrics: By the names of `mtinet evaluate`; those in `FIGURES` are kept.
+        precision: What was computed in, as `Backend.precision` says it.
 
     Raises:
         ModelError: The file has no card, or another tool has changed its graph.
@@ -47,9 +48,9 @@ def record_figures(
         **card.training,
         "figures": {
             **(figures if isinstance(figures, Mapping) else {}),
-            name: {"split": split, "frames": frames, **kept},
+            name: {"split": split, "frames": frames, "precision": precision, **kept},
         },
     }
     graph = onnx.load(model)
-    attach_card(graph, replace(card, training=training))
+    replace_card(graph, replace(card, training=training))
     write_model(graph, model)

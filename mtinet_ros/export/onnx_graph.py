@@ -109,8 +109,18 @@ def attach_card(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
     model.producer_name = "mtinet_ros"
     fingerprint = parse_onnx(model.SerializeToString(), card.name).fingerprint
     card = replace(card, fingerprint=fingerprint)
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    replace_card(model, card)
     return card
+
+
+def replace_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Put a card on a graph that is as it was exported; what others wrote beside it stays.
+
+    The card keeps the fingerprint that it has: one without gets none, since nobody knows whether
+    the graph is still the one that its figures are of.
+    """
+    others = {prop.key: prop.value for prop in model.metadata_props}
+    onnx.helper.set_model_props(model, {**others, METADATA_KEY: card.to_json()})
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:

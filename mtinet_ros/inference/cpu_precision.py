@@ -10,7 +10,7 @@ from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.model_card import ModelCard
 
 # Precision of arithmetic -> its name in a card.
-_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+_NAMES = {"f32": "fp32", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class CpuPrecision:
     """A choice.
 
     Attributes:
-        arithmetic: `f32`, `f16` or `bf16`, as OpenVINO spells them.
+        arithmetic: `f32` or `bf16`, as OpenVINO spells them.
         warning: What the user should know of it; empty if nothing.
     """
 
@@ -41,8 +41,8 @@ def choose_cpu_precision(
     """Choose the arithmetic for a model.
 
     `auto` takes bf16 only where it is known to cost little: the card holds a passing report, and
-    the graph is the one that was measured. The report is of the CPU's bf16, so a CPU that has
-    fp16 computes an fp16 model in that.
+    the graph is the one that was measured. fp16 is never asked for: OpenVINO would compute in it
+    what the export left in float32 because fp16 overflows there, and nothing has measured that.
 
     Args:
         card: The model's card.
@@ -60,27 +60,25 @@ def choose_cpu_precision(
             )
         doubt = _doubt_about_bf16(card)
         return CpuPrecision("bf16", doubt and f"cpu_precision is bf16, and {doubt}")
-    precision = "fp32" if card.modified else card.precision
-    if precision == "bf16":
-        return CpuPrecision("bf16" if has_bf16 else "f32")
-    if precision == "fp16" and "FP16" in capabilities:
-        return CpuPrecision("f16")
     if has_bf16 and not _doubt_about_bf16(card):
         return CpuPrecision("bf16")
     return CpuPrecision("f32")
 
 
-def describe_precision(card: ModelCard, arithmetic: str) -> str:
+def describe_precision(
+    card: ModelCard, arithmetic: str, capabilities: Collection[str] = ()
+) -> str:
     """What truly runs, for people: the model's precision, and that of the arithmetic if another.
 
     >>> card = ModelCard("m", ("depth",), (32, 32), precision="fp16")
     >>> describe_precision(card, "bf16")
     'fp16 model, computed in bf16'
-    >>> describe_precision(card, "f16")
-    'fp16'
+    >>> describe_precision(card, "f32")
+    'fp16 model, computed in fp32'
     """
     stated, computed = card.stated_precision, _NAMES[arithmetic]
-    if stated == computed:
+    # Told float32, OpenVINO leaves in bf16 what the graph has in bf16, where the CPU has it.
+    if stated == computed or (stated == "bf16" and "BF16" in capabilities):
         return stated
     if stated == "int8":  # its convolutions carry their own codes
         return stated if computed == "fp32" else f"int8 model, the rest computed in {computed}"
@@ -94,7 +92,9 @@ def _doubt_about_bf16(card: ModelCard) -> str:
             f"{card.name} was changed by another tool, so nobody has measured what bf16 costs it; "
             "export it again"
         )
-    if card.precision == "bf16":  # it was measured at its export
+    # It was measured at its export, unless parts of it stayed float32: OpenVINO in bf16 computes
+    # those in bf16, too.
+    if card.precision == "bf16" and not card.wide_parts:
         return ""
     report = card.bf16_report
     if report is None:
@@ -102,5 +102,9 @@ def _doubt_about_bf16(card: ModelCard) -> str:
             f"the card of {card.name} has no report on what bf16 costs it; `mtinet bf16` measures "
             "and adds it"
         )
-    exceeded = str(report.get("exceeded", ""))
+    exceeded = report.get("exceeded")
+    if not isinstance(exceeded, str):
+        return (
+            f"the bf16 report of {card.name} says nothing of limits; `mtinet bf16` makes another"
+        )
     return exceeded and f"it costs {card.name} much accuracy: {exceeded}"

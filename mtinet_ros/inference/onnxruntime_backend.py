@@ -58,7 +58,9 @@ class OnnxRuntimeBackend(Backend):
         settings = settings or CpuSettings()
         # It has no bf16 of its own on the CPU: what it cannot multiply it computes in float32.
         chosen = choose_cpu_precision(self.card, settings, ())
-        self.warning = chosen.warning and f"{chosen.warning}, as ONNX Runtime always does"
+        self.warning = chosen.warning and (
+            "cpu_precision is bf16, which ONNX Runtime does not compute in; computing in fp32"
+        )
         self.precision = describe_precision(self.card, chosen.arithmetic)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings.thread_count()

@@ -63,7 +63,7 @@ class OpenVinoBackend(Backend):
             compiled: Any = core.compile_model(graph, "CPU", config)
         except Exception as error:  # OpenVINO raises bare RuntimeError and its own types alike
             raise ModelError(f"OpenVINO cannot load {model}: {error}") from error
-        self.precision = describe_precision(self.card, chosen.arithmetic)
+        self.precision = describe_precision(self.card, chosen.arithmetic, cpu_capabilities())
         self.warning = chosen.warning
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self._tensor = openvino.Tensor

@@ -47,7 +47,7 @@ def unstable_argmax(model: openvino.Model) -> None:
 
     ONNX has ArgMax take the first of equal values, which OpenVINO reads as a stable sort, several
     times as slow where channels are neighbors in memory. Without, another of exactly equal logits
-    may win, which happens in float32 only and from 16 classes on: either is as right.
+    may win, seen from 16 classes on: either is as right.
 
     Args:
         model: Graph as it was read; changed in place.

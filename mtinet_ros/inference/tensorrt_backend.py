@@ -266,9 +266,10 @@ class TensorRtBackend(Backend):
         return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
 
     def _warm_up(self, progress: Progress) -> None:
-        """Run black images in every batch size, so that none is slow when it comes first.
+        """Run black images in every batch size, so that its kernels are there when it comes first.
 
-        Kernels are loaded at their first use, and TensorRT for RTX compiles them only then.
+        Kernels are loaded at their first use, and TensorRT for RTX compiles them only then. What
+        is for graphs is made by the first frames of a batch size: a context, then the capture.
         """
         black = np.zeros((self.max_batch, *self.card.input_size, 3), np.uint8)
         for batch in range(1, self.max_batch + 1):

@@ -159,7 +159,7 @@ class Execution:
         """
         graph = self._graphs.get(work.key)
         is_queued = False
-        if graph is None and self._capturing and len(self._contexts) < _MOST_GRAPHS:
+        if graph is None and self._capturing and self._has_room(work):
             try:
                 context = self._own_context(work)
                 if context.has_run:
@@ -188,6 +188,13 @@ class Execution:
 
     def _profile(self, work: Work) -> int:
         return self._profiles.get(work.batch, 0)
+
+    def _has_room(self, work: Work) -> bool:
+        """Whether one more graph, and the context that it needs, are within the limit."""
+        has_context = (work.batch, id(work.binding)) in self._contexts
+        return len(self._graphs) < _MOST_GRAPHS and (
+            has_context or len(self._contexts) < _MOST_GRAPHS
+        )
 
     def _own_context(self, work: Work) -> _BoundContext:
         key = work.batch, id(work.binding)

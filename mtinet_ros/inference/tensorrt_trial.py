@@ -120,8 +120,10 @@ def _starts(edition: Edition, capability: str) -> bool:
     config.num_compute_capabilities = 1
     config.set_compute_capability(known_capabilities(trt)[capability], 0)
     plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        return False  # the log says why
     edition.log.errors.clear()
-    return plan is not None and runtime.deserialize_cuda_engine(plan) is not None
+    return runtime.deserialize_cuda_engine(plan) is not None
 
 
 def main(edition: str, device_id: int) -> int:

@@ -69,6 +69,8 @@ def headline(report: Report) -> str:
     """Which model was measured on which data, in a line."""
     model = report.model
     who = f"{model.name} ({model.file})" if model and model.file else "the model"
+    if model and model.precision:
+        who += f", {model.precision},"
     data = report.data
     what = f"{data.folder}, split {data.split}" if data else "the data"
     return f"{who} on {report.frames} frames of {what}"

@@ -161,8 +161,11 @@ def test_two_models_are_compared_on_the_same_frames(
     command = ("--compare", model, half, "--data", real_rooms, "--json", both, "--html", page)
     assert evaluate(*command) == 0
     said = capsys.readouterr().out
-    assert "A: tiny (tiny.onnx) on 3 frames of real, split test" in said
-    assert "B: half (half.onnx) on 3 frames of real, split test" in said
+    assert "A: tiny (tiny.onnx), fp32, on 3 frames of real, split test" in said
+    assert (
+        "B: half (half.onnx), fp16 model, computed in fp32, on 3 frames of real, split test"
+        in said
+    )
     record = report_of(both)
     a, b = record["reports"]
     rmse = record["differences"]["depth_rmse"]

@@ -22,15 +22,18 @@ def test_figures_are_kept_in_the_card_and_the_graph_stays(tmp_path: Path) -> Non
     model = write_tiny_model(tmp_path / "tiny.onnx")
     before = read_onnx_file(model)
     metrics = {"semseg_miou": 0.56123456, "depth_rmse": 0.6, "semseg_accuracy": 0.7}
-    record_figures(model, "real rooms", "test", 327, metrics)
-    record_figures(model, "rendered rooms", "test", 9, {"normals_mean": 13.66})
-    record_figures(model, "rendered rooms", "val", 10, {"normals_mean": 14})
+    record_figures(model, "real rooms", "test", 327, metrics, "fp32")
+    record_figures(model, "rendered rooms", "test", 9, {"normals_mean": 13.66}, "fp32")
+    record_figures(model, "rendered rooms", "val", 10, {"normals_mean": 14}, "bf16")
     card = read_model_card(model)
     assert card.training["figures"] == {
         "real rooms": {
-            "split": "test", "frames": 327, "semseg_miou": 0.5612, "depth_rmse": 0.6,
+            "split": "test", "frames": 327, "precision": "fp32",
+            "semseg_miou": 0.5612, "depth_rmse": 0.6,
         },
-        "rendered rooms": {"split": "val", "frames": 10, "normals_mean": 14.0},
+        "rendered rooms": {
+            "split": "val", "frames": 10, "precision": "bf16", "normals_mean": 14.0,
+        },
     }  # fmt: skip
     assert read_onnx_file(model).fingerprint == before.fingerprint
     assert not card.modified
@@ -46,7 +49,7 @@ def test_a_graph_that_was_changed_gets_no_figures(tmp_path: Path) -> None:
     )
     onnx.save(graph, model)
     with pytest.raises(ModelError, match=r"tiny\.onnx is another one than was exported"):
-        record_figures(model, "rooms", "test", 1, {})
+        record_figures(model, "rooms", "test", 1, {}, "fp32")
 
 
 def test_inspect_says_which_data_made_the_model_and_what_was_measured() -> None:
