@@ -272,7 +272,10 @@ def _draw_overhead(panel: Any, rows: Sequence[Row]) -> None:
     panel.axhline(6.0, color="gray", linewidth=0.8)
     panel.set(title="null backend: stamp to last image, p50", xlabel="cameras", ylabel="ms")
     panel.set_yscale("log")
-    panel.legend(fontsize=7)
+    ticks = [4, 6, 10, 20, 40, 80]
+    panel.set_yticks(ticks, [str(tick) for tick in ticks])
+    panel.minorticks_off()
+    panel.legend(fontsize=6, loc="center right")
 
 
 def _draw_real(panel: Any, rows: Sequence[Row]) -> None:
