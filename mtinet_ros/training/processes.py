@@ -27,3 +27,13 @@ def mean_over_processes(value: Tensor) -> Tensor:
     total = value.detach().clone()
     distributed.all_reduce(total)
     return total / count
+
+
+def leave_processes() -> None:
+    """Close what the processes of a run talk over.
+
+    Left to the end of Python, its threads may still run when they are destroyed, which aborts the
+    process after all is done and saved.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

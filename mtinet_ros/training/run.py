@@ -53,6 +53,7 @@ from mtinet_ros.training.losses import balanced_class_weights, check_losses
 from mtinet_ros.training.mixture import Mixture, TrainingSource, open_sources
 from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.optimizers import check_optimizer
+from mtinet_ros.training.processes import leave_processes
 from mtinet_ros.training.resumption import check_resumable
 from mtinet_ros.training.steps import Steps, steps_of_run
 from mtinet_ros.training.synchronized_norm import with_synchronized_norms
@@ -80,7 +81,10 @@ def train(config: TrainConfig, max_minutes: float = 0.0) -> Path:
     folder = Path(config.run.output).expanduser()
     make_folder(folder)
     with _exclusive(folder):
-        return _train(config, folder, max_minutes)
+        try:
+            return _train(config, folder, max_minutes)
+        finally:
+            leave_processes()
 
 
 def _exclusive(folder: Path) -> AbstractContextManager[None]:
