@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, BackendUnavailableError, ModelError
 from mtinet_ros.export.accuracy import describe_excess, measure_accuracy
-from mtinet_ros.export.onnx_graph import attach_card, replace_card, write_model
+from mtinet_ros.export.onnx_graph import (
+    attach_card,
+    measurable_card,
+    rewrite_card,
+    write_model,
+)
 from mtinet_ros.export.reduced_precision import convertible_nodes, simulate_conversion
 from mtinet_ros.export.verification import run_onnxruntime
 from mtinet_ros.inference import Backend, CpuSettings
@@ -116,11 +121,7 @@ def add_report(model: Path, images: NDArray[np.uint8]) -> Mapping[str, Any]:
         ModelError: The file has no card, or another tool has changed its graph.
         ExportError: It cannot be written.
     """
-    card = read_model_card(model)
-    if card.modified:
-        raise ModelError(
-            f"the graph of {model} is another one than was exported; export it again, then measure"
-        )
+    card = measurable_card(model)
     if card.precision == "bf16" and not card.wide_parts:
         raise ModelError(
             f"{model} is in bf16 itself and needs no report; its accuracy was measured at export"
@@ -128,9 +129,7 @@ def add_report(model: Path, images: NDArray[np.uint8]) -> Mapping[str, Any]:
     report = measure_file(model, images)
     if read_model_card(model) != card:
         raise ModelError(f"{model} became another file while it was measured; measure it again")
-    graph = onnx.load(model)
-    replace_card(graph, replace(card, accuracy={**card.accuracy, "bf16": report}))
-    write_model(graph, model)
+    rewrite_card(model, replace(card, accuracy={**card.accuracy, "bf16": report}))
     return report
 
 

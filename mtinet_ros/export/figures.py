@@ -7,11 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import onnx
-
-from mtinet_ros.errors import ModelError
-from mtinet_ros.export.onnx_graph import replace_card, write_model
-from mtinet_ros.model_card import read_model_card
+from mtinet_ros.export.onnx_graph import measurable_card, rewrite_card
 
 FIGURES = (
     "semseg_miou", "depth_rmse", "depth_abs_rel", "depth_delta1", "normals_mean",
@@ -37,11 +33,7 @@ def record_figures(
         ModelError: The file has no card, or another tool has changed its graph.
         ExportError: It cannot be written.
     """
-    card = read_model_card(model)
-    if card.modified:
-        raise ModelError(
-            f"the graph of {model} is another one than was exported; export it again, then measure"
-        )
+    card = measurable_card(model)
     figures = card.training.get("figures")
     kept = {key: round(float(metrics[key]), 4) for key in FIGURES if key in metrics}
     training = {
@@ -51,6 +43,4 @@ def record_figures(
             name: {"split": split, "frames": frames, "precision": precision, **kept},
         },
     }
-    graph = onnx.load(model)
-    replace_card(graph, replace(card, training=training))
-    write_model(graph, model)
+    rewrite_card(model, replace(card, training=training))

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch.jit._trace import TracerWarning
 
-from mtinet_ros.errors import ExportError
+from mtinet_ros.errors import ExportError, ModelError
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.graph_parts import remove_unused
-from mtinet_ros.model_card import METADATA_KEY, ModelCard
+from mtinet_ros.model_card import METADATA_KEY, ModelCard, read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 from mtinet_ros.onnx_file import parse_onnx
 from mtinet_ros.output_files import file_errors, replace_file
@@ -109,16 +109,40 @@ def attach_card(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
     model.producer_name = "mtinet_ros"
     fingerprint = parse_onnx(model.SerializeToString(), card.name).fingerprint
     card = replace(card, fingerprint=fingerprint)
-    replace_card(model, card)
+    _put_card(model, card)
     return card
 
 
-def replace_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put a card on a graph that is as it was exported; what others wrote beside it stays.
+def measurable_card(path: Path) -> ModelCard:
+    """The card of a model file that figures may be put into.
+
+    Raises:
+        ModelError: The file has no card, or another tool has changed its graph.
+    """
+    card = read_model_card(path)
+    if card.modified:
+        raise ModelError(
+            f"the graph of {path} is another one than was exported; export it again, then measure"
+        )
+    return card
+
+
+def rewrite_card(path: Path, card: ModelCard) -> None:
+    """Put another card into a model file whose graph stays as it is.
 
     The card keeps the fingerprint that it has: one without gets none, since nobody knows whether
     the graph is still the one that its figures are of.
+
+    Raises:
+        ExportError: It cannot be written.
     """
+    model = onnx.load(path)
+    _put_card(model, card)
+    write_model(model, path)
+
+
+def _put_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Write a card into a graph's metadata; what others wrote beside it stays."""
     others = {prop.key: prop.value for prop in model.metadata_props}
     onnx.helper.set_model_props(model, {**others, METADATA_KEY: card.to_json()})
 

@@ -330,7 +330,7 @@ def test_a_report_of_this_module_is_readable_on_a_page_and_in_a_terminal():
     text = "\n".join(as_text(table) for table in report_tables(report))
     assert re.search(r"mIoU of classes that occur +0\.5000", text)
     assert re.search(r"wall +0\.3333 +28\.6 % +2\n", text)
-    assert "on 2 frames of nyud, split test" in report_page(report, [])
+    assert "m (m.onnx), fp32, on 2 frames of nyud, split test" in report_page(report, [])
 
 
 def test_people_saliency_and_edges_are_measured_beside_the_rest(tmp_path):
