@@ -7,6 +7,19 @@ from typing import Any
 
 import pytest
 from support.gpu_double import gpu_double
+from support.tiny_model import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Place of the engines that the tests of a file share."""
+    return tmp_path_factory.mktemp("cache") / "mtinet_ros"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that takes milliseconds, for the tests of a file."""
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "m.onnx")
 
 
 @pytest.fixture

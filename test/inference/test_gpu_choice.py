@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from inference.test_selection import lose
 from support.gpu_double import gpu_double
-from support.tiny_model import write_tiny_model
 
 from mtinet_ros.errors import BackendError, BackendUnavailableError
 from mtinet_ros.inference import load_backend, tensorrt_edition, tensorrt_trial
@@ -25,16 +24,6 @@ from mtinet_ros.inference.selection import check_available
 from mtinet_ros.inference.tensorrt_edition import Edition, FailureCause, load_edition
 
 pytest.importorskip("tensorrt_rtx")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache") / "mtinet_ros"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "m.onnx")
 
 
 @pytest.fixture

@@ -33,16 +33,6 @@ TENSORS = 1 + len(OUTPUTS)
 PINNED = 2 * TENSORS  # two sets
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache") / "mtinet_ros"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "m.onnx")
-
-
 @pytest.fixture(params=["pycuda", "cuda-bindings"])
 def gpu(request: pytest.FixtureRequest, cache: Path) -> Iterator[Any]:
     """Each way to the driver in turn."""
