@@ -9,10 +9,11 @@ import numpy as np
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.node.camera_outputs import CameraOutputs
-from mtinet_ros.node.frame_processor import DecodedImage, Frame
+from mtinet_ros.node.frame_processor import Frame
 from mtinet_ros.node.image_decoder import ImageDecoder
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
+from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.resample import resize_prediction
 

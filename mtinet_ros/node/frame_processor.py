@@ -8,31 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mtinet_ros.errors import BackendError, BackendLostError, InputError
 from mtinet_ros.inference import Outputs
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
-from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Batch, Predictor
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedImage:
-    """An image ready to be preprocessed.
-
-    Attributes:
-        image: uint8 [h,w,3] RGB, rectified where that was asked for.
-        camera: Model of `image`, or None where the lens is not known.
-        valid_mask: bool [h,w], True where a rectified image shows something; None: everywhere.
-    """
-
-    image: NDArray[np.uint8]
-    camera: CameraModel | None
-    valid_mask: NDArray[np.bool_] | None = None
 
 
 class FrameStream(Protocol):

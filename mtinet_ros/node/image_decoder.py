@@ -9,10 +9,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.node.camera_info_message import calibrated_size, camera_model, size_ratio
-from mtinet_ros.node.frame_processor import DecodedImage
 from mtinet_ros.node.image_message import decode_compressed_image, decode_image
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.rectify import Rectifier
 
 # Calibrations of different sizes on one topic that are kept: one for each mode of a camera.

@@ -19,10 +19,11 @@ from support.tiny_model import tiny_card
 from mtinet_ros.errors import BackendError, BackendLostError, InputError
 from mtinet_ros.inference import Backend, Run
 from mtinet_ros.inference.backend import Runs
-from mtinet_ros.node.frame_processor import DecodedImage, Frame, FrameProcessor
+from mtinet_ros.node.frame_processor import Frame, FrameProcessor
 from mtinet_ros.node.inference_pipeline import InferencePipeline
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
+from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
 

@@ -18,10 +18,11 @@ from support.tiny_model import tiny_card
 
 from mtinet_ros.errors import BackendError, BackendLostError, InputError, MtinetError
 from mtinet_ros.inference import Backend, load_backend
-from mtinet_ros.node.frame_processor import DecodedImage, Frame
+from mtinet_ros.node.frame_processor import Frame
 from mtinet_ros.node.inference_pipeline import InferencePipeline, Load
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
+from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
 
