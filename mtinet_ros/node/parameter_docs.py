@@ -13,12 +13,10 @@ from collections.abc import Mapping
 
 import yaml
 
+from mtinet_ros.node.parameter_spec import Changeable, ParameterSpec, Value
 from mtinet_ros.node.settings import (
     CAMERA_PARAMETERS,
     NODE_PARAMETERS,
-    Changeable,
-    ParameterSpec,
-    Value,
     camera_parameter_spec,
 )
 

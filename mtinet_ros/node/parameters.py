@@ -22,12 +22,11 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.node.parameter_spec import Changeable, ParameterSpec
 from mtinet_ros.node.settings import (
     CAMERA_PARAMETERS,
     NODE_PARAMETERS,
-    Changeable,
     NodeSettings,
-    ParameterSpec,
     camera_parameter_spec,
     check_camera_names,
     make_settings,

@@ -19,6 +19,7 @@ from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend, CpuSettings, EngineSettings, Progress, load_backend
 from mtinet_ros.install_paths import bundled_model, find_model
 from mtinet_ros.model_card import ModelCard, read_model_card
+from mtinet_ros.node.bond import Bond, bond_status_type
 from mtinet_ros.node.camera import Camera
 from mtinet_ros.node.diagnostics import PipelineReport, camera_status, pipeline_status
 from mtinet_ros.node.inference_pipeline import InferencePipeline
@@ -114,6 +115,7 @@ class PerceptionNode(LifecycleNode):
         self._card: ModelCard | None = None
         self._cameras: dict[str, Camera] = {}
         self._pipeline: InferencePipeline | None = None
+        self._bond: Bond | None = None
         self._is_active = False
         self._problems = ProblemLog(self.get_logger())
         declare_parameters(self)
@@ -149,6 +151,7 @@ class PerceptionNode(LifecycleNode):
                 self._cameras[camera.name] = Camera(
                     self, camera, settings, card, self._problems, pipeline
                 )
+            self._bond = self._make_bond(settings.bond_period)
             pipeline.start()
         except Exception:
             self._release()
@@ -172,11 +175,15 @@ class PerceptionNode(LifecycleNode):
         for camera in self._cameras.values():
             camera.outputs.publish_legends()
         self._is_active = True
+        if self._bond is not None:
+            self._bond.begin()
         return result
 
     @_explained
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """No subscription, no thread, no GPU until the next activation."""
+        if self._bond is not None:
+            self._bond.end()
         self._unsubscribe()
         self._stop_pipeline(_STOP_TIMEOUT)
         return super().on_deactivate(state)
@@ -212,6 +219,11 @@ class PerceptionNode(LifecycleNode):
         self._unsubscribe()
         return self._stop_pipeline(_EXIT_TIMEOUT)
 
+    def _make_bond(self, period: float) -> Bond | None:
+        """The heartbeat for nav2's lifecycle manager, where there can and shall be one."""
+        status_type = bond_status_type() if period > 0.0 else None
+        return None if status_type is None else Bond(self, status_type, period)
+
     def _finish(self, exit_status: int) -> None:
         self.exit_status = exit_status
         self.finished.set_result(None)
@@ -225,6 +237,9 @@ class PerceptionNode(LifecycleNode):
             camera.unsubscribe()
 
     def _release(self) -> None:
+        if self._bond is not None:
+            self._bond.close()
+            self._bond = None
         self._unsubscribe()
         self._stop_pipeline(_STOP_TIMEOUT)
         for camera in self._cameras.values():

@@ -10,107 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from enum import Enum
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES, CPU_PRECISIONS
 from mtinet_ros.model_contract import FIT_MODES
+from mtinet_ros.node.parameter_spec import SPEC, Changeable, ParameterSpec, parameter
 
 OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points")
 MAX_CAMERAS = 8
 
 # A name as rcl takes it (https://design.ros2.org/articles/topic_and_service_names.html).
 _TOPIC = r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*"
-
-Value = bool | int | float | str | list[str]
-
-_SPEC = "parameter"  # key of the ParameterSpec in the metadata of a field
-
-
-class Changeable(Enum):
-    """When a parameter may be set after start."""
-
-    NEVER = "Set at start only"
-    UNCONFIGURED = "May be changed while the node is unconfigured"
-    ALWAYS = "May be changed at any time; holds from the next frame"
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """The declaration of one parameter.
-
-    Attributes:
-        default: The value if the user sets none; its type is the parameter's type.
-        summary: Meaning in few words: the comment in the config file.
-        details: Further sentences of the description.
-        changeable: When the parameter may be set.
-        choices: Allowed values (of each element, for a list); empty: any.
-        minimum: Smallest allowed number.
-        maximum: Largest allowed number.
-    """
-
-    default: Value
-    summary: str
-    details: str = ""
-    changeable: Changeable = Changeable.UNCONFIGURED
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @property
-    def description(self) -> str:
-        """Summary and details, for `ros2 param describe` and the documentation."""
-        return "; ".join(filter(None, (self.summary, self.details)))
-
-    def coerce(self, value: Any) -> Any:
-        """The value in the parameter's type, where YAML's reading of it differs.
-
-        An integer becomes a float for a parameter of floats, and false and true, as YAML reads
-        `off` and `on`, become those words where they are choices. Others come back as they are.
-        """
-        if isinstance(self.default, float) and type(value) is int:
-            return float(value)
-        if isinstance(value, bool) and (word := "on" if value else "off") in self.choices:
-            return word
-        return value
-
-    def check(self, name: str, value: Any) -> None:
-        """Refuse a value that is not among the choices or outside the range.
-
-        Raises:
-            ConfigurationError: It names the parameter, the value and what is allowed.
-        """
-        items = value if isinstance(self.default, list) else [value]
-        for item in items if self.choices else ():
-            if item not in self.choices:
-                raise ConfigurationError(
-                    f"{name}: {item!r} is not allowed; choose from {', '.join(self.choices)}"
-                )
-        low, high = self.minimum, self.maximum
-        if low is not None and high is not None and not low <= value <= high:
-            raise ConfigurationError(
-                f"{name}: {value} is not allowed; from {low:.7g} to {high:.7g}"
-            )
-
-
-def parameter(
-    default: Value,
-    summary: str,
-    details: str = "",
-    *,
-    changeable: Changeable = Changeable.UNCONFIGURED,
-    choices: tuple[str, ...] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-) -> Any:
-    """A dataclass field that declares a parameter; the arguments are those of `ParameterSpec`.
-
-    To the dataclass the field has no default: a value always comes from a declared parameter.
-    """
-    spec = ParameterSpec(default, summary, details, changeable, choices, minimum, maximum)
-    return field(metadata={_SPEC: spec})
 
 
 @dataclass(frozen=True)
@@ -270,11 +182,19 @@ class NodeSettings:
         minimum=0.5,
         maximum=3600.0,
     )
+    bond_period: float = parameter(
+        0.25,
+        "Seconds between heartbeats for nav2's lifecycle manager; 0: none",
+        "a bond, what nav2's own servers call bond_heartbeat_period; needs the package `bond`, "
+        "which comes with nav2",
+        minimum=0.0,
+        maximum=60.0,
+    )
 
 
 def _parameters(settings: type[CameraSettings] | type[NodeSettings]) -> dict[str, ParameterSpec]:
     """The parameters that a settings class declares, by name, in the order of its fields."""
-    return {f.name: f.metadata[_SPEC] for f in fields(settings) if _SPEC in f.metadata}
+    return {f.name: f.metadata[SPEC] for f in fields(settings) if SPEC in f.metadata}
 
 
 NODE_PARAMETERS = _parameters(NodeSettings)

@@ -12,11 +12,11 @@ import pytest
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.node import parameter_docs
+from mtinet_ros.node.parameter_spec import Changeable
 from mtinet_ros.node.settings import (
     CAMERA_PARAMETERS,
     NODE_PARAMETERS,
     CameraSettings,
-    Changeable,
     NodeSettings,
     camera_parameter_spec,
     check_camera_names,
