@@ -55,7 +55,7 @@ bare:
 
 # What runs on a robot, with the NumPy of Ubuntu 24.04 instead of the newest.
 test-numpy1: $(VENV)-numpy1/.done
-	$(VENV)-numpy1/bin/python -m pytest -q -m 'not slow' test/perception test/node test/inference \
+	$(VENV)-numpy1/bin/python -m pytest -q -m 'not slow' test/perception test/messages test/node test/inference \
 	    test/visualization test/demo test/cli test/test_model_card.py test/test_image_files.py \
 	    test/test_output_files.py test/test_doctests.py
 

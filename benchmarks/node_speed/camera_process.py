@@ -19,8 +19,7 @@ from std_msgs.msg import Header
 
 from benchmarks.node_speed.child_processes import end_with_parent
 from benchmarks.node_speed.pictures import PICTURES, camera_of, views, write_mark
-from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.message_factory import camera_info_message, encode_image
 
 
 @dataclass(frozen=True)

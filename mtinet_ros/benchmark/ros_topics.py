@@ -20,7 +20,7 @@ class RosTopics:
 
     def __init__(self, publish: dict[str, Callable[[Any], None]]) -> None:
         """Use these publishers, by output."""
-        from mtinet_ros.node.image_message import decode_image
+        from mtinet_ros.messages.image_message import decode_image
 
         self.decode = decode_image
         self._publish = publish
@@ -37,7 +37,7 @@ class RosTopics:
     def _message(self, array: NDArray[Any], encoding: str) -> Any:
         from std_msgs.msg import Header
 
-        from mtinet_ros.node.image_message import encode_image
+        from mtinet_ros.node.message_factory import encode_image
 
         return encode_image(array, encoding, Header())
 

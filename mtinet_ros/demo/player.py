@@ -11,8 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from mtinet_ros.demo.sources import Shot
-from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.message_factory import camera_info_message, encode_image
 
 # As a camera driver's image_transport publishes.
 _CAMERA_QOS = QoSProfile(

@@ -17,9 +17,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
+from mtinet_ros.messages.image_message import decode_image
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera_outputs import LATCHED_QOS
-from mtinet_ros.node.image_message import decode_image
 from mtinet_ros.visualization.colors import colorize_depth
 from mtinet_ros.visualization.montage import UNTRAINED_NOTE, Panel, depth_title, montage
 

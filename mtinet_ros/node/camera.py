@@ -11,6 +11,8 @@ from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its ho
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mtinet_ros.messages.image_decoder import ImageDecoder
+from mtinet_ros.messages.image_message import is_compressed
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.adaptive_subscription import AdaptiveSubscription
 from mtinet_ros.node.camera_outputs import CameraOutputs
@@ -18,7 +20,6 @@ from mtinet_ros.node.camera_stream import CameraStream
 from mtinet_ros.node.camera_topics import camera_topics
 from mtinet_ros.node.diagnostics import CameraReport
 from mtinet_ros.node.frame_processor import Frame
-from mtinet_ros.node.image_decoder import ImageDecoder
 from mtinet_ros.node.inference_pipeline import InferencePipeline
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.settings import CameraSettings, NodeSettings
@@ -94,8 +95,7 @@ class Camera:
         if settings.max_age_ms == 0.0:
             self._problems.resolve(f"{self.name}: age")
         self._stream.at_camera_size = node_settings.output_size == "camera"
-        self.outputs.depth_encoding = node_settings.depth_encoding
-        self.outputs.points_stride = settings.points_stride
+        self.outputs.apply(settings.points_stride, node_settings.depth_encoding)
 
     def _reset(self) -> None:
         """Forget the stream, before it begins; but not the lens, which may be told only once."""
@@ -191,7 +191,7 @@ class Camera:
         self._pipeline.submit(frame)
 
     def _has_calibration(self, message: Image | CompressedImage) -> bool:
-        size = None if isinstance(message, CompressedImage) else (message.height, message.width)
+        size = None if is_compressed(message) else (message.height, message.width)
         return self._stream.decoder.has_calibration(size)
 
     def _wait(self, frame: Frame, patience: float) -> None:

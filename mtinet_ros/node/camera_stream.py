@@ -8,9 +8,9 @@ import traceback
 import numpy as np
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.messages.image_decoder import ImageDecoder
 from mtinet_ros.node.camera_outputs import CameraOutputs
 from mtinet_ros.node.frame_processor import Frame
-from mtinet_ros.node.image_decoder import ImageDecoder
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
 from mtinet_ros.perception.decoded_image import DecodedImage

@@ -15,8 +15,7 @@ from node.test_perception_node import CAMERA, OUT, picture, started
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from support.node_harness import Robot, compressed
 
-from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.message_factory import camera_info_message, encode_image
 
 pytestmark = pytest.mark.ros
 

@@ -199,7 +199,7 @@ def test_without_a_lens_there_is_no_camera_info_and_no_cloud() -> None:
 def test_depth_in_millimeters_on_request_and_at_any_time() -> None:
     made, publishers = outputs("depth")
     publishers["~/front/depth/image"].subscribers = 1
-    made.depth_encoding = "16UC1"
+    made.apply(points_stride=2, depth_encoding="16UC1")
     made.publish(prediction(), Header())
     (message,) = publishers["~/front/depth/image"].messages
     assert message.encoding == "16UC1"
@@ -214,7 +214,7 @@ def test_the_clouds_stride() -> None:
     made, publishers = outputs("points")
     publishers["~/front/points"].subscribers = 1
     made.publish(prediction(), Header())
-    made.points_stride = 3
+    made.apply(points_stride=3, depth_encoding="32FC1")
     made.publish(prediction(), Header())
     sizes = [(m.height, m.width) for m in publishers["~/front/points"].messages]
     assert sizes == [(4, 5), (3, 4)]

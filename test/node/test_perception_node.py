@@ -24,8 +24,7 @@ from std_msgs.msg import String
 from support.node_harness import BEST_EFFORT, NodeProcess, Robot, compressed
 
 from mtinet_ros.inference import load_backend
-from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.message_factory import camera_info_message, encode_image
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor

@@ -14,7 +14,7 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from mtinet_ros.node.camera_outputs import point_cloud_message
+from mtinet_ros.node.message_factory import point_cloud_message
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.point_cloud import point_cloud
 from mtinet_ros.perception.prediction import Prediction

@@ -27,8 +27,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.node.message_factory import camera_info_message, encode_image
 from mtinet_ros.perception.camera_model import CameraModel
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,16 +19,14 @@ from numpy.typing import NDArray
 
 pytest.importorskip("sensor_msgs")
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import MAX_PIXELS
-from mtinet_ros.node.image_message import (
+from mtinet_ros.messages.image_message import (
     ENCODINGS,
-    ImageEncoder,
     decode_compressed_image,
     decode_image,
-    encode_image,
+    is_compressed,
 )
 
 pytestmark = pytest.mark.ros
@@ -482,7 +480,7 @@ def test_random_compressed_images(start: bytes, rest: bytes) -> None:
         image_or_input_error(decode_compressed_image, message)
 
 
-# Encoding
+# What image_transport compresses beside pictures
 
 
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
@@ -497,7 +495,7 @@ def test_a_compressed_mosaic_has_its_colors_again(pattern: str, codec: str) -> N
     message = CompressedImage(format=f"bayer_{pattern}8; {codec} compressed", data=data)
     answer = decode_compressed_image(message)[2:-2, 2:-2].astype(int)
     assert np.abs(answer - color[0, 0]).max() <= (0 if codec == "png" else 4)
-    raw = encode_image(mosaic, f"bayer_{pattern}8", Header())
+    raw = Image(height=32, width=48, encoding=f"bayer_{pattern}8", step=48, data=mosaic.tobytes())
     assert np.abs(answer - decode_image(raw)[2:-2, 2:-2]).max() <= (0 if codec == "png" else 4)
 
 
@@ -519,67 +517,30 @@ def test_compressed_depth_is_no_picture(encoding: str) -> None:
         decode_compressed_image(CompressedImage(format=f"{encoding}; png compressed ", data=data))
 
 
-@pytest.mark.parametrize(
-    ("encoding", "dtype", "channels"),
-    [
-        ("mono8", np.uint8, 0),
-        ("rgb8", np.uint8, 3),
-        ("16UC1", np.uint16, 0),
-        ("32FC1", np.float32, 0),
-        ("32FC3", np.float32, 3),
-    ],
-)
-@pytest.mark.parametrize("cropped", [False, True])
-def test_arrays_become_messages_byte_for_byte(
-    encoding: str, dtype: type[np.generic], channels: int, cropped: bool
-) -> None:
-    shape = (20, 30, channels) if channels else (20, 30)
-    pixels = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
-    if cropped:
-        pixels = pixels[3:17, 5:12]
-    header = Header(frame_id="camera_optical_frame")
-    message = encode_image(pixels, encoding, header)
-    height, width = pixels.shape[:2]
-    assert (message.height, message.width, message.encoding) == (height, width, encoding)
-    assert message.step == width * max(channels, 1) * np.dtype(dtype).itemsize
-    assert message.is_bigendian == (sys.byteorder == "big")
-    assert bytes(message.data) == np.ascontiguousarray(pixels).tobytes()
-    assert isinstance(message.data, array.array)  # the one form rclpy takes without a loop
-    assert message.header is header
+# Messages that rosbags made
 
 
-def test_nan_survives_the_way_out() -> None:
-    depth = np.array([[np.nan, 1.5]], np.float32)
-    data = np.frombuffer(encode_image(depth, "32FC1", Header()).data, np.float32)
-    assert np.array_equal(data, depth[0], equal_nan=True)
+def of_rosbags(store: str, message: Any) -> Any:
+    """A message as a reader of bags has it: a dataclass, with NumPy's arrays."""
+    typesys = pytest.importorskip("rosbags.typesys")
+    types_ = typesys.get_typestore(typesys.Stores[store]).types
+    stamp, fields = types_["builtin_interfaces/msg/Time"](0, 0), {}
+    for name in message.get_fields_and_field_types():
+        fields[name] = getattr(message, name)
+    header = {"stamp": stamp, "frame_id": "camera"}
+    if store.startswith("ROS1"):
+        header["seq"] = 0
+    fields["header"] = types_["std_msgs/msg/Header"](**header)
+    fields["data"] = np.frombuffer(message.data, np.uint8)
+    return types_[f"sensor_msgs/msg/{type(message).__name__}"](**fields)
 
 
-@pytest.mark.parametrize("encoding", ["rgb8", "mono8"])
-def test_there_and_back(encoding: str) -> None:
-    pixels = photo() if encoding == "rgb8" else photo()[..., 0]
-    back = decode_image(encode_image(pixels, encoding, Header()))
-    assert np.array_equal(back, pixels if encoding == "rgb8" else np.dstack([pixels] * 3))
-
-
-def test_an_encoder_uses_its_memory_again_and_mixes_nothing_up() -> None:
-    rng = np.random.default_rng(0)
-    encoder = ImageEncoder()
-    memory = set()
-    for _ in range(3):
-        for shape, dtype, encoding in (
-            ((4, 6), np.uint8, "mono8"),
-            ((4, 6), np.float32, "32FC1"),
-            ((4, 6, 4), np.uint8, "rgba8"),  # as many bytes as the one before
-        ):
-            pixels = (rng.random(shape) * 200).astype(dtype)
-            message = encoder.encode(pixels[:, 1:5], encoding, Header(frame_id=encoding))
-            assert message == encode_image(pixels[:, 1:5], encoding, Header(frame_id=encoding))
-            memory.add(message.data.buffer_info()[0])
-    assert len(memory) == 2
-
-
-def test_an_encoder_forgets_sizes_that_are_gone() -> None:
-    encoder = ImageEncoder()
-    for width in range(1, 100):
-        encoder.encode(np.zeros((1, width), np.uint8), "mono8", Header())
-    assert len(encoder._messages) <= 8
+@pytest.mark.parametrize("store", ["ROS1_NOETIC", "ROS2_FOXY", "ROS2_KILTED"])
+def test_messages_from_a_bag_are_the_same_pictures(store: str) -> None:
+    raw = image("bgr8", (6, 8), 30, 6)
+    assert np.array_equal(decode_image(of_rosbags(store, raw)), decode_image(raw))
+    png = compressed(".png", photo())
+    from_bag = of_rosbags(store, png)
+    assert np.array_equal(decode_compressed_image(from_bag), decode_compressed_image(png))
+    kinds = [is_compressed(message) for message in (raw, of_rosbags(store, raw), png, from_bag)]
+    assert kinds == [False, False, True, True]

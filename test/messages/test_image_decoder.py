@@ -13,9 +13,8 @@ from std_msgs.msg import Header
 from support.recording_logger import RecordingLogger
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.node.camera_info_message import camera_info_message
-from mtinet_ros.node.image_decoder import ImageDecoder
-from mtinet_ros.node.image_message import encode_image
+from mtinet_ros.messages.image_decoder import ImageDecoder
+from mtinet_ros.node.message_factory import camera_info_message, encode_image
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.perception.camera_model import CameraModel
 

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.perception.camera_model import FISHEYE, CameraModel, Matrix
@@ -27,7 +26,7 @@ _LARGEST_SKEW = 0.1  # of fx
 _LARGEST_ENLARGEMENT = 4
 
 
-def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
+def camera_model(info: Any, image_size: tuple[int, int]) -> CameraModel:
     """The model of the image that came with this calibration.
 
     CameraInfo describes the full sensor; the image is its region of interest, then binned. If
@@ -61,7 +60,7 @@ def camera_model(info: CameraInfo, image_size: tuple[int, int]) -> CameraModel:
     return full.resampled(scale, offset, (image_size[1], image_size[0]))
 
 
-def calibrated_size(info: CameraInfo) -> tuple[int, int]:
+def calibrated_size(info: Any) -> tuple[int, int]:
     """(height, width) of the image that a calibration is for: its region of interest, binned."""
     # An all-zero ROI means the full sensor (sensor_msgs/CameraInfo).
     return (
@@ -70,7 +69,7 @@ def calibrated_size(info: CameraInfo) -> tuple[int, int]:
     )
 
 
-def size_ratio(info: CameraInfo, image_size: tuple[int, int]) -> int:
+def size_ratio(info: Any, image_size: tuple[int, int]) -> int:
     """Whole factor from the size that a calibration is for to an image's; 0: there is none.
 
     Args:
@@ -88,22 +87,24 @@ def size_ratio(info: CameraInfo, image_size: tuple[int, int]) -> int:
     return 0
 
 
-def _full_model(info: CameraInfo) -> CameraModel:
+def _full_model(info: Any) -> CameraModel:
     """The model of the full sensor. Raises `InputError` for numbers that no lens has."""
-    largest = max(abs(x) for x in (*info.k, *info.d, *info.r, *info.p))
+    # ROS 1 has capital letters.
+    d, k, r, p = (getattr(info, x if hasattr(info, x) else x.upper()) for x in "dkrp")
+    largest = max(abs(x) for x in (*k, *d, *r, *p))
     if _LARGEST < largest < math.inf:
         raise InputError(
             f"its CameraInfo holds a number of size {largest:g}, more than any lens has "
             f"({_LARGEST:g}); calibrate the camera"
         )
-    K = np.array(info.k, np.float64).reshape(3, 3)
-    P = np.array(info.p, np.float64).reshape(3, 4)
-    model, D = canonical_distortion(info.distortion_model, np.array(info.d, np.float64))
+    K = np.array(k, np.float64).reshape(3, 3)
+    P = np.array(p, np.float64).reshape(3, 4)
+    model, D = canonical_distortion(info.distortion_model, np.array(d, np.float64))
     if not K[0, 0] and not K[1, 1] and P[0, 0] > 0:
         if np.any(D) or model == FISHEYE:
             raise InputError("the camera is not calibrated: K is zero, and the image is distorted")
         K = P[:, :3].copy()
-    R = np.array(info.r if np.any(info.r) else np.eye(3), np.float64).reshape(3, 3)
+    R = np.array(r if np.any(r) else np.eye(3), np.float64).reshape(3, 3)
     full = CameraModel(
         width=info.width,
         height=info.height,
@@ -160,15 +161,17 @@ def _check_matrix(name: str, K: Matrix, camera: CameraModel, widest: float) -> N
         )
 
 
-def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
-    """The CameraInfo of an image that `camera` describes; ROI and binning are accounted for."""
-    return CameraInfo(
-        header=header,
-        width=camera.width,
-        height=camera.height,
-        distortion_model=camera.distortion_model,
-        d=camera.D.tolist(),
-        k=camera.K.ravel(),
-        r=camera.R.ravel(),
-        p=camera.P.ravel(),
-    )
+def camera_info_fields(camera: CameraModel) -> dict[str, Any]:
+    """What the CameraInfo of an image that `camera` describes says, all but its header.
+
+    ROI and binning are accounted for, and so as a new message has them.
+    """
+    return {
+        "width": camera.width,
+        "height": camera.height,
+        "distortion_model": camera.distortion_model,
+        "d": camera.D.ravel(),
+        "k": camera.K.ravel(),
+        "r": camera.R.ravel(),
+        "p": camera.P.ravel(),
+    }

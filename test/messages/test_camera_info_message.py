@@ -13,7 +13,8 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.node.camera_info_message import camera_info_message, camera_model
+from mtinet_ros.messages.camera_info_message import camera_model
+from mtinet_ros.node.message_factory import camera_info_message
 from mtinet_ros.perception.fit import Fit
 
 pytestmark = pytest.mark.ros
@@ -250,3 +251,23 @@ def test_a_projection_that_is_missing_is_the_lens_of_a_straight_image(
     sent = camera_info_message(model.resampled((0.5, 0.5), (0, 0), (320, 240)), Header())
     assert sent.p[0] == focal_length / 2
     assert model.K[0, 0] == 500
+
+
+@pytest.mark.parametrize("store", ["ROS1_NOETIC", "ROS2_FOXY", "ROS2_KILTED"])
+@pytest.mark.parametrize("changes", [{}, {"d": []}, {"r": [0.0] * 9, "p": [0.0] * 12}])
+def test_a_calibration_from_a_bag_is_the_same_lens(store: str, changes: dict[str, Any]) -> None:
+    """Arrays of NumPy, and in ROS 1 capital letters."""
+    typesys = pytest.importorskip("rosbags.typesys")
+    types = typesys.get_typestore(typesys.Stores[store]).types
+    sent = info(roi=RegionOfInterest(x_offset=100, width=320, height=480), **changes)
+    fields = {name: getattr(sent, name) for name in sent.get_fields_and_field_types()}
+    stamp = types["builtin_interfaces/msg/Time"](0, 0)
+    seq = {"seq": 0} if store.startswith("ROS1") else {}
+    fields["header"] = types["std_msgs/msg/Header"](stamp=stamp, frame_id="", **seq)
+    for name in "dkrp":
+        spelled = name.upper() if store.startswith("ROS1") else name
+        fields[spelled] = np.array(fields.pop(name), np.float64)
+    from_bag = types["sensor_msgs/msg/CameraInfo"](**fields)
+    lens, expected = (camera_model(message, (480, 320)) for message in (from_bag, sent))
+    assert camera_info_message(lens, Header()) == camera_info_message(expected, Header())
+    assert lens.K[0, 2] == 210.0

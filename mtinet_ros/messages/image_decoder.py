@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.node.camera_info_message import calibrated_size, camera_model, size_ratio
-from mtinet_ros.node.image_message import decode_compressed_image, decode_image
-from mtinet_ros.node.problem_log import ProblemLog
+from mtinet_ros.messages.camera_info_message import calibrated_size, camera_model, size_ratio
+from mtinet_ros.messages.image_message import decode_compressed_image, decode_image, is_compressed
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.rectify import Rectifier
@@ -22,6 +22,19 @@ _MAX_CALIBRATIONS = 8
 _SMALLEST_VIEW = 0.1
 
 _CONSEQUENCE = "so depth is up to scale and no camera_info or points are published"
+
+
+class Problems(Protocol):
+    """Where an `ImageDecoder` tells what is wrong. Subjects are such as `front: camera_info`."""
+
+    def report(self, subject: str, text: str) -> None:
+        """Take a problem that may come up with every frame."""
+
+    def report_once(self, subject: str, text: str) -> None:
+        """Take a fact worth knowing, once until `resolve`."""
+
+    def resolve(self, subject: str, text: str = "") -> None:
+        """Take note that a problem is over, with a text that says so."""
 
 
 class ImageDecoder:
@@ -36,7 +49,7 @@ class ImageDecoder:
         camera: str,
         image_topic: str,
         camera_info_topic: str,
-        problems: ProblemLog,
+        problems: Problems,
         rectify: bool = True,
     ) -> None:
         """Begin without a calibration.
@@ -45,7 +58,7 @@ class ImageDecoder:
             camera: Name of the camera.
             image_topic: Topic of its images, which tells whether they are rectified already.
             camera_info_topic: Topic of its calibration, for messages.
-            problems: Log of what is wrong with a calibration.
+            problems: Takes what is wrong with a calibration.
             rectify: See the attribute.
         """
         self.rectify = rectify
@@ -56,7 +69,7 @@ class ImageDecoder:
         self._problems = problems
         # Newest calibration by the size it is for, the newest of all last. Replaced, never
         # changed: the executor's thread writes it, another reads it.
-        self._calibrations: dict[tuple[int, ...], CameraInfo] = {}
+        self._calibrations: dict[tuple[int, ...], Any] = {}
         self._rectifier: Rectifier | None = None
 
     def has_calibration(self, image_size: tuple[int, int] | None = None) -> bool:
@@ -66,7 +79,7 @@ class ImageDecoder:
             for info in self._calibrations.values()
         )
 
-    def add_calibration(self, info: CameraInfo) -> None:
+    def add_calibration(self, info: Any) -> None:
         """Take a CameraInfo in place of the last one for images of that size; from any thread."""
         roi = info.roi
         size = (
@@ -76,13 +89,13 @@ class ImageDecoder:
         others = [item for item in self._calibrations.items() if item[0] != size]
         self._calibrations = dict([*others[-_MAX_CALIBRATIONS + 1 :], (size, info)])
 
-    def decode(self, message: Image | CompressedImage) -> DecodedImage:
-        """The image in a message, with its camera model.
+    def decode(self, message: Any) -> DecodedImage:
+        """The image in an Image or CompressedImage, with its camera model.
 
         Raises:
             InputError: The message cannot be understood.
         """
-        if isinstance(message, CompressedImage):
+        if is_compressed(message):
             image = decode_compressed_image(message)
         else:
             image = decode_image(message)

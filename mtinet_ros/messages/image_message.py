@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Image and CompressedImage to RGB arrays, and arrays to sensor_msgs/Image.
+"""sensor_msgs/Image and CompressedImage to RGB arrays, and what an Image says of an array.
 
 Decoding looks at the bytes where they lie (honouring `step` and `is_bigendian`) and calls OpenCV
 once where the encoding needs it. Encodings outside the table go to cv_bridge where that is
-installed. Encoding fills the `array.array('B')` that a message has through a memoryview: assigning
-one would copy it, and any other form has rclpy look at every element (rclpy#763).
+installed.
 """
 
 from __future__ import annotations
@@ -18,15 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_format
 
 Array = NDArray[Any]
-
-_KEPT_MESSAGES = 8  # one for each size that the outputs of a camera have
 
 _SHOWN = 60  # characters of a name from outside that go into a sentence
 
@@ -109,7 +104,12 @@ ENCODINGS: dict[str, Encoding] = {
 }
 
 
-def decode_image(message: Image) -> NDArray[np.uint8]:
+def is_compressed(message: Any) -> bool:
+    """Whether a message is a CompressedImage rather than an Image: only that has a `format`."""
+    return hasattr(message, "format")
+
+
+def decode_image(message: Any) -> NDArray[np.uint8]:
     """The picture in an Image message.
 
     Returns:
@@ -152,7 +152,7 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
     return encoding.to_rgb(pixels if encoding.channels > 1 else pixels[..., 0])
 
 
-def _decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
+def _decode_with_cv_bridge(message: Any) -> NDArray[np.uint8]:
     refusal = f"encoding {message.encoding[:_SHOWN]!r} is not supported"
     try:
         from cv_bridge import CvBridge
@@ -169,7 +169,7 @@ def _decode_with_cv_bridge(message: Image) -> NDArray[np.uint8]:
         ) from error
 
 
-def decode_compressed_image(message: CompressedImage) -> NDArray[np.uint8]:
+def decode_compressed_image(message: Any) -> NDArray[np.uint8]:
     """The picture in a CompressedImage message: jpeg or png, whatever `format` says.
 
     Returns:
@@ -210,46 +210,18 @@ def _without_mosaic(image: NDArray[np.uint8], source: str) -> NDArray[np.uint8]:
     return np.asarray(mosaic.to_rgb(np.ascontiguousarray(image[..., 0])), np.uint8)
 
 
-class ImageEncoder:
-    """Makes Image messages in memory that it uses again: new memory costs more than filling it."""
-
-    def __init__(self) -> None:
-        """Begin without memory."""
-        self._messages: dict[int, Image] = {}  # by bytes of data; few sizes take turns
-
-    def encode(self, pixels: Array, encoding: str, header: Header) -> Image:
-        """See `encode_image`; the message holds until the next of the same size is asked for."""
-        message = self._messages.pop(pixels.nbytes, None) or _message_of(pixels.nbytes)
-        self._messages[pixels.nbytes] = message
-        if len(self._messages) > _KEPT_MESSAGES:
-            del self._messages[next(iter(self._messages))]
-        return _fill(message, pixels, encoding, header)
-
-
-def encode_image(pixels: Array, encoding: str, header: Header) -> Image:
-    """An Image message holding these pixels.
+def image_fields(pixels: Array, encoding: str) -> dict[str, Any]:
+    """What an Image message says of pixels, all but its header and its data.
 
     Args:
         pixels: [h,w] or [h,w,channels] of the dtype that `encoding` says, e.g. float32 for 32FC1.
         encoding: A name of sensor_msgs/image_encodings.hpp.
-        header: Used as it is, not copied.
     """
-    return _fill(_message_of(pixels.nbytes), pixels, encoding, header)
-
-
-def _message_of(size: int) -> Image:
-    """A message with room for so many bytes."""
-    message = Image()
-    # Never assigned to the field, which copies whatever it is given.
-    message.data.frombytes(bytes(size))
-    return message
-
-
-def _fill(message: Image, pixels: Array, encoding: str, header: Header) -> Image:
-    np.copyto(np.frombuffer(message.data, pixels.dtype).reshape(pixels.shape), pixels)
-    message.header = header
-    message.height, message.width = pixels.shape[:2]
-    message.encoding = encoding
-    message.is_bigendian = sys.byteorder == "big"
-    message.step = pixels.nbytes // message.height
-    return message
+    height, width = pixels.shape[:2]
+    return {
+        "height": height,
+        "width": width,
+        "encoding": encoding,
+        "is_bigendian": int(sys.byteorder == "big"),
+        "step": pixels.nbytes // height,
+    }
