@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mtinet_ros.errors import BackendUnavailableError
-from mtinet_ros.inference.cuda_driver import NON_BLOCKING, DriverStream, GpuIdentity
+from mtinet_ros.inference.cuda_driver import NON_BLOCKING, DriverEvent, DriverStream, GpuIdentity
 from mtinet_ros.inference.cuda_pycuda import missing_driver, stalled_driver
 
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
@@ -189,6 +189,10 @@ class _Stream:
             "cuMemcpyDtoHAsync", _address(pinned), address, pinned.nbytes, self._stream
         )  # fmt: skip
 
+    def wait_for(self, event: DriverEvent) -> None:
+        assert isinstance(event, _Event)
+        self._call("cuStreamWaitEvent", self._stream, event.event, 0)
+
     def begin_capture(self) -> None:
         mode = self._call.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         self._call("cuStreamBeginCapture", self._stream, mode)
@@ -235,15 +239,15 @@ class _Event:
     def __init__(self, call: _Calls) -> None:
         self._call = call
         flags = call.driver.CUevent_flags
-        self._event: Any = call(
+        self.event: Any = call(
             "cuEventCreate", flags.CU_EVENT_BLOCKING_SYNC | flags.CU_EVENT_DISABLE_TIMING
         )
 
     def record(self, stream: DriverStream) -> None:
-        self._call("cuEventRecord", self._event, stream.handle)
+        self._call("cuEventRecord", self.event, stream.handle)
 
     def wait(self) -> None:
-        self._call("cuEventSynchronize", self._event)
+        self._call("cuEventSynchronize", self.event)
 
     def free(self) -> None:
-        self._call("cuEventDestroy", self._event)
+        self._call("cuEventDestroy", self.event)

@@ -102,6 +102,12 @@ class DriverStream(Protocol):
     def download(self, pinned: NDArray[Any], address: int) -> None:
         """Queue a copy from the device into a page-locked array."""
 
+    def wait_for(self, event: DriverEvent) -> None:
+        """Let what is queued from now on begin when the event's last mark is reached.
+
+        The host does not wait, and a later mark of the event changes nothing.
+        """
+
     def begin_capture(self) -> None:
         """Record what is queued from now on instead of doing it.
 
@@ -116,7 +122,7 @@ class DriverStream(Protocol):
 
 
 class DriverEvent(Protocol):
-    """A mark on a stream, to wait for without spinning."""
+    """A mark on a stream, for the host to wait for without spinning, or for another stream."""
 
     def record(self, stream: DriverStream) -> None:
         """Mark the end of what is on the stream."""

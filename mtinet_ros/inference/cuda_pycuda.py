@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from mtinet_ros.errors import BackendUnavailableError
 from mtinet_ros.inference.cuda_driver import (
     NON_BLOCKING,
+    DriverEvent,
     DriverStream,
     GpuIdentity,
     Graph,
@@ -160,6 +161,10 @@ class _Stream:
     def download(self, pinned: NDArray[Any], address: int) -> None:
         self._driver.memcpy_dtoh_async(pinned, address, self.stream)
 
+    def wait_for(self, event: DriverEvent) -> None:
+        assert isinstance(event, _Event)
+        self.stream.wait_for_event(event.event)
+
     def begin_capture(self) -> None:
         raise NotImplementedError("pycuda cannot capture a stream")
 
@@ -173,17 +178,17 @@ class _Stream:
 class _Event:
     def __init__(self, driver: Any) -> None:
         flags = driver.event_flags
-        self._event: Any = driver.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+        self.event: Any = driver.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
 
     def record(self, stream: DriverStream) -> None:
         assert isinstance(stream, _Stream)
-        self._event.record(stream.stream)
+        self.event.record(stream.stream)
 
     def wait(self) -> None:
-        self._event.synchronize()
+        self.event.synchronize()
 
     def free(self) -> None:
-        self._event = None  # the last reference destroys it
+        self.event = None  # the last reference destroys it
 
 
 def driver_library() -> Any:

@@ -98,6 +98,24 @@ def test_bytes_go_to_the_gpu_and_back(context: DeviceContext) -> None:
         print(f"{rate:.1f} GB/s, both ways in turn")
 
 
+def test_a_stream_waits_for_what_another_has_marked(context: DeviceContext) -> None:
+    with ExitStack() as stack:
+        copies = Copies(stack, SIZE)
+        reading, filled = cuda.make_stream(), cuda.make_event()
+        for each in (reading, filled):
+            stack.callback(each.free)
+        for value in (1, 2, 3):
+            copies.there.rows[0][...] = value
+            for _ in range(4):  # so that it takes a while
+                copies.stream.upload(copies.device.address, copies.there.rows[0])
+            filled.record(copies.stream)
+            reading.wait_for(filled)
+            reading.download(copies.back.rows[0], copies.device.address)
+            copies.event.record(reading)
+            copies.event.wait()
+            assert int(copies.back.rows[0].min()) == int(copies.back.rows[0].max()) == value
+
+
 def test_a_graph_does_what_was_captured_as_often_as_it_is_launched(
     package: str, context: DeviceContext
 ) -> None:

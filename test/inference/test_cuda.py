@@ -124,6 +124,65 @@ def test_bytes_go_there_and_back_in_the_order_of_the_stream(
         thing.free()
 
 
+class TwoStreams:
+    """A buffer on the device that one stream fills and another one reads."""
+
+    def __init__(self) -> None:
+        self.there, self.back = HostBuffer(SHAPE, "uint8"), HostBuffer(SHAPE, "uint8")
+        self.device = DeviceBuffer(30)
+        self.filling, self.reading = cuda.make_stream(), cuda.make_stream()
+        self.filled, self.read = cuda.make_event(), cuda.make_event()
+
+    def fill(self) -> None:
+        self.filling.upload(self.device.address, self.there.rows[1])
+        self.filled.record(self.filling)
+
+    def bring_back(self) -> None:
+        self.reading.download(self.back.rows[1], self.device.address)
+        self.read.record(self.reading)
+
+    def free(self) -> None:
+        for name in ("filled", "read", "filling", "reading", "device", "there", "back"):
+            getattr(self, name).free()
+
+
+def test_a_stream_that_waits_for_an_event_goes_on_when_the_other_got_there(
+    gpu: Any, context: DeviceContext
+) -> None:
+    streams = TwoStreams()
+    for value in (7, 9):
+        streams.there.rows[1][...] = value
+        streams.fill()
+        streams.reading.wait_for(streams.filled)
+        streams.filled.record(streams.reading)  # a later mark changes nothing
+        streams.bring_back()
+        streams.read.wait()
+        assert (streams.back.rows[1] == value).all()
+    assert gpu.violations == []
+    streams.free()
+
+
+def test_streams_that_touch_the_same_memory_without_an_order_are_recorded(
+    gpu: Any, context: DeviceContext
+) -> None:
+    """Whether it shows or not: so that tests of what uses two streams prove something."""
+    streams = TwoStreams()
+    streams.reading.wait_for(streams.filled)  # never recorded: no wait
+    streams.fill()
+    streams.bring_back()
+    assert gpu.violations == ["a race: a download does not wait for an upload"]
+    streams.fill()  # into what is being read
+    assert gpu.violations[1:] == ["a race: an upload does not wait for a download"]
+    gpu.violations.clear()
+    streams.filled.wait()
+    streams.read.wait()  # the host's wait orders what it queues afterwards
+    streams.bring_back()
+    streams.filling.wait_for(streams.read)
+    streams.fill()
+    assert gpu.violations == []
+    streams.free()
+
+
 def test_mapped_memory_is_seen_from_both_sides(gpu: Any, context: DeviceContext) -> None:
     mapped, plain = (HostBuffer(SHAPE, "uint8", mapped=mapped) for mapped in (True, False))
     mapped.rows[1][...] = np.arange(30).reshape(SHAPE)
@@ -223,6 +282,18 @@ def allocate_elsewhere() -> None:
     with context:
         DeviceBuffer(1).free()
     context.release()
+
+
+def test_a_capture_waits_for_nothing_outside_of_it(capturing: Any) -> None:
+    stream, other, event = cuda.make_stream(), cuda.make_stream(), cuda.make_event()
+    event.record(other)
+    stream.begin_capture()
+    with pytest.raises(cuda_bindings.CudaError, match="stream capture isolation"):
+        stream.wait_for(event)
+    with pytest.raises(cuda_bindings.CudaError, match="stream capture invalidated"):
+        stream.end_capture()
+    for thing in (event, stream, other):
+        thing.free()
 
 
 @pytest.mark.parametrize("call", ["cuStreamEndCapture", "cuGraphInstantiate", "cuGraphDestroy"])

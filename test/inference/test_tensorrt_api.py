@@ -133,7 +133,7 @@ PYCUDA = {
     "DeviceAllocation": {"free", "__int__"},
     "Event": {"record", "synchronize"},
     "PagelockedHostAllocation": {"free", "get_device_pointer"},
-    "Stream": {"handle"},
+    "Stream": {"handle", "wait_for_event"},
     "event_flags": {"BLOCKING_SYNC", "DISABLE_TIMING"},
 }
 # What tensorrt-stubs 10.13 says that is no Python, or less than pybind11 allows: a Dims can be

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 _DOUBLES = Path(__file__).parent / "doubles"
-_MODULES = ("cuda", "cuda.bindings", "cuda.bindings.driver", "cuda_machine")
+_MODULES = ("cuda", "cuda.bindings", "cuda.bindings.driver", "cuda_machine", "cuda_ordering")
 _MODULES += ("pycuda", "pycuda.driver", "tensorrt")
 PACKAGES = {"pycuda": "pycuda", "cuda-bindings": "cuda.bindings"}
 

@@ -31,6 +31,14 @@ rules: "Driver" is NVIDIA's CUDA Driver API manual, "Guide" its CUDA C++ Program
     cuStreamEndCapture: CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD).
 11. A graph is instantiated before it is launched, and its work uses the addresses of the capture
     (Driver, cuGraphInstantiate, cuGraphLaunch); both are destroyed by themselves.
+12. Streams know nothing of each other. What follows a `cuStreamWaitEvent` comes after what the
+    event marked when it was called; an event that was never recorded is no wait (Driver,
+    cuStreamWaitEvent). Work that touches what other work writes, or writes what other work reads,
+    comes after it by the order of a stream, by such a wait, or by the host's wait; else it is
+    recorded as a race, whether or not it would have shown.
+13. A stream that is captured waits for no event from outside the capture: it is
+    CUDA_ERROR_STREAM_CAPTURE_ISOLATION and spoils it (Guide, Cross-stream Dependencies and
+    Events). Captures that other streams join are not modeled.
 """
 
 # ruff: noqa: N802  # the names are the driver's
@@ -41,12 +49,13 @@ import os
 import threading
 import weakref
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
+from cuda_ordering import Clock, Ordering, Range
 
 Work = Callable[[], None]
 
@@ -68,6 +77,7 @@ class Result(IntEnum):
     CUDA_ERROR_LAUNCH_FAILED = 719
     CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
+    CUDA_ERROR_STREAM_CAPTURE_ISOLATION = 905
     CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD = 908
     CUDA_ERROR_UNKNOWN = 999
 
@@ -100,22 +110,49 @@ ORIN = Gpu("Orin", (8, 7), 16, True, 64 * 2**30)
 GLOBAL, THREAD_LOCAL, RELAXED = range(3)  # CUstreamCaptureMode
 
 
+@dataclass(frozen=True)
+class Task:
+    """Work on the device, in words, with the memory that it touches."""
+
+    work: Work
+    doing: str
+    reads: tuple[Range, ...] = ()
+    writes: tuple[Range, ...] = ()
+
+
 @dataclass
 class Capture:
     mode: int
     thread: int
-    works: list[Work] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     is_spoiled: bool = False
 
 
 @dataclass
 class Stream:
+    handle: int
     done: int = 0
     queue: list[Work] = field(default_factory=list)
     capture: Capture | None = None
 
-    def put(self, work: Work) -> None:
-        (self.capture.works if self.capture else self.queue).append(work)
+    def put(
+        self, work: Work, doing: str, reads: Sequence[Range] = (), writes: Sequence[Range] = ()
+    ) -> None:
+        """Queue work that touches memory, or record it (rules 10 and 12)."""
+        self.put_task(Task(work, doing, tuple(reads), tuple(writes)))
+
+    def put_task(self, task: Task) -> None:
+        if self.capture:
+            self.capture.tasks.append(task)
+            return
+        races = machine.ordering.queued(self.handle, task.doing, task.reads, task.writes)
+        machine.violations += races
+        self.queue.append(task.work)
+
+    @property
+    def end(self) -> int:
+        """The number of works once all in the queue are done."""
+        return self.done + len(self.queue)
 
     def work_up_to(self, count: int) -> None:
         while self.done < count:
@@ -128,6 +165,7 @@ class Event:
     is_blocking: bool
     stream: Stream | None = None
     count: int = 0
+    mark: Clock = field(default_factory=Counter)
 
 
 class Machine:
@@ -144,8 +182,9 @@ class Machine:
         self.mapped: dict[int, int] = {}  # host address -> device address
         self.streams: dict[int, Stream] = {}
         self.events: dict[int, Event] = {}
-        self.graphs: dict[int, list[Work]] = {}
-        self.executables: dict[int, list[Work]] = {}
+        self.graphs: dict[int, list[Task]] = {}
+        self.executables: dict[int, list[Task]] = {}
+        self.ordering = Ordering()
         self.alive: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.order: list[str] = []
@@ -332,7 +371,7 @@ class Machine:
         self.enter("cuMemFree", unsafe=True)
         if address not in self.memory:
             raise Fault("cuMemFree", Result.CUDA_ERROR_INVALID_VALUE)
-        del self.memory[address]
+        self.ordering.freed(address, len(self.memory.pop(address)))
         self.order.append("device memory")
 
     def cuMemHostAlloc(self, size: int, flags: int) -> int:
@@ -355,7 +394,9 @@ class Machine:
         self.enter("cuMemFreeHost", unsafe=True)
         if address not in self.pinned:
             raise Fault("cuMemFreeHost", Result.CUDA_ERROR_INVALID_VALUE)
-        self.pinned.pop(address)[...] = 0xDD  # so that reading it afterwards shows
+        place = self.pinned.pop(address)
+        place[...] = 0xDD  # so that reading it afterwards shows
+        self.ordering.freed(address, len(place))
         self.memory.pop(self.mapped.pop(address, 0), None)
         self.order.append("pinned memory")
 
@@ -365,7 +406,7 @@ class Machine:
         self.enter("cuStreamCreate")
         self.violations += [] if flags == 1 else ["a stream that waits for the default stream"]
         handle = self.new_handle()
-        self.streams[handle] = Stream()
+        self.streams[handle] = Stream(handle)
         return handle
 
     def cuStreamDestroy(self, handle: int) -> None:
@@ -388,7 +429,8 @@ class Machine:
         self.enter("cuEventRecord")
         place = self.streams[stream]
         recorded = self.events[event]
-        recorded.stream, recorded.count = place, place.done + len(place.queue)
+        recorded.stream, recorded.count = place, place.end
+        recorded.mark = self.ordering.mark(stream)
         if place.capture:
             recorded.stream = None
 
@@ -399,6 +441,19 @@ class Machine:
             self.violations.append("waiting would spin")
         if recorded.stream:
             recorded.stream.work_up_to(recorded.count)
+            self.ordering.host_waits(recorded.mark)
+
+    def cuStreamWaitEvent(self, stream: int, event: int) -> None:
+        self.enter("cuStreamWaitEvent")
+        place, recorded = self.streams[stream], self.events[event]
+        if place.capture:
+            place.capture.is_spoiled = True
+            raise Fault("cuStreamWaitEvent", Result.CUDA_ERROR_STREAM_CAPTURE_ISOLATION)
+        if recorded.stream is None:
+            return
+        other, count = recorded.stream, recorded.count
+        self.ordering.wait(stream, recorded.mark)
+        place.put(lambda: other.work_up_to(count), "a wait")
 
     def cuMemcpyHtoDAsync(self, device: int, host: int, size: int, stream: int) -> None:
         self.enter("cuMemcpyHtoDAsync")
@@ -407,7 +462,7 @@ class Machine:
         def copy() -> None:
             self.at(device, size)[:] = self.host(host, size)
 
-        self.streams[stream].put(copy)
+        self.streams[stream].put(copy, "an upload", [(host, size)], [(device, size)])
 
     def cuMemcpyDtoHAsync(self, host: int, device: int, size: int, stream: int) -> None:
         self.enter("cuMemcpyDtoHAsync")
@@ -416,7 +471,7 @@ class Machine:
         def copy() -> None:
             self.host(host, size)[:] = self.at(device, size)
 
-        self.streams[stream].put(copy)
+        self.streams[stream].put(copy, "a download", [(device, size)], [(host, size)])
 
     def _must_be_pinned(self, call: str, host: int, size: int) -> None:
         if not any(a <= host and host + size <= a + len(p) for a, p in self.pinned.items()):
@@ -444,7 +499,7 @@ class Machine:
         if capture.is_spoiled:
             raise Fault("cuStreamEndCapture", Result.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED)
         graph = self.new_handle()
-        self.graphs[graph] = capture.works
+        self.graphs[graph] = capture.tasks
         return graph
 
     def cuGraphInstantiate(self, graph: int) -> int:
@@ -459,8 +514,8 @@ class Machine:
 
     def cuGraphLaunch(self, executable: int, stream: int) -> None:
         self.enter("cuGraphLaunch")
-        for work in self.executables[executable]:
-            self.streams[stream].put(work)
+        for task in self.executables[executable]:
+            self.streams[stream].put_task(task)
 
     def cuGraphExecDestroy(self, executable: int) -> None:
         self.enter("cuGraphExecDestroy", context=False)

@@ -164,6 +164,10 @@ class Stream(_OfContext):
         if hasattr(self, "handle"):
             _quietly(self._destroy, machine.cuStreamDestroy)
 
+    def wait_for_event(self, evt: Event) -> Stream:
+        _ask(machine.cuStreamWaitEvent, self.handle, evt.handle)
+        return self
+
 
 class Event(_OfContext):
     def __init__(self, flags: int = 0) -> None:

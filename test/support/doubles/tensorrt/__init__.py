@@ -14,7 +14,7 @@ rules, from NVIDIA's TensorRT Python API reference ("API") and Developer Guide (
    library, 1.7: "TensorRT-RTX does not support this compute capability ...").
 6. Addresses and shapes are those of the moment of `execute_async_v3` (API, enqueueV3).
 7. A context made USER_MANAGED has scratch memory set before it runs, as large as the engine asks
-   for (API, set_device_memory).
+   for (API, set_device_memory); it writes there, so that those who share it run one after another.
 8. Graphs (Guide, CUDA Graphs): a shape is enqueued once before it is captured, else the capture
    fails; a graph is not launched once the shape of its context has changed, or it is gone.
 9. Destroyed in the order execution context, engine, runtime (API, Runtime: its engines must go
@@ -173,6 +173,7 @@ class IExecutionContext:
         self._enqueued_batch = 0
         self._profile = 0
         self._addresses: dict[str, int] = {}
+        self._scratch: list[tuple[int, int]] = []
         managed = tensorrt_rtx.ExecutionContextAllocationStrategy.USER_MANAGED
         self._scratch_missing = engine.device_memory_size_v2 if config == managed else 0
 
@@ -180,6 +181,7 @@ class IExecutionContext:
         machine.calls["set_device_memory"] += 1
         if size >= self._scratch_missing and memory in machine.memory:
             self._scratch_missing = 0
+            self._scratch = [(memory, size)]
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         no = refuses("set_optimization_profile_async", self._engine._log)
@@ -225,8 +227,14 @@ class IExecutionContext:
             else:
                 this._compute(batch, addresses)
 
-        stream.put(compute)
+        touched = {name: (addresses[name], self._size(name, batch)) for name in addresses}
+        read = [touched.pop(name) for name in self._engine._inputs]
+        stream.put(compute, "the network", read, [*touched.values(), *self._scratch])
         return True
+
+    def _size(self, name: str, batch: int) -> int:
+        items = int(np.prod((batch, *self._engine._shapes[name][1:])))
+        return items * (1 if self._engine._types[name] == tensorrt_rtx.DataType.UINT8 else 4)
 
     def _compute(self, batch: int, addresses: dict[str, int]) -> None:
         shape = (batch, *self._engine._shapes["image"][1:])

@@ -134,6 +134,10 @@ def cuStreamDestroy(hStream: int) -> Any:
     return _answer(machine.cuStreamDestroy, hStream)
 
 
+def cuStreamWaitEvent(hStream: int, hEvent: int, Flags: int) -> Any:
+    return _answer(machine.cuStreamWaitEvent, hStream, hEvent)
+
+
 def cuEventCreate(Flags: int) -> Any:
     return _answer(machine.cuEventCreate, Flags)
 
