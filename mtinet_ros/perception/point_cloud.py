@@ -58,3 +58,17 @@ def point_cloud(prediction: Prediction, stride: int = 1) -> NDArray[np.void]:
             np.nan if prediction.normals is None else prediction.normals[take][..., axis]
         )
     return points
+
+
+def points_of(points: NDArray[np.void], is_wanted: NDArray[np.bool_]) -> NDArray[np.void]:
+    """The valid points of some classes, one after the other.
+
+    Args:
+        points: `POINT_DTYPE` [H,W] from `point_cloud`.
+        is_wanted: bool [256], by label; 255 is void.
+
+    Returns:
+        `POINT_DTYPE` [N], row by row, without NaN in x, y and z.
+    """
+    wanted: NDArray[np.void] = points[np.isfinite(points["z"]) & is_wanted[points["label"]]]
+    return wanted

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud
+from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud, points_of
 from mtinet_ros.perception.prediction import Prediction
 
 H, W = 30, 41
@@ -86,3 +86,18 @@ def test_a_full_cloud_takes_no_loop_over_pixels() -> None:
     start = time.perf_counter()
     point_cloud(prediction)
     assert time.perf_counter() - start < 0.25  # a loop over 307 200 pixels takes seconds
+
+
+def test_a_cloud_of_some_classes_has_their_valid_points_and_no_others() -> None:
+    prediction = scene()
+    points = point_cloud(prediction)
+    is_floor = np.zeros(256, np.bool_)
+    is_floor[[3, 7]] = True
+    floor, rest = points_of(points, is_floor), points_of(points, ~is_floor)
+    assert set(np.unique(floor["label"])) == {3, 7}
+    assert not {3, 7} & set(np.unique(rest["label"]))
+    assert np.isfinite(floor["x"]).all()
+    assert np.isfinite(rest["z"]).all()
+    assert len(floor) + len(rest) == np.isfinite(prediction.depth).sum()
+    first = next(p for p in points.ravel() if p["label"] in (3, 7) and np.isfinite(p["z"]))
+    assert floor[0].tobytes() == first.tobytes()
