@@ -6,16 +6,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.depth import to_millimeters
-from mtinet_ros.perception.point_cloud import point_cloud
+from mtinet_ros.perception.point_cloud import point_cloud, points_of
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.visualization.colors import LabelColors, colorize_normals
 
@@ -42,13 +44,26 @@ class MessageFactory(Protocol):
         """sensor_msgs/CameraInfo of an image that `camera` describes."""
 
     def point_cloud(self, points: NDArray[np.void], header: Any) -> Any:
-        """sensor_msgs/PointCloud2 of `POINT_DTYPE` [H,W]."""
+        """sensor_msgs/PointCloud2 of `POINT_DTYPE` [H,W]; [1,N]: not organised."""
 
     def string(self, text: str) -> Any:
         """std_msgs/String."""
 
     def label_info(self, class_names: Sequence[str]) -> Any:
         """vision_msgs/LabelInfo of classes by id; None where there is no such type."""
+
+
+@dataclass(frozen=True)
+class ObstacleSettings:
+    """How the cloud is split into what a robot may drive on and what it may not.
+
+    Attributes:
+        stride: The clouds have every n-th pixel in both directions.
+        ground_classes: Names of the classes to drive on. All others are obstacles.
+    """
+
+    stride: int = 4
+    ground_classes: Sequence[str] = ("floor",)
 
 
 @dataclass(frozen=True)
@@ -84,18 +99,23 @@ def output_topics(
     points_stride: int,
     depth_encoding: str,
     factory: MessageFactory,
+    obstacles: ObstacleSettings = ObstacleSettings(),
 ) -> list[OutputTopic]:
     """What both the chosen outputs and the model's tasks allow.
 
     Args:
         card: Card of the model: tasks, palette.
-        outputs: Of the node's parameter `outputs`: `segmentation`, `overlay`, `depth`, `normals`,
-            `points`.
+        outputs: Of the node's parameter `outputs`: `rgb`, `segmentation`, `overlay`, `depth`,
+            `normals`, `points`, `obstacles`.
         points_stride: The cloud has every n-th pixel in both directions.
         depth_encoding: `32FC1` (metres, NaN: invalid) or `16UC1` (millimetres, 0: invalid).
         factory: Makes the messages.
+        obstacles: For the output `obstacles`.
+
+    Raises:
+        ConfigurationError: A class of the ground is none of the model's.
     """
-    topics = _Topics(card, points_stride, depth_encoding, factory)
+    topics = _Topics(card, points_stride, depth_encoding, factory, obstacles)
     return [topic for name in _TASKS if name in outputs for topic in topics.of(name)]
 
 
@@ -118,14 +138,33 @@ def legend_messages(
     return legends
 
 
-# The outputs, in the order of their topics, and the task that each needs of a model.
-_TASKS = {
-    "segmentation": "semseg",
-    "overlay": "semseg",
-    "depth": "depth",
-    "normals": "normals",
-    "points": "depth",
+# The outputs, in the order of their topics, and the tasks that each needs of a model.
+_TASKS: dict[str, frozenset[str]] = {
+    "rgb": frozenset(),
+    "segmentation": frozenset({"semseg"}),
+    "overlay": frozenset({"semseg"}),
+    "depth": frozenset({"depth"}),
+    "normals": frozenset({"normals"}),
+    "points": frozenset({"depth"}),
+    "obstacles": frozenset({"semseg", "depth"}),
 }
+
+
+def is_ground(card: ModelCard, ground_classes: Sequence[str]) -> NDArray[np.bool_]:
+    """Which labels a robot may drive on: bool [256]; void is not among them.
+
+    Raises:
+        ConfigurationError: A class is none of the model's.
+    """
+    ground = np.zeros(256, np.bool_)
+    for name in ground_classes:
+        if name not in card.class_names:
+            raise ConfigurationError(
+                f"ground_classes: {card.name} has no class {name!r}; choose from "
+                f"{', '.join(card.class_names)}"
+            )
+        ground[card.class_names.index(name)] = True
+    return ground
 
 
 class _Topics:
@@ -137,8 +176,10 @@ class _Topics:
         points_stride: int,
         depth_encoding: str,
         factory: MessageFactory,
+        obstacles: ObstacleSettings,
     ) -> None:
         self._card = card
+        self._obstacles = obstacles
         self._points_stride = points_stride
         self._depth_encoding = depth_encoding
         self._factory = factory
@@ -147,8 +188,12 @@ class _Topics:
     def of(self, output: str) -> list[OutputTopic]:
         labels, depth, normals = (frozenset({name}) for name in ("labels", "depth", "normals"))
         tasks = self._card.tasks
-        if _TASKS[output] not in tasks:
+        if not _TASKS[output] <= set(tasks):
             return []
+        if output == "rgb":
+            nothing: frozenset[str] = frozenset()
+            image = OutputTopic("rgb/image", IMAGE, nothing, self._rgb_image)
+            return [image, self._camera_info_of(output)]
         if output == "segmentation":
             return [
                 OutputTopic("segmentation/image", IMAGE, labels, self._label_image),
@@ -168,6 +213,12 @@ class _Topics:
                 OutputTopic("normals/color", IMAGE, normals, self._normals_color),
                 self._camera_info_of(output),
             ]
+        if output == "obstacles":
+            ground = is_ground(self._card, self._obstacles.ground_classes)
+            return [
+                OutputTopic(name, POINT_CLOUD, depth | labels, partial(self._points_of, wanted))
+                for name, wanted in (("points/obstacles", ~ground), ("points/ground", ground))
+            ]
         fields = (("semseg", labels), ("normals", normals))
         needs = depth.union(*(field for task, field in fields if task in tasks))
         return [OutputTopic("points", POINT_CLOUD, needs, self._points)]
@@ -177,6 +228,9 @@ class _Topics:
 
     def _camera_info(self, prediction: Prediction, header: Any) -> Any:
         return prediction.camera and self._factory.camera_info(prediction.camera, header)
+
+    def _rgb_image(self, prediction: Prediction, header: Any) -> Any:
+        return self._factory.image(prediction.image, "rgb8", header)
 
     def _label_image(self, prediction: Prediction, header: Any) -> Any:
         return self._factory.image(_required(prediction.labels), "mono8", header)
@@ -206,6 +260,12 @@ class _Topics:
         if prediction.camera is None:
             return None
         return self._factory.point_cloud(point_cloud(prediction, self._points_stride), header)
+
+    def _points_of(self, is_wanted: NDArray[np.bool_], prediction: Prediction, header: Any) -> Any:
+        if prediction.camera is None:
+            return None
+        points = points_of(point_cloud(prediction, self._obstacles.stride), is_wanted)
+        return self._factory.point_cloud(points[np.newaxis], header)
 
 
 def _required(array: NDArray[Any] | None) -> NDArray[Any]:

@@ -95,7 +95,7 @@ class Camera:
         if settings.max_age_ms == 0.0:
             self._problems.resolve(f"{self.name}: age")
         self._stream.at_camera_size = node_settings.output_size == "camera"
-        self.outputs.apply(settings.points_stride, node_settings.depth_encoding)
+        self.outputs.apply(settings, node_settings.depth_encoding)
 
     def _reset(self) -> None:
         """Forget the stream, before it begins; but not the lens, which may be told only once."""

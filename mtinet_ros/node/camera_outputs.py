@@ -16,6 +16,7 @@ from mtinet_ros.messages.output_topics import (
     CAMERA_INFO,
     IMAGE,
     POINT_CLOUD,
+    ObstacleSettings,
     OutputTopic,
     legend_messages,
     output_topics,
@@ -62,7 +63,8 @@ class CameraOutputs:
             depth_encoding: `32FC1` or `16UC1`.
 
         Raises:
-            ConfigurationError: An override of a topic's quality of service is not allowed.
+            ConfigurationError: An override of a topic's quality of service is not allowed, or a
+                class of the ground is none of the model's.
         """
         self._node = node
         self._card = card
@@ -73,16 +75,19 @@ class CameraOutputs:
         self._publishing = threading.Lock()
         self._legends: list[tuple[Any, Any]] = []
         try:
-            self._advertise(
-                f"~/{camera.name}/", self._topics(camera.points_stride, depth_encoding)
-            )
+            self._advertise(f"~/{camera.name}/", self._topics(camera, depth_encoding))
         except Exception:
             self.destroy()
             raise
 
-    def _topics(self, points_stride: int, depth_encoding: str) -> list[OutputTopic]:
+    def _topics(self, camera: CameraSettings, depth_encoding: str) -> list[OutputTopic]:
         return output_topics(
-            self._card, self._outputs, points_stride, depth_encoding, self._messages
+            self._card,
+            self._outputs,
+            camera.points_stride,
+            depth_encoding,
+            self._messages,
+            ObstacleSettings(camera.obstacles_stride, camera.ground_classes),
         )
 
     def _advertise(self, prefix: str, topics: list[OutputTopic]) -> None:
@@ -104,9 +109,9 @@ class CameraOutputs:
             )
             self._legends.append((legend.message, publisher))
 
-    def apply(self, points_stride: int, depth_encoding: str) -> None:
+    def apply(self, camera: CameraSettings, depth_encoding: str) -> None:
         """Take over what may change at any time, from the next frame."""
-        topics = self._topics(points_stride, depth_encoding)
+        topics = self._topics(camera, depth_encoding)
         publishers = [publisher for _, publisher in self._publishers]
         # The same topics in the same order, or none are left. One assignment, for others read it.
         self._publishers = list(zip(topics, publishers, strict=False))

@@ -18,7 +18,8 @@ from mtinet_ros.inference import BACKEND_CHOICES, CPU_PRECISIONS
 from mtinet_ros.model_contract import FIT_MODES
 from mtinet_ros.node.parameter_spec import SPEC, Changeable, ParameterSpec, parameter
 
-OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points")
+OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points", "rgb", "obstacles")
+_DEFAULT_OUTPUTS = OUTPUTS[:5]
 MAX_CAMERAS = 8
 
 # A name as rcl takes it (https://design.ros2.org/articles/topic_and_service_names.html).
@@ -44,7 +45,7 @@ class CameraSettings:
         choices=("raw", "compressed"),
     )
     outputs: tuple[str, ...] = parameter(
-        list(OUTPUTS),
+        list(_DEFAULT_OUTPUTS),
         "What to advertise; what nobody subscribes to is not converted or published",
         choices=OUTPUTS,
     )
@@ -74,6 +75,18 @@ class CameraSettings:
     points_stride: int = parameter(
         1,
         "Every n-th pixel in both directions is in the point cloud",
+        changeable=Changeable.ALWAYS,
+        minimum=1,
+        maximum=64,
+    )
+    ground_classes: tuple[str, ...] = parameter(
+        ["floor"],
+        "Classes that a robot may drive on; for the output obstacles",
+        "points of these are published as points/ground, all others as points/obstacles",
+    )
+    obstacles_stride: int = parameter(
+        4,
+        "As points_stride, for the clouds of obstacles and ground",
         changeable=Changeable.ALWAYS,
         minimum=1,
         maximum=64,

@@ -9,21 +9,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.tiny_model import tiny_card
 
 pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera_outputs import CameraOutputs
 from mtinet_ros.node.settings import OUTPUTS, CameraSettings
 from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.point_cloud import POINT_DTYPE
 from mtinet_ros.perception.prediction import Prediction
 
 pytestmark = pytest.mark.ros
 
 H, W = 8, 10
+GROUND = ("class 1", "class 3")
 
 
 class Publisher:
@@ -64,10 +69,25 @@ class Node:
 def outputs(
     *names: str, card: ModelCard | None = None, depth_encoding: str = "32FC1"
 ) -> tuple[CameraOutputs, dict[str, Publisher]]:
-    settings = CameraSettings("front", "i", "", "raw", names or OUTPUTS, "auto", 0.0, 0.0, 2)
     node: Any = Node()
-    made = CameraOutputs(node, settings, card or tiny_card(), depth_encoding)
+    made = CameraOutputs(node, camera(*names), card or tiny_card(), depth_encoding)
     return made, node.publishers
+
+
+def camera(*names: str, points_stride: int = 2, obstacles_stride: int = 4) -> CameraSettings:
+    return CameraSettings(
+        name="front",
+        image_topic="i",
+        camera_info_topic="",
+        transport="raw",
+        outputs=names or OUTPUTS,
+        rectify="auto",
+        max_rate=0.0,
+        max_age_ms=0.0,
+        points_stride=points_stride,
+        ground_classes=GROUND,
+        obstacles_stride=obstacles_stride,
+    )
 
 
 def prediction(camera: bool = True) -> Prediction:
@@ -94,6 +114,10 @@ ALL_TOPICS = {
     "normals/color": ("Image", {"normals"}),
     "normals/camera_info": ("CameraInfo", set()),
     "points": ("PointCloud2", {"labels", "depth", "normals"}),
+    "points/obstacles": ("PointCloud2", {"labels", "depth"}),
+    "points/ground": ("PointCloud2", {"labels", "depth"}),
+    "rgb/image": ("Image", set()),
+    "rgb/camera_info": ("CameraInfo", set()),
 }
 
 
@@ -116,10 +140,12 @@ def test_only_what_was_chosen_and_what_the_model_can_do() -> None:
     assert advertised(publishers) == {"depth/image", "depth/camera_info", "segmentation/overlay"}
     depth_only = replace(tiny_card(), tasks=("depth",), class_names=(), palette=())
     _, publishers = outputs(card=depth_only)
-    assert advertised(publishers) == {"depth/image", "depth/camera_info", "points"}
+    rgb = {"rgb/image", "rgb/camera_info"}
+    assert advertised(publishers) == {"depth/image", "depth/camera_info", "points", *rgb}
     without_depth = replace(tiny_card(), tasks=("normals",), class_names=(), palette=())
     _, publishers = outputs(card=without_depth)
-    assert advertised(publishers) == {"normals/image", "normals/color", "normals/camera_info"}
+    normals = {"normals/image", "normals/color", "normals/camera_info"}
+    assert advertised(publishers) == normals | rgb
 
 
 @pytest.mark.parametrize("topic", ALL_TOPICS)
@@ -144,7 +170,7 @@ def test_every_message_of_a_frame_has_the_header_of_its_image() -> None:
     for name in ALL_TOPICS:
         (message,) = publishers[f"~/front/{name}"].messages
         assert message.header == header
-        if name != "points":
+        if not name.startswith("points"):
             assert (message.height, message.width) == (H, W)
     encodings = {
         name: publishers[f"~/front/{name}"].messages[0].encoding
@@ -192,14 +218,14 @@ def test_without_a_lens_there_is_no_camera_info_and_no_cloud() -> None:
     made.publish(prediction(camera=False), Header())
     silent = {t.removeprefix("~/front/") for t, p in publishers.items() if not p.messages}
     assert {n for n in silent if "label_info" not in n} == {
-        n for n in ALL_TOPICS if n.endswith("camera_info") or n == "points"
+        n for n in ALL_TOPICS if n.endswith("camera_info") or n.startswith("points")
     }
 
 
 def test_depth_in_millimeters_on_request_and_at_any_time() -> None:
     made, publishers = outputs("depth")
     publishers["~/front/depth/image"].subscribers = 1
-    made.apply(points_stride=2, depth_encoding="16UC1")
+    made.apply(camera("depth"), depth_encoding="16UC1")
     made.publish(prediction(), Header())
     (message,) = publishers["~/front/depth/image"].messages
     assert message.encoding == "16UC1"
@@ -214,10 +240,63 @@ def test_the_clouds_stride() -> None:
     made, publishers = outputs("points")
     publishers["~/front/points"].subscribers = 1
     made.publish(prediction(), Header())
-    made.apply(points_stride=3, depth_encoding="32FC1")
+    made.apply(camera("points", points_stride=3), depth_encoding="32FC1")
     made.publish(prediction(), Header())
     sizes = [(m.height, m.width) for m in publishers["~/front/points"].messages]
     assert sizes == [(4, 5), (3, 4)]
+
+
+def points_in(message: PointCloud2) -> NDArray[np.void]:
+    assert message.height == 1
+    assert message.row_step == len(message.data) == message.width * message.point_step
+    return np.frombuffer(message.data, POINT_DTYPE)
+
+
+def test_a_costmap_gets_what_is_in_the_way_apart_from_the_ground() -> None:
+    made, publishers = outputs("obstacles")
+    for publisher in publishers.values():
+        publisher.subscribers = 1
+    made.apply(camera("obstacles", obstacles_stride=1), depth_encoding="32FC1")
+    seen = prediction()
+    made.publish(seen, Header(frame_id="front_optical"))
+    obstacles, ground = (
+        points_in(publishers[f"~/front/points/{name}"].messages[0])
+        for name in ("obstacles", "ground")
+    )
+    assert seen.labels is not None
+    assert seen.depth is not None
+    is_ground = np.isin(seen.labels, [tiny_card().class_names.index(name) for name in GROUND])
+    is_valid = np.isfinite(seen.depth)
+    assert sorted(ground["z"]) == sorted(seen.depth[is_ground & is_valid])
+    assert sorted(obstacles["z"]) == sorted(seen.depth[~is_ground & is_valid])
+    assert 0 < len(ground) < len(obstacles)
+
+
+def test_a_cloud_without_a_point_is_a_cloud() -> None:
+    made, publishers = outputs("obstacles")
+    publishers["~/front/points/ground"].subscribers = 1
+    seen = prediction()
+    made.publish(replace(seen, labels=np.full((H, W), 255, np.uint8)), Header())
+    assert len(points_in(publishers["~/front/points/ground"].messages[0])) == 0
+
+
+def test_a_ground_that_the_model_does_not_know_is_refused() -> None:
+    card = replace(tiny_card(), class_names=("street", "wall"), palette=((0, 0, 0), (1, 1, 1)))
+    with pytest.raises(ConfigurationError, match=r"no class '\w+'; choose from street, wall"):
+        outputs("obstacles", card=card)
+    outputs("points", card=card)  # only who asks for obstacles has to say what the ground is
+
+
+def test_the_picture_pairs_with_the_depth_image() -> None:
+    made, publishers = outputs("rgb")
+    assert made.wanted_outputs() is None
+    publishers["~/front/rgb/image"].subscribers = 1
+    assert made.wanted_outputs() == frozenset()  # the network is not asked for it
+    seen = prediction()
+    made.publish(seen, Header())
+    (message,) = publishers["~/front/rgb/image"].messages
+    assert message.encoding == "rgb8"
+    assert bytes(message.data) == seen.image.tobytes()
 
 
 def test_the_legend_is_latched_with_names_and_colors() -> None:

@@ -59,6 +59,8 @@ def test_the_defaults_are_allowed_and_are_the_designs() -> None:
             max_rate=0.0,
             max_age_ms=0.0,
             points_stride=1,
+            ground_classes=("floor",),
+            obstacles_stride=4,
         ),
     )
 
@@ -193,6 +195,7 @@ def test_what_needs_new_topics_or_a_new_model_cannot_change_under_way() -> None:
         "camera.max_rate",
         "camera.max_age_ms",
         "camera.points_stride",
+        "camera.obstacles_stride",
     }
 
 
