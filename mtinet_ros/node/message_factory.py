@@ -102,5 +102,6 @@ def point_cloud_message(points: NDArray[np.void], header: Header) -> PointCloud2
     fields = [PointField(**field) for field in point_fields()]
     message = PointCloud2(header=header, fields=fields, **point_cloud_fields(points))
     # Not assigned to the field, which copies what it is given.
-    message.data.frombytes(np.ascontiguousarray(points).view(np.uint8).data.cast("B"))
+    if points.size:  # a view of nothing cannot be cast
+        message.data.frombytes(np.ascontiguousarray(points).view(np.uint8).data.cast("B"))
     return message
