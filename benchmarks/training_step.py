@@ -6,10 +6,10 @@
         --ways float32 bfloat16 bfloat16+contiguous bfloat16+compile
 
 Forward, loss, backward and optimizer of one process, without loading of data. A way is a
-precision, then what is different: `contiguous` instead of channels last, `compile` by
-torch.compile. The first way is the yardstick. Reported are medians: of the CPU time of all threads
-on a CPU, of the clock on a GPU, and of the ratios in the same round; on a GPU also the most memory
-there was in use, the weights of all ways among it.
+precision, then what is different: `contiguous` instead of channels last, `compile` as
+`run.compile` does. The first way is the yardstick. Reported are medians: of the CPU time of all
+threads on a CPU, of the clock on a GPU, and of the ratios in the same round; on a GPU also the
+most memory there was in use, the weights of all ways among it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
 
+from mtinet_ros.training.compilation import Pass, compiled
 from mtinet_ros.training.config import TrainConfig, load_config
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.module import TrainingModule
@@ -63,12 +65,13 @@ def make_step(
 ) -> Callable[[], float]:
     """A function that makes one step and returns its seconds."""
     kind, differences = parse_way(way)
-    layout = torch.contiguous_format if "contiguous" in differences else torch.channels_last
+    run = replace(config.run, channels_last="contiguous" not in differences)
+    config = replace(config, run=run)
     module = TrainingModule(initial_network(config.network), config, None).train().to(device)
-    module.network.to(memory_format=layout)
+    predict: Pass = module.network
     if "compile" in differences:
-        module.network.compile()
-    image = batch["image"].contiguous(memory_format=layout)
+        predict = compiled(module.network, device)
+    image = module.image(batch)
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, 1e-5)
     clock = time.perf_counter if device.type == "cuda" else time.process_time
@@ -78,7 +81,7 @@ def make_step(
         begin = clock()
         optimizer.zero_grad()
         with torch.autocast(device.type, kind) if kind else contextlib.nullcontext():
-            total = module.loss(module.network(image), batch)["total"]
+            total = module.loss(predict(image), batch)["total"]
         total.backward()
         optimizer.step()
         wait_for(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from mtinet_ros.errors import ConfigurationError
@@ -17,8 +17,8 @@ def typed(kind: type[_T], entries: object, where: str) -> _T:
     """A dataclass of what a file says.
 
     Args:
-        kind: The dataclass; its fields are numbers, text, truth values, tuples and dicts of them,
-            and dataclasses.
+        kind: The dataclass; its fields are numbers, text, truth values, one or the other of these,
+            tuples and dicts of them, and dataclasses.
         entries: Values by field.
         where: What to call them in an error.
 
@@ -46,9 +46,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return typed(hint, value or {}, where)  # type: ignore[arg-type]
     origin, arguments = get_origin(hint), get_args(hint)
-    if origin is UnionType:  # a section or nothing
+    if origin is UnionType and NoneType in arguments:  # a section or nothing
         return None if value is None else _convert(arguments[0], value, where)
     try:
+        if origin is UnionType and type(value) in arguments:
+            return value
         if origin is dict and isinstance(value, Mapping):
             return {str(k): _convert(arguments[1], v, f"{where}: {k}") for k, v in value.items()}
         if origin is tuple and isinstance(value, list):

@@ -306,7 +306,7 @@ class _Trial:
         batch = {
             name: value.to(self.device) for name, value in default_collate(list(frames)).items()
         }
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
+        image = self.module.image(batch)
         with self._autocast():
             loss = self.module.loss(self.module.network(image), batch)["total"]
         self.optimizer.zero_grad()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_contract import SIZE_MULTIPLE
 from mtinet_ros.network import MultiTaskNetwork
+from mtinet_ros.training.compilation import Pass, compiled, compiles
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
@@ -53,7 +54,9 @@ class TrainingModule(LightningModule):
         check_optimizer(config.optimizer)
         self.config = config
         self.steps = steps or Steps(config.optimizer.max_steps)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self._compiled: Pass | None = None
         if not config.losses.deep_supervision:
             for parameter in _apart_from_predictions(network):
                 parameter.requires_grad_(False)
@@ -72,11 +75,19 @@ class TrainingModule(LightningModule):
                 module.eval()
         return self
 
-    def on_train_start(self) -> None:
-        """Take rates and weight decay from the configuration: a continued run may change them.
+    def image(self, batch: Batch) -> Tensor:
+        """The images of a batch as they lie in memory while training, float32 N×3×H×W."""
+        return batch["image"].contiguous(memory_format=self.layout)
 
-        The state brings those of before; where nothing has changed, they are the same.
+    def on_train_start(self) -> None:
+        """Compile where it pays, and take rates and weight decay from the configuration.
+
+        A continued run may change them. The state brings those of before; where nothing has
+        changed, they are the same.
         """
+        left = self.steps.total - self.trainer.global_step
+        if compiles(self.config.run.compile, self.device, left):
+            self._compiled = compiled(self.network, self.device)
         fresh = self.configure_optimizers()
         factor = rate_factor(self.trainer.global_step, self.config.optimizer, self.steps)
         scheduler = self.trainer.lr_scheduler_configs[0].scheduler
@@ -97,8 +108,8 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """Total loss of a batch."""
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
-        losses = self.loss(self.network(image), batch)
+        predict = self._compiled or self.network
+        losses = self.loss(predict(self.image(batch)), batch)
         values = mean_over_processes(torch.stack([value.float() for value in losses.values()]))
         means = dict(zip(losses, values, strict=True))
         self.log_dict({f"train/{name}": value for name, value in means.items()})
@@ -110,8 +121,8 @@ class TrainingModule(LightningModule):
 
     def validation_step(self, batch: Batch, _batch_index: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the metrics, at the network's size and canonical focal length."""
-        image = batch["image"].contiguous(memory_format=torch.channels_last)
-        decoded = decode(self.network(image).predictions, self.config.network.depth_output)
+        raw = self.network(self.image(batch)).predictions
+        decoded = decode(raw, self.config.network.depth_output)
         for task, metric in self._metrics_of(dataloader_idx):
             metric.update(decoded[task], batch[task])
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Says whether something can be used here, in one line; 0 if so. Runs in the steps' environment.
 
-python -m gpu.probe cuda|tensorrt|tensorrt_rtx|torch|train
+python -m gpu.probe cuda|tensorrt|tensorrt_rtx|torch|train|two_gpus
 """
 
 from __future__ import annotations
@@ -46,6 +46,15 @@ def train() -> str:
     """All that `mtinet train` imports."""
     importlib.import_module("mtinet_ros.training.run")
     return torch()
+
+
+def two_gpus() -> str:
+    """`train`, on two GPUs."""
+    found = train()
+    count = importlib.import_module("torch").cuda.device_count()
+    if count < 2:
+        raise ImportError(f"there is {count} GPU")
+    return f"{found}, {count} GPUs"
 
 
 def main(name: str) -> int:

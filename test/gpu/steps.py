@@ -110,6 +110,25 @@ def steps(python: Path, model: Path, folder: Path) -> list[Step]:
             (str(python), "-m", "gpu.train_a_minute", str(folder / "train")),
             ("train",),
         ),
+        Step(
+            "train_two",
+            "The same on two GPUs, compiled",
+            (
+                *(str(python), "-m", "gpu.train_a_minute", str(folder / "train"), "--minutes=2"),
+                *("--devices=2", "--set=run.compile=on", "--set=run.sync_batch_norm=true"),
+            ),
+            ("two_gpus",),
+        ),
+        Step(
+            "train_ways",
+            "What precision, memory layout and compiling gain",
+            (
+                *(str(python), "benchmarks/training_step.py", "config/train/rooms.yaml"),
+                *("--set", "network.initial=random", "--device", "cuda", "--ways", "float32"),
+                *("bfloat16", "bfloat16+contiguous", "float32+compile", "bfloat16+compile"),
+            ),
+            ("train",),
+        ),
     ]
 
 
