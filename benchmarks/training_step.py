@@ -25,7 +25,8 @@ import torch
 from torch.nn import functional
 
 from mtinet_ros.training.compilation import Pass, compiled
-from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.config_file import load_config
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.module import TrainingModule
 

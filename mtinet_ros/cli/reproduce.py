@@ -132,7 +132,7 @@ def _settings(arguments: argparse.Namespace, folder: Path) -> list[str]:
 
 def _config(recipe: Path, settings: list[str]) -> TrainConfig:
     from mtinet_ros.cli.train import at_home
-    from mtinet_ros.training.config import load_config
+    from mtinet_ros.training.config_file import load_config
 
     return at_home(load_config(recipe, settings[1::2]))
 

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, or try it out; returns 0 when the run is complete or paused."""
     import logging
 
-    from mtinet_ros.training.config import load_config
+    from mtinet_ros.training.config_file import load_config
     from mtinet_ros.training.run import train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.training.augmentation_kinds import check_augmentation
-
-if TYPE_CHECKING:
-    from mtinet_ros.training.config import DataConfig, TrainConfig
+from mtinet_ros.training.config import DataConfig, TrainConfig
 
 # Least and greatest value; of a range, of both its ends.
 _LIMITS: dict[str, tuple[float, float]] = {

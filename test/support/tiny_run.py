@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.config_file import load_config
 
 ROOT = Path(__file__).parents[2]
 ROWS, COLUMNS = 48, 64

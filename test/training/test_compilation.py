@@ -22,7 +22,8 @@ from mtinet_ros.network import MultiTaskNetwork, build_network
 from mtinet_ros.network.backbones.base import Backbone
 from mtinet_ros.network.backbones.registry import BACKBONES
 from mtinet_ros.training.compilation import compiled, compiles
-from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.config_file import load_config
 from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.run import train
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.training.config import load_config
+from mtinet_ros.training.config_file import load_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
 

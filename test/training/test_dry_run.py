@@ -11,7 +11,7 @@ from support.toy_nyud import write_toy_nyud
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.training import dry_run as module
-from mtinet_ros.training.config import load_config
+from mtinet_ros.training.config_file import load_config
 from mtinet_ros.training.dry_run import DryRun, NetworkMeasure, SourceLook, StepMeasure, dry_run
 from mtinet_ros.training.run_estimate import (
     ACCELERATORS,

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mtinet_ros.network.build import build_network
-from mtinet_ros.training.config import TrainConfig, load_config
+from mtinet_ros.training.config import TrainConfig
+from mtinet_ros.training.config_file import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "config" / "train" / "paper"

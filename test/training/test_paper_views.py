@@ -19,7 +19,8 @@ import torch
 from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, Target
 from mtinet_ros.errors import ConfigurationError, DataError
-from mtinet_ros.training.config import AugmentationConfig, DataConfig, load_config
+from mtinet_ros.training.config import AugmentationConfig, DataConfig
+from mtinet_ros.training.config_file import load_config
 from mtinet_ros.training.loader import (
     FixedSamples,
     StepSampler,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtinet_ros.training.config import load_config
+from mtinet_ros.training.config_file import load_config
 from mtinet_ros.training.reproduction import EXPERIMENTS, FIGURES
 from mtinet_ros.training.reproduction_report import multi_task_gain
 

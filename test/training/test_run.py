@@ -33,7 +33,8 @@ from mtinet_ros.network import MTINet, build_network, load_checkpoint
 from mtinet_ros.network.weights_file import HEADER_KEY, read_metadata
 from mtinet_ros.output_files import folder_lock
 from mtinet_ros.training import callbacks
-from mtinet_ros.training.config import LossConfig, NetworkConfig, TrainConfig, load_config
+from mtinet_ros.training.config import LossConfig, NetworkConfig, TrainConfig
+from mtinet_ros.training.config_file import load_config
 from mtinet_ros.training.initial_weights import initial_network
 from mtinet_ros.training.module import TrainingModule
 from mtinet_ros.training.run import choose_precision, train

@@ -12,7 +12,7 @@ import pytest
 from torch.distributed.run import get_args_parser
 
 from mtinet_ros.cli.main import build_parser
-from mtinet_ros.training.config import load_config
+from mtinet_ros.training.config_file import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "training.md").read_text()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.training_step import make_step, parse_way, random_batch
-from mtinet_ros.training.config import load_config
+from mtinet_ros.training.config_file import load_config
 
 ROOMS = Path(__file__).parents[2] / "config" / "train" / "rooms.yaml"
 
