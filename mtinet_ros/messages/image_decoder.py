@@ -99,15 +99,19 @@ class ImageDecoder:
             image = decode_compressed_image(message)
         else:
             image = decode_image(message)
+        return self.with_lens(image)
+
+    def with_lens(self, image: NDArray[np.uint8]) -> DecodedImage:
+        """A picture that no message brought, uint8 [h,w,3] RGB, with its camera model."""
         camera, note = self._camera_model((image.shape[0], image.shape[1]))
-        decoded = self._with_lens(image, camera)
+        decoded = self._seen_through(image, camera)
         if decoded.camera is not None and note:
             self._problems.report_once(self._subject, note)
         elif decoded.camera is not None:
             self._problems.resolve(self._subject, "usable now")
         return decoded
 
-    def _with_lens(self, image: NDArray[np.uint8], camera: CameraModel | None) -> DecodedImage:
+    def _seen_through(self, image: NDArray[np.uint8], camera: CameraModel | None) -> DecodedImage:
         """The image, rectified if need be, with the model of the lens that it now shows."""
         valid_mask = None
         doubt = ""  # about whether the image is rectified already

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Problems of a recording, gathered while several threads read it."""
+
+from __future__ import annotations
+
+import threading
+
+
+class ProblemList:
+    """Fills a list with sentences, each once; an `ImageDecoder` may tell its problems to it."""
+
+    def __init__(self, sentences: list[str], subject: str) -> None:
+        """Fill `sentences`; each begins with the subject, e.g. the name of a file."""
+        self._sentences = sentences
+        self._subject = subject
+        self._lock = threading.Lock()
+
+    def add(self, text: str) -> None:
+        """Take a problem, as a predicate of the subject."""
+        sentence = f"{self._subject} {text}"
+        with self._lock:
+            if sentence not in self._sentences:
+                self._sentences.append(sentence)
+
+    def report(self, subject: str, text: str) -> None:
+        """Take a problem of a calibration, e.g. of `front: camera_info`."""
+        with self._lock:
+            sentence = f"{self._subject}: {subject} {text}"
+            if sentence not in self._sentences:
+                self._sentences.append(sentence)
+
+    def report_once(self, subject: str, text: str) -> None:
+        """The same: nothing is told twice."""
+        self.report(subject, text)
+
+    def resolve(self, subject: str, text: str = "") -> None:
+        """Nothing: what was wrong is told at the end."""
