@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,7 +39,7 @@ class Problems(Protocol):
 
 
 class ImageDecoder:
-    """Decodes the images of one camera; `decode` is called in one thread.
+    """Decodes the images of one camera; `decode` may be called in several threads.
 
     Attributes:
         rectify: Whether distorted images are undistorted.
@@ -71,6 +72,7 @@ class ImageDecoder:
         # changed: the executor's thread writes it, another reads it.
         self._calibrations: dict[tuple[int, ...], Any] = {}
         self._rectifier: Rectifier | None = None
+        self._rectifier_lock = threading.Lock()  # making one takes long, and once is enough
 
     def has_calibration(self, image_size: tuple[int, int] | None = None) -> bool:
         """Whether a CameraInfo has been received (for images of (height, width), if given)."""
@@ -163,19 +165,21 @@ class ImageDecoder:
         What things are can still be seen then, and is.
         """
         try:
-            if self._rectifier is None or not self._rectifier.fits(camera):
-                self._rectifier = Rectifier(camera)
+            with self._rectifier_lock:
+                rectifier = self._rectifier
+                if rectifier is None or not rectifier.fits(camera):
+                    self._rectifier = rectifier = Rectifier(camera)
         except InputError as error:
             self._problems.report(self._subject, f"{error}, {_CONSEQUENCE}")
             return None
-        share = float(self._rectifier.valid_mask.mean())
+        share = float(rectifier.valid_mask.mean())
         if share < _SMALLEST_VIEW:
             self._problems.report(
                 self._subject,
                 f"rectifies {share:.0%} of the image and no more, as no lens does, {_CONSEQUENCE}",
             )
             return None
-        return self._rectifier
+        return rectifier
 
     def _camera_model(self, image_size: tuple[int, int]) -> tuple[CameraModel | None, str]:
         """Camera model of an image of (height, width), and what to note about it.
