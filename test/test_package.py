@@ -153,6 +153,11 @@ def test_installed_where_ros_looks(prefix: Path, path: str) -> None:
     assert path.startswith("share") or os.access(prefix / path, os.X_OK)
 
 
+def test_what_is_no_python_comes_with_the_package(prefix: Path) -> None:
+    for name in ("py.typed", "inference/fit_kernel.cu"):
+        assert [*prefix.glob(f"lib*/**/mtinet_ros/{name}")], name
+
+
 def test_the_runtime_needs_four_packages_only() -> None:
     """A robot installs numpy, OpenCV, ONNX Runtime and PyYAML: nothing else is imported."""
     code = (

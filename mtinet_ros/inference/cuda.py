@@ -23,6 +23,7 @@ from mtinet_ros.inference.cuda_driver import (
     DriverEvent,
     DriverStream,
     GpuIdentity,
+    Module,
     PrimaryContext,
 )
 
@@ -37,7 +38,9 @@ __all__ = [
     "cuda_errors",
     "cuda_packages",
     "device_memory_used",
+    "driver_version",
     "identify_gpu",
+    "load_module",
     "make_event",
     "make_stream",
 ]
@@ -295,6 +298,26 @@ class DeviceBuffer:
         """Free it now."""
         with cuda_errors("free memory on the GPU"):
             self._memory.free()
+
+
+def driver_version() -> int:
+    """The newest CUDA that the driver knows: 12040 is 12.4.
+
+    Raises:
+        BackendError: The driver does not tell.
+    """
+    with cuda_errors("tell its version"):
+        return cuda_driver().version()
+
+
+def load_module(image: bytes) -> Module:
+    """Load machine code for this GPU into the current context.
+
+    Raises:
+        BackendError: It is for another GPU or a newer driver, or there is no memory.
+    """
+    with cuda_errors("load a module"):
+        return cuda_driver().load_module(image)
 
 
 def make_stream() -> DriverStream:

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mtinet_ros.errors import BackendUnavailableError
-from mtinet_ros.inference.cuda_driver import NON_BLOCKING, DriverEvent, DriverStream, GpuIdentity
+from mtinet_ros.inference.cuda_driver import (
+    NON_BLOCKING,
+    Dim3,
+    DriverEvent,
+    DriverStream,
+    GpuIdentity,
+    Kernel,
+)
 from mtinet_ros.inference.cuda_pycuda import missing_driver, stalled_driver
 
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
@@ -80,6 +87,10 @@ class CudaBindingsDriver:
         """See `CudaDriver`."""
         return int(self._call("cuDeviceGetCount"))
 
+    def version(self) -> int:
+        """See `CudaDriver`."""
+        return int(self._call("cuDriverGetVersion"))
+
     def identify(self, device_id: int) -> GpuIdentity:
         """See `CudaDriver`."""
         device = self._call("cuDeviceGet", device_id)
@@ -116,6 +127,10 @@ class CudaBindingsDriver:
     def allocate_pinned(self, shape: tuple[int, ...], dtype: DTypeLike, mapped: bool) -> _Pinned:
         """See `CudaDriver`."""
         return _Pinned(self._call, shape, dtype, mapped)
+
+    def load_module(self, image: bytes) -> _Module:
+        """See `CudaDriver`."""
+        return _Module(self._call, image)
 
     def make_stream(self) -> _Stream:
         """See `CudaDriver`."""
@@ -173,6 +188,24 @@ class _Pinned:
         self._call("cuMemFreeHost", self._pointer)
 
 
+class _Module:
+    def __init__(self, call: _Calls, image: bytes) -> None:
+        self._call = call
+        content = np.frombuffer(image, np.uint8)
+        self._module: Any = call("cuModuleLoadData", _address(content))
+
+    def kernel(self, name: str) -> _Kernel:
+        return _Kernel(self._call("cuModuleGetFunction", self._module, name.encode()))
+
+    def free(self) -> None:
+        self._call("cuModuleUnload", self._module)
+
+
+class _Kernel:
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+
 class _Stream:
     def __init__(self, call: _Calls) -> None:
         self._call = call
@@ -192,6 +225,16 @@ class _Stream:
     def wait_for(self, event: DriverEvent) -> None:
         assert isinstance(event, _Event)
         self._call("cuStreamWaitEvent", self._stream, event.event, 0)
+
+    def launch(self, kernel: Kernel, grid: Dim3, block: Dim3, argument: np.void) -> None:
+        assert isinstance(kernel, _Kernel)
+        content = np.array(argument)
+        # The driver takes the addresses of the parameters, of which this is the only one.
+        addresses = np.array([_address(content)], np.uint64)
+        self._call(
+            "cuLaunchKernel",
+            *(kernel.function, *grid, *block, 0, self._stream, _address(addresses), 0),
+        )
 
     def begin_capture(self) -> None:
         mode = self._call.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL

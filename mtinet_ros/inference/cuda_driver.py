@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 # CU_STREAM_NON_BLOCKING of cuda.h: work on the default stream, which other libraries use, does not
 # wait for ours, nor ours for it. PyCUDA has no name for it.
 NON_BLOCKING = 1
+
+Dim3 = tuple[int, int, int]  # x, y, z
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,21 @@ class Graph(Protocol):
         """Destroy it."""
 
 
+class Kernel(Protocol):
+    """A function of a module, as `DriverStream.launch` takes it."""
+
+
+class Module(Protocol):
+    """Machine code, loaded into the current context."""
+
+    def kernel(self, name: str) -> Kernel:
+        """A kernel of it, which holds as long as the module does."""
+        ...
+
+    def free(self) -> None:
+        """Unload it; its kernels must have run."""
+
+
 class DriverStream(Protocol):
     """A stream that does not wait for the default stream.
 
@@ -106,6 +124,16 @@ class DriverStream(Protocol):
         """Let what is queued from now on begin when the event's last mark is reached.
 
         The host does not wait, and a later mark of the event changes nothing.
+        """
+
+    def launch(self, kernel: Kernel, grid: Dim3, block: Dim3, argument: np.void) -> None:
+        """Queue a kernel that takes one struct by value, which is copied here and now.
+
+        Args:
+            kernel: What to run.
+            grid: Blocks along x, y and z.
+            block: Threads of a block along x, y and z.
+            argument: Of a dtype laid out as the kernel's struct is.
         """
 
     def begin_capture(self) -> None:
@@ -153,6 +181,10 @@ class CudaDriver(Protocol):
         """The number of GPUs that this process may use."""
         ...
 
+    def version(self) -> int:
+        """The newest CUDA that the driver knows: 12040 is 12.4."""
+        ...
+
     def identify(self, device_id: int) -> GpuIdentity:
         """What a GPU is; makes no context."""
         ...
@@ -173,6 +205,10 @@ class CudaDriver(Protocol):
         self, shape: tuple[int, ...], dtype: DTypeLike, mapped: bool
     ) -> PinnedMemory:
         """Page-locked memory; `mapped`: with an address on the device."""
+        ...
+
+    def load_module(self, image: bytes) -> Module:
+        """Load machine code (a cubin) for this GPU into the current context."""
         ...
 
     def make_stream(self) -> DriverStream:

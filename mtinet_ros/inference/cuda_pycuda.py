@@ -6,15 +6,18 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mtinet_ros.errors import BackendUnavailableError
 from mtinet_ros.inference.cuda_driver import (
     NON_BLOCKING,
+    Dim3,
     DriverEvent,
     DriverStream,
     GpuIdentity,
     Graph,
+    Kernel,
 )
 
 _DRIVER_LIBRARY = "libcuda.so.1"
@@ -57,6 +60,10 @@ class PyCudaDriver:
         """See `CudaDriver`."""
         return int(self._driver.Device.count())
 
+    def version(self) -> int:
+        """See `CudaDriver`."""
+        return int(self._driver.get_driver_version())
+
     def identify(self, device_id: int) -> GpuIdentity:
         """See `CudaDriver`."""
         device = self._driver.Device(device_id)
@@ -88,6 +95,10 @@ class PyCudaDriver:
         flags = self._driver.host_alloc_flags.DEVICEMAP if mapped else 0
         array: Any = self._driver.pagelocked_empty(shape, dtype, mem_flags=flags)
         return _Pinned(array, mapped)
+
+    def load_module(self, image: bytes) -> _Module:
+        """See `CudaDriver`."""
+        return _Module(self._driver, image)
 
     def make_stream(self) -> _Stream:
         """See `CudaDriver`."""
@@ -149,6 +160,28 @@ class _Pinned:
         self._allocation.free()
 
 
+class _Module:
+    def __init__(self, driver: Any, image: bytes) -> None:
+        self._module: Any = driver.module_from_buffer(image)
+        self._kernels: list[_Kernel] = []
+
+    def kernel(self, name: str) -> _Kernel:
+        kernel = _Kernel(self._module.get_function(name))
+        self._kernels.append(kernel)
+        return kernel
+
+    def free(self) -> None:
+        # A function holds its module; the last reference unloads it.
+        for kernel in self._kernels:
+            kernel.function = None
+        self._module = None
+
+
+class _Kernel:
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+
 class _Stream:
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -164,6 +197,10 @@ class _Stream:
     def wait_for(self, event: DriverEvent) -> None:
         assert isinstance(event, _Event)
         self.stream.wait_for_event(event.event)
+
+    def launch(self, kernel: Kernel, grid: Dim3, block: Dim3, argument: np.void) -> None:
+        assert isinstance(kernel, _Kernel)
+        kernel.function(argument, grid=grid, block=block, stream=self.stream)
 
     def begin_capture(self) -> None:
         raise NotImplementedError("pycuda cannot capture a stream")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.image_files import MAX_PIXELS, decode_image_file, image_file_format
+from mtinet_ros.perception.raw_image import RawImage
 
 Array = NDArray[Any]
 
@@ -118,9 +119,19 @@ def decode_image(message: Any) -> NDArray[np.uint8]:
     Raises:
         InputError: The encoding is not known here, or size, step and data do not fit together.
     """
+    raw = raw_image(message)
+    return _decode_with_cv_bridge(message) if raw is None else raw.pixels
+
+
+def raw_image(message: Any) -> RawImage | None:
+    """The picture in an Image message, yet to be decoded; None if its encoding is not known here.
+
+    Raises:
+        InputError: Size, step and data do not fit together.
+    """
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
-        return _decode_with_cv_bridge(message)
+        return None
     height, width, step = message.height, message.width, message.step
     if not 0 < height * width <= MAX_PIXELS:
         raise InputError(
@@ -143,13 +154,18 @@ def decode_image(message: Any) -> NDArray[np.uint8]:
             f"{data.size} bytes of data are too few for {width}x{height} pixels of "
             f"{message.encoding} with step {step} ({step * rows} bytes)"
         )
-    pixels: Array = np.ndarray(
-        (rows, width, encoding.channels),
-        sample,
-        buffer=data,
-        strides=(step, encoding.channels * sample.itemsize, sample.itemsize),
-    )
-    return encoding.to_rgb(pixels if encoding.channels > 1 else pixels[..., 0])
+
+    def decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        pixels: Array = np.ndarray(
+            (rows, width, encoding.channels),
+            sample,
+            buffer=data,
+            strides=(step, encoding.channels * sample.itemsize, sample.itemsize),
+        )
+        return encoding.to_rgb(pixels if encoding.channels > 1 else pixels[..., 0])
+
+    big = bool(message.is_bigendian)
+    return RawImage(data, message.encoding, big, step, (height, width), decode)
 
 
 def _decode_with_cv_bridge(message: Any) -> NDArray[np.uint8]:

@@ -78,6 +78,31 @@ class Fit:
         """Whether x and y are scaled differently, so that metric depth is only approximate."""
         return not math.isclose(self.scale[0], self.scale[1], rel_tol=1e-6)
 
+    @property
+    def shrunk_size(self) -> tuple[int, int]:
+        """(height, width) of the image once it is averaged, before any axis grows."""
+        (height, width), (content_height, content_width) = self.image_size, self.content_size
+        return min(content_height, height), min(content_width, width)
+
+    @property
+    def halvings(self) -> int:
+        """How often the image is halved first: as long as it stays well above its shrunk size.
+
+        OpenCV averages squares of 2x2 pixels many times faster than areas of other sizes: what
+        brings 1920x1080 to 352x198 takes half of the time. Pixels at the borders of the areas
+        count in pairs then, which softens an edge by up to an eighth of its step in one pixel of
+        the result, and does not move it.
+        """
+        (height, width), (least_height, least_width) = self.image_size, self.shrunk_size
+        count = 0
+        while (
+            width > 2 * _REMAINS * least_width
+            and height > 2 * _REMAINS * least_height
+            and height % 2 == width % 2 == 0
+        ):
+            height, width, count = height // 2, width // 2, count + 1
+        return count
+
     def apply(self, image: NDArray[np.uint8], out: NDArray[np.uint8], pad_color: RGB) -> None:
         """Write `image` (uint8 [h,w,3]) as the network sees it into `out` (uint8 [H,W,3])."""
         height, width = self.content_size
@@ -91,8 +116,10 @@ class Fit:
         # Area averaging keeps thin things visible, but OpenCV only averages where no axis grows:
         # so first whatever shrinks, then whatever grows.
         fitted: NDArray[Any] = image
-        shrunk = (min(width, image.shape[1]), min(height, image.shape[0]))
-        fitted = _halved(fitted, shrunk)
+        shrunk = self.shrunk_size[::-1]
+        for _ in range(self.halvings):
+            half = (fitted.shape[1] // 2, fitted.shape[0] // 2)
+            fitted = cv2.resize(fitted, half, interpolation=cv2.INTER_AREA)
         if shrunk != (fitted.shape[1], fitted.shape[0]):
             fitted = cv2.resize(fitted, shrunk, interpolation=cv2.INTER_AREA)
         if shrunk != (width, height):
@@ -123,19 +150,3 @@ class Fit:
         if not self.is_stretched and camera.has_square_pixels:
             return fx * self.scale[0]
         return math.sqrt(fx * self.scale[0] * fy * self.scale[1])
-
-
-def _halved(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """The image in halves of halves of its size, as long as it stays well above (width, height).
-
-    OpenCV averages squares of 2x2 pixels many times faster than areas of other sizes: what brings
-    1920x1080 to 352x198 takes half of the time. Pixels at the borders of the areas count in
-    pairs then, which softens an edge by up to an eighth of its step in one pixel of the result,
-    and does not move it.
-    """
-    while True:
-        height, width = image.shape[:2]
-        is_large = width > 2 * _REMAINS * size[0] and height > 2 * _REMAINS * size[1]
-        if not is_large or height % 2 or width % 2:
-            return image
-        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)

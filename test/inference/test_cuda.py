@@ -277,6 +277,16 @@ def test_what_a_capture_forbids_spoils_it_and_the_stream_goes_on(capturing: Any)
         thing.free()
 
 
+def test_a_capture_forbids_to_load_a_module(capturing: Any) -> None:
+    stream = cuda.make_stream()
+    stream.begin_capture()
+    with pytest.raises(BackendError, match="stream capture unsupported"):
+        cuda.load_module(b"")
+    with pytest.raises(cuda_bindings.CudaError, match="stream capture invalidated"):
+        stream.end_capture()
+    stream.free()
+
+
 def allocate_elsewhere() -> None:
     context = DeviceContext(0)
     with context:

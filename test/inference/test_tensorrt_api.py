@@ -118,6 +118,8 @@ PYCUDA = {
         "pagelocked_empty",
         "device_attribute",
         "host_alloc_flags",
+        "module_from_buffer",
+        "get_driver_version",
         "Error",
         "MemoryError",
     },

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 _DOUBLES = Path(__file__).parent / "doubles"
-_MODULES = ("cuda", "cuda.bindings", "cuda.bindings.driver", "cuda_machine", "cuda_ordering")
+_MODULES = (
+    "cuda",
+    "cuda.bindings",
+    "cuda.bindings.driver",
+    "cuda_machine",
+    "cuda_modules",
+    "cuda_ordering",
+)
 _MODULES += ("pycuda", "pycuda.driver", "tensorrt")
 PACKAGES = {"pycuda": "pycuda", "cuda-bindings": "cuda.bindings"}
 
@@ -37,7 +44,7 @@ def driver_double(package: str = "pycuda") -> Iterator[Any]:
     Yields:
         The double's `machine`; on leaving it must have nothing left over.
     """
-    from mtinet_ros.inference import cuda, cuda_pycuda
+    from mtinet_ros.inference import cuda, cuda_pycuda, nvrtc
 
     with pytest.MonkeyPatch.context() as patch:
         _forget()
@@ -47,6 +54,9 @@ def driver_double(package: str = "pycuda") -> Iterator[Any]:
         # The double of PyCUDA puts its own in place, also in the process that builds engines.
         patch.setattr(cuda_pycuda, "driver_library", cuda_pycuda.driver_library)
         patch.setattr(cuda, "_is_installed", lambda module: module == PACKAGES[package])
+        import cuda_modules
+
+        patch.setattr(nvrtc, "open_library", cuda_modules.open_library)
         yield machine
         _forget()
         assert machine.leftovers() == []

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A double of the CUDA driver that is stricter than the real one and needs no GPU.
 
-`pycuda.driver` and `cuda.bindings.driver` beside it are thin skins over this one machine. Its
+`pycuda.driver` and `cuda.bindings.driver` beside it are thin skins over this one machine, to which
+`cuda_modules` adds kernels and NVRTC. Its
 rules: "Driver" is NVIDIA's CUDA Driver API manual, "Guide" its CUDA C++ Programming Guide.
 
 1. `cuInit` comes first (Driver, cuInit: CUDA_ERROR_NOT_INITIALIZED).
@@ -69,9 +70,12 @@ class Result(IntEnum):
     CUDA_ERROR_NOT_INITIALIZED = 3
     CUDA_ERROR_NO_DEVICE = 100
     CUDA_ERROR_INVALID_DEVICE = 101
+    CUDA_ERROR_INVALID_IMAGE = 200
     CUDA_ERROR_INVALID_CONTEXT = 201
+    CUDA_ERROR_NO_BINARY_FOR_GPU = 209
     CUDA_ERROR_INVALID_HANDLE = 400
     CUDA_ERROR_ILLEGAL_STATE = 401
+    CUDA_ERROR_NOT_FOUND = 500
     CUDA_ERROR_ILLEGAL_ADDRESS = 700
     CUDA_ERROR_CONTEXT_IS_DESTROYED = 709
     CUDA_ERROR_LAUNCH_FAILED = 719
@@ -184,6 +188,8 @@ class Machine:
         self.events: dict[int, Event] = {}
         self.graphs: dict[int, list[Task]] = {}
         self.executables: dict[int, list[Task]] = {}
+        self.modules: dict[int, str] = {}  # the source of each
+        self.programs: dict[int, Any] = {}  # of NVRTC
         self.ordering = Ordering()
         self.alive: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
@@ -216,6 +222,8 @@ class Machine:
             "streams": len(self.streams),
             "events": len(self.events),
             "graphs": len(self.graphs) + len(self.executables),
+            "modules": len(self.modules),
+            "programs": len(self.programs),
             "retained contexts": self.retained.total(),
             "contexts pushed": sum(map(len, self.stacks.values())),
         }
@@ -224,7 +232,7 @@ class Machine:
     def abandon(self) -> None:
         """Forget what a broken context keeps: the driver frees it when the process ends."""
         kept = (self.memory, self.pinned, self.mapped, self.streams, self.events, self.graphs)
-        for things in (*kept, self.executables, self.retained, self.stacks):
+        for things in (*kept, self.executables, self.modules, self.retained, self.stacks):
             things.clear()
         self.violations.clear()
 
@@ -313,6 +321,10 @@ class Machine:
         self.initialized = True
         self.enter("cuInit", context=False)
 
+    def cuDriverGetVersion(self) -> int:
+        self.enter("cuDriverGetVersion", context=False)
+        return 13000
+
     def cuDeviceGetCount(self) -> int:
         self.enter("cuDeviceGetCount", context=False)
         return len(self.gpus)
@@ -340,7 +352,7 @@ class Machine:
             return
         del self.primary[device]
         things = (self.memory, self.pinned, self.streams, self.events, self.executables)
-        if any(things) or any(self.alive.values()):
+        if any(things) or self.modules or any(self.alive.values()):
             self.violations.append("a context was destroyed before all of it was free (rule 8)")
 
     def cuCtxPushCurrent(self, context: int) -> None:

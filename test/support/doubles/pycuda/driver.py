@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from cuda_machine import Fault, Result, machine
+from cuda_modules import modules
 
 
 class Error(Exception): ...
@@ -212,6 +213,39 @@ class PagelockedHostAllocation(_OfContext):
 
     def get_device_pointer(self) -> int:
         return int(_ask(machine.cuMemHostGetDevicePointer, self.handle))
+
+
+class Module(_OfContext):
+    def __init__(self, image: bytes) -> None:
+        content = np.frombuffer(image, np.uint8)
+        super().__init__(_ask(modules.cuModuleLoadData, content.ctypes.data))
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            _quietly(self._destroy, modules.cuModuleUnload)
+
+    def get_function(self, name: str) -> Function:
+        return Function(self, _ask(modules.cuModuleGetFunction, self.handle, name))
+
+
+class Function:
+    """It holds its module. Of arguments, the double knows one struct."""
+
+    def __init__(self, module: Module, handle: int) -> None:
+        self._module, self._handle = module, handle
+
+    def __call__(self, argument: Any, *, grid: Any, block: Any, stream: Stream) -> None:
+        assert isinstance(argument, np.void)
+        arguments = (grid, block, 0, stream.handle, bytes(argument.tobytes()))
+        _ask(modules.cuLaunchKernel, self._handle, *arguments)
+
+
+def module_from_buffer(buffer: bytes) -> Module:
+    return Module(buffer)
+
+
+def get_driver_version() -> int:
+    return int(_ask(machine.cuDriverGetVersion))
 
 
 def mem_alloc(bytes: int) -> DeviceAllocation:

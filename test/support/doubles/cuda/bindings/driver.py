@@ -8,12 +8,14 @@ The signatures are those of cuda-bindings 12 and 13 (nvidia.github.io/cuda-pytho
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
 from cuda_machine import Fault, machine
 from cuda_machine import Result as CUresult
+from cuda_modules import JOB, modules
 
 
 class CUevent_flags(IntEnum):  # noqa: N801
@@ -57,6 +59,10 @@ def cuGetErrorString(error: CUresult) -> Any:
 
 def cuInit(Flags: int) -> Any:
     return _answer(machine.cuInit)
+
+
+def cuDriverGetVersion() -> Any:
+    return _answer(machine.cuDriverGetVersion)
 
 
 def cuDeviceGetCount() -> Any:
@@ -184,3 +190,36 @@ def cuGraphLaunch(hGraphExec: int, hStream: int) -> Any:
 
 def cuGraphExecDestroy(hGraphExec: int) -> Any:
     return _answer(machine.cuGraphExecDestroy, hGraphExec)
+
+
+def cuModuleLoadData(image: int) -> Any:
+    return _answer(modules.cuModuleLoadData, image)
+
+
+def cuModuleGetFunction(hmod: int, name: bytes) -> Any:
+    return _answer(modules.cuModuleGetFunction, hmod, name.decode())
+
+
+def cuModuleUnload(hmod: int) -> Any:
+    return _answer(modules.cuModuleUnload, hmod)
+
+
+def cuLaunchKernel(
+    f: int,
+    gridDimX: int,
+    gridDimY: int,
+    gridDimZ: int,
+    blockDimX: int,
+    blockDimY: int,
+    blockDimZ: int,
+    sharedMemBytes: int,
+    hStream: int,
+    kernelParams: int,
+    extra: int,
+) -> Any:
+    grid, block = (gridDimX, gridDimY, gridDimZ), (blockDimX, blockDimY, blockDimZ)
+    first = ctypes.c_void_p.from_address(kernelParams).value
+    parameters = ctypes.string_at(first, JOB.itemsize)
+    return _answer(
+        modules.cuLaunchKernel, f, grid, block, sharedMemBytes, hStream, parameters
+    )  # fmt: skip
