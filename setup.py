@@ -88,6 +88,7 @@ setup(
         (SHARE, ["package.xml"]),
         shared("launch", "*.launch.py"),
         shared("config", "*.yaml", "*.rviz", "*.xml", "*.json5"),
+        shared("config/pipelines", "*.yaml"),
         *shared_tree("config/train", "*.yaml"),
         shared("models", "*.onnx", "*.md"),
         shared("demo/pictures", "*.jpg", "*.png", "*.md"),

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A colored cloud by depth_image_proc, made of the predicted depth and the picture it belongs to.
+
+The node's own `points` needs no second process; this is for who builds on image_pipeline. See
+docs/pipelines.md.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import ComposableNodeContainer
+from launch_ros.descriptions import ComposableNode
+
+HERE = Path(__file__).resolve().parent
+CONFIG = HERE.parent / "config"
+
+# CameraInfo is taken from beside the picture.
+REMAPPINGS = [
+    ("rgb/image_rect_color", "/perception/camera/rgb/image"),
+    ("rgb/camera_info", "/perception/camera/rgb/camera_info"),
+    ("depth_registered/image_rect", "/perception/camera/depth/image"),
+    ("points", "/camera/depth_registered/points"),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=str(CONFIG / "pipelines" / "rgbd.yaml"),
+                description="YAML file with the parameters of the perception node",
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
+                launch_arguments={"params_file": LaunchConfiguration("params_file")}.items(),
+            ),
+            ComposableNodeContainer(
+                package="rclcpp_components",
+                executable="component_container",
+                name="depth_cloud",
+                namespace="",
+                output="screen",
+                composable_node_descriptions=[
+                    ComposableNode(
+                        package="depth_image_proc",
+                        plugin="depth_image_proc::PointCloudXyzrgbNode",
+                        name="point_cloud_xyzrgb",
+                        remappings=REMAPPINGS,
+                        parameters=[
+                            {"exact_sync": True},  # the stamps are equal to the nanosecond
+                            {"use_sim_time": LaunchConfiguration("use_sim_time")},
+                        ],
+                    )
+                ],
+            ),
+        ]
+    )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RTAB-Map on a picture and its predicted depth, as if they came from an RGB-D camera.
+
+Give it the robot's odometry (`odom_topic`, `visual_odometry:=false`) where there is one. See
+docs/pipelines.md.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+HERE = Path(__file__).resolve().parent
+CONFIG = HERE.parent / "config"
+
+# Of rtabmap_launch/rtabmap.launch.py; the rest of its arguments can be given on the command line.
+RTABMAP_ARGUMENTS = {
+    "rgb_topic": "/perception/camera/rgb/image",
+    "depth_topic": "/perception/camera/depth/image",
+    "camera_info_topic": "/perception/camera/rgb/camera_info",
+    "approx_sync": "false",  # the stamps are equal to the nanosecond
+    "qos": "1",  # reliable, as they are published
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    rtabmap = PathJoinSubstitution(
+        [FindPackageShare("rtabmap_launch"), "launch", "rtabmap.launch.py"]
+    )
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=str(CONFIG / "pipelines" / "rgbd.yaml"),
+                description="YAML file with the parameters of the perception node",
+            ),
+            # Both files have arguments of the same names, with other defaults (namespace, rviz).
+            GroupAction(
+                [
+                    IncludeLaunchDescription(
+                        PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
+                        launch_arguments={
+                            "params_file": LaunchConfiguration("params_file")
+                        }.items(),
+                    )
+                ]
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(rtabmap),
+                launch_arguments=RTABMAP_ARGUMENTS.items(),
+            ),
+        ]
+    )

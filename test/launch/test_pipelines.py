@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipelines that are shipped name only what their consumers know, and what the node publishes.
+
+None of the consumers can run here; test/data/consumers.json has what their sources declare.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.tiny_model import tiny_card
+
+from mtinet_ros.messages.output_topics import CAMERA_INFO, IMAGE, POINT_CLOUD, output_topics
+from mtinet_ros.node.settings import CAMERA_PARAMETERS, NODE_PARAMETERS, make_settings
+
+ROOT = Path(__file__).parents[2]
+PIPELINES = sorted((ROOT / "config" / "pipelines").glob("*.yaml"))
+CONSUMERS = json.loads((ROOT / "test" / "data" / "consumers.json").read_text())
+PREFIX = "/perception/camera/"
+
+
+def parameters_of(pipeline: str, node: str) -> dict[str, Any]:
+    document = yaml.safe_load((ROOT / "config" / "pipelines" / f"{pipeline}.yaml").read_text())
+    parameters: dict[str, Any] = document[f"/**/{node}"]["ros__parameters"]
+    return parameters
+
+
+def constant(launch_file: str, name: str) -> Any:
+    """A constant of a launch file, read without importing `launch`."""
+    tree = ast.parse((ROOT / "launch" / launch_file).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"{launch_file} has no {name}")
+
+
+def published(pipeline: str) -> dict[str, str]:
+    """Topics below ~/camera of the node with a pipeline's parameters, and their types."""
+    camera = parameters_of(pipeline, "perception")["camera"]
+    factory: Any = None  # nothing is encoded
+    topics = output_topics(tiny_card(), set(camera["outputs"]) - {"obstacles"}, 1, "", factory)
+    types = {topic.name: topic.type_name for topic in topics}
+    if "obstacles" in camera["outputs"]:
+        types |= {"points/obstacles": POINT_CLOUD, "points/ground": POINT_CLOUD}
+    return types
+
+
+@pytest.mark.parametrize("file", PIPELINES, ids=lambda file: file.stem)
+def test_the_nodes_parameters_of_a_pipeline_are_allowed(file: Path) -> None:
+    given = parameters_of(file.stem, "perception")
+    camera = given.pop("camera")
+    assert set(given) <= set(NODE_PARAMETERS)
+    assert set(camera) <= set(CAMERA_PARAMETERS)
+    values = {name: spec.default for name, spec in NODE_PARAMETERS.items()} | given
+    defaults = {name: spec.default for name, spec in CAMERA_PARAMETERS.items()} | camera
+    settings = make_settings(values | {f"camera.{k}": v for k, v in defaults.items()})
+    assert settings.cameras[0].image_topic == "camera/image_raw"
+
+
+def costmap_sources() -> Iterator[tuple[str, dict[str, Any]]]:
+    layer = parameters_of("nav2_costmap", "costmap")["voxel_layer"]
+    for name in layer["observation_sources"].split():
+        yield name, layer[name]
+
+
+def test_the_costmap_has_the_parameters_that_nav2_declares() -> None:
+    known = CONSUMERS["nav2"]
+    costmap = parameters_of("nav2_costmap", "costmap")
+    plugins = costmap["plugins"]
+    assert set(costmap) - set(plugins) <= set(known["costmap"])
+    sources = dict(costmap_sources())
+    for plugin in plugins:
+        layer = costmap[plugin]
+        assert set(layer) - set(sources) <= set(known[layer["plugin"]])
+    for source in sources.values():
+        assert set(source) <= set(known["observation source"])
+    manager = parameters_of("nav2_costmap", "lifecycle_manager_perception")
+    assert set(manager) <= set(known["lifecycle_manager"])
+    assert set(manager["node_names"]) == {"perception", "costmap"}
+
+
+def test_the_costmap_is_cleared_by_the_ground_and_marked_by_the_rest() -> None:
+    topics = published("nav2_costmap")
+    for name, source in costmap_sources():
+        assert topics[source["topic"].removeprefix(PREFIX)] == POINT_CLOUD
+        assert source["topic"] == f"{PREFIX}points/{name}"
+        assert source["data_type"] == "PointCloud2"
+        assert source["marking"] is (name == "obstacles")
+        assert source["clearing"] is True
+        # nav2's default for the height of a source is 0.0: nothing would come through.
+        assert source["min_obstacle_height"] < source["max_obstacle_height"]
+        assert source["raytrace_max_range"] >= source.get("obstacle_max_range", 0.0)
+
+
+def test_the_voxels_hold_the_camera_and_the_floor() -> None:
+    """nav2 clears nothing from a sensor outside of them, and has 16 at most."""
+    layer = parameters_of("nav2_costmap", "costmap")["voxel_layer"]
+    assert layer["z_voxels"] <= 16
+    top = layer["origin_z"] + layer["z_voxels"] * layer["z_resolution"]
+    assert layer["origin_z"] < 0.0
+    assert top > 2.0
+    assert top > layer["max_obstacle_height"]
+
+
+def test_depth_image_proc_gets_a_picture_and_its_depth() -> None:
+    consumer, topics = CONSUMERS["depth_image_proc"], published("rgbd")
+    remappings = dict(constant("depth_cloud.launch.py", "REMAPPINGS"))
+    assert set(remappings) == set(consumer["topics"])
+    for name, message_type in consumer["topics"].items():
+        if name != "points":
+            assert topics[remappings[name].removeprefix(PREFIX)] == message_type
+    # Newer versions look for CameraInfo beside the picture, wherever that was remapped to.
+    parent = remappings["rgb/image_rect_color"].rpartition("/")[0]
+    assert remappings["rgb/camera_info"] == f"{parent}/camera_info"
+    source = (ROOT / "launch" / "depth_cloud.launch.py").read_text()
+    assert f'plugin="{consumer["plugin"]}"' in source
+    assert "exact_sync" in consumer["parameters"]
+
+
+def test_rtabmap_gets_arguments_it_declares_and_topics_that_are_there() -> None:
+    arguments, topics = constant("rtabmap.launch.py", "RTABMAP_ARGUMENTS"), published("rgbd")
+    assert set(arguments) <= set(CONSUMERS["rtabmap_launch"]["arguments"])
+    types = {"rgb_topic": IMAGE, "depth_topic": IMAGE, "camera_info_topic": CAMERA_INFO}
+    for name, message_type in types.items():
+        assert topics[arguments[name].removeprefix(PREFIX)] == message_type
+
+
+def test_the_elevation_map_gets_parameters_it_reads_and_topics_that_are_there() -> None:
+    consumer, topics = CONSUMERS["elevation_mapping_cupy"], published("elevation_mapping")
+    given = parameters_of("elevation_mapping", "elevation_mapping_node")
+    subscribers, publishers = given.pop("subscribers"), given.pop("publishers")
+    assert set(given) <= set(consumer["parameters"])
+    for subscriber in subscribers.values():
+        assert set(subscriber) <= set(consumer["subscriber"])
+        assert subscriber["data_type"] == "pointcloud"
+        assert topics[subscriber["topic_name"].removeprefix(PREFIX)] == POINT_CLOUD
+    for publisher in publishers.values():
+        assert set(publisher) == set(consumer["publisher"])
+        assert set(publisher["basic_layers"]) <= set(publisher["layers"])
+
+
+def test_the_drivers_have_parameters_and_topics_of_their_own() -> None:
+    drivers = constant("camera.launch.py", "DRIVERS")
+    assert set(drivers) == set(CONSUMERS["drivers"])
+    for name, driver in drivers.items():
+        known = CONSUMERS["drivers"][name]
+        assert driver["plugin"] == known["plugin"]
+        assert set(driver["parameters"]) <= set(known["parameters"])
+        topics = {driver["topics"].get(topic, topic) for topic in known["topics"]}
+        assert topics == {"image_raw", "camera_info"}  # what perception looks for
+
+
+def test_every_launch_file_gives_perception_arguments_it_declares() -> None:
+    tree = ast.parse((ROOT / "launch" / "perception.launch.py").read_text())
+    declared = {
+        ast.literal_eval(call.args[0])
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "DeclareLaunchArgument"
+    }
+    for file in (ROOT / "launch").glob("*.launch.py"):
+        source = file.read_text()
+        if file.name == "perception.launch.py":
+            continue
+        assert '"perception.launch.py"' in source
+        for call in ast.walk(ast.parse(source)):
+            if isinstance(call, ast.keyword) and call.arg == "launch_arguments":
+                owner = call.value.func.value  # type: ignore[attr-defined]
+                if isinstance(owner, ast.Dict):
+                    assert {ast.literal_eval(key) for key in owner.keys if key} <= declared
