@@ -82,6 +82,11 @@ class Runs:
             self._last[0].end("the second run after it has begun")
         return self._begun % 2
 
+    @property
+    def have_begun(self) -> bool:
+        """Whether there has been any."""
+        return self._begun > 0
+
     def begun(self, wait: Callable[[], Outputs]) -> Run:
         """A run that has begun in the last turn; `wait` as for `Run`."""
         run = Run(wait)
@@ -109,7 +114,8 @@ class Backend(Protocol):
         max_batch: Largest N that `begin` takes.
         gains_by_batching: Whether images together take much less time than one after another.
             Where they do not, an image should not wait for others.
-        leaves_cpu_free: Whether the CPU has nothing to do while the network runs.
+        leaves_cpu_free: Whether the CPU has nothing to do while the network runs: `begin` then
+            returns before the run is over, and `Run.outputs` sleeps until it is.
     """
 
     name: str

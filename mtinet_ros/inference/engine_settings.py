@@ -24,6 +24,8 @@ class EngineSettings:
             engine that does serves those who did not ask for it, too.
         compute_capabilities: `tensorrt_rtx`: GPU generations to build for; empty: all it knows
             from Ampere on.
+        largest_batch: Largest batch to build for, where fewer images will be asked for at a time;
+            0: just those. So that one engine serves robots with any number of cameras.
         second_batch: Number of cameras to tune a second optimization profile for, which serves
             just that batch; 0: no wish. Building takes about twice as long.
         optimization_level: How hard the builder searches, 0 to 5; None: no wish, and TensorRT's
@@ -36,6 +38,7 @@ class EngineSettings:
     hardware_compatible: bool = False
     version_compatible: bool = False
     compute_capabilities: tuple[str, ...] = ()
+    largest_batch: int = 0
     second_batch: int = 0
     optimization_level: int | None = None
 
@@ -50,7 +53,7 @@ class EngineSettings:
                 f"workspace_mb is {self.workspace_mb}; allowed: 0 (TensorRT's own limit) to "
                 f"{1 << 20} MiB"
             )
-        for name in ("optimal_batch", "second_batch"):
+        for name in ("optimal_batch", "largest_batch", "second_batch"):
             value = getattr(self, name)
             if value < 0:
                 raise ConfigurationError(f"{name} is {value}; allowed: 0 (no wish) to max_batch")

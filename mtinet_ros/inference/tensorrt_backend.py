@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorRT on an NVIDIA GPU, either edition: engine from the cache, one stream, no allocation.
+"""TensorRT on an NVIDIA GPU, either edition: engine from the cache, and no allocation per frame.
 
 A frame's way: its images are in page-locked memory (`new_images`) or are copied there; their
-upload, the network and the download of the wanted outputs are queued on one stream; `Run.outputs`
-sleeps until its event. Everything CUDA is made, used and freed in the thread that loads.
+upload, the network and the download of the wanted outputs are queued in this order
+(`RunStreams`); `Run.outputs` sleeps until its event. Everything CUDA is made, used and freed in
+the thread that loads.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,15 +32,11 @@ from mtinet_ros.inference.backend import (
 )
 from mtinet_ros.inference.cuda import (
     DeviceContext,
-    HostBuffer,
     cuda_driver,
     cuda_errors,
     device_memory_used,
     identify_gpu,
-    make_event,
-    make_stream,
 )
-from mtinet_ros.inference.cuda_driver import DriverEvent, DriverStream
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine, EngineCache
 from mtinet_ros.inference.engine_settings import EngineSettings
@@ -49,7 +45,9 @@ from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.inference.runtime_cache import RuntimeCache
 from mtinet_ros.inference.tensorrt_buffers import RunBuffers, TensorLayout
 from mtinet_ros.inference.tensorrt_edition import FailureCause, load_edition
-from mtinet_ros.inference.tensorrt_execution import Execution, Work
+from mtinet_ros.inference.tensorrt_execution import Execution
+from mtinet_ros.inference.tensorrt_queue import RunQueue
+from mtinet_ros.inference.tensorrt_streams import RunStreams
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 
@@ -60,9 +58,7 @@ logger = logging.getLogger("mtinet_ros.inference")
 
 
 class TensorRtBackend(Backend):
-    """`Backend` over a TensorRT engine; two runs may be under way on one stream."""
-
-    leaves_cpu_free = True
+    """`Backend` over a TensorRT engine; two runs may be under way."""
 
     def __init__(
         self,
@@ -98,6 +94,7 @@ class TensorRtBackend(Backend):
         self._thread = threading.get_ident()
         self._edition = load_edition(edition)
         self._settings = gpu
+        self.leaves_cpu_free = gpu.two_runs
         self._lost = ""
         self._closed = False
         self._runs = Runs(edition)
@@ -108,8 +105,9 @@ class TensorRtBackend(Backend):
         self._gpu = identify_gpu(device_id)
         self.device = f"cuda:{device_id} {self._gpu.name}"
         try:
+            largest = max(engine.largest_batch, max_batch)
             cache = engine_cache(
-                model, self.card, self._edition, max_batch, device_id, engine, self._gpu
+                model, self.card, self._edition, largest, device_id, engine, self._gpu
             )
             # The context comes after it: while a child builds, a small GPU is all the child's.
             stored = cache.get_or_build(progress, cancelled)
@@ -181,7 +179,7 @@ class TensorRtBackend(Backend):
         return ""
 
     def _prepare(self, cache: EngineCache, model: Path, max_batch: int) -> None:
-        """Make all that a run uses: execution, stream, events, buffers."""
+        """Make all that a run uses: streams, execution, buffers."""
         engine = self._engine
         assert engine is not None
         tensors = self._read_tensors(engine)
@@ -192,10 +190,13 @@ class TensorRtBackend(Backend):
         self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1]).size
         largest = self._fixed_batch or engine.get_tensor_profile_shape(INPUT_NAME, 0)[2][0]
         self.max_batch = min(max_batch, self.card.max_batch, largest)
-        self._stream = make_stream()
-        self._freeing.callback(self._free, self._stream)
-        # One for each run under way, and one for all work.
-        self._events = tuple(self._make_event() for _ in range(3))
+        mapped = self._settings.mapped_memory
+        if mapped is None:
+            mapped = self._gpu.is_integrated and not self._edition.is_rtx
+        uploads_apart = self._settings.overlapped_uploads and not mapped
+        downloads_apart = self._settings.overlapped_downloads and not mapped
+        streams = RunStreams(uploads_apart=uploads_apart, downloads_apart=downloads_apart)
+        self._freeing.callback(streams.free)
         if self._edition.is_rtx:
             self._runtime_cache = RuntimeCache(
                 engine,
@@ -205,35 +206,29 @@ class TensorRtBackend(Backend):
             )
             self._freeing.callback(self._drop, "_runtime_cache")
         with cuda_errors("make an execution context"):
-            self._execution = Execution(
+            execution = Execution(
                 engine,
                 self._edition,
-                self._stream,
+                streams.network,
                 self._runtime_cache and self._runtime_cache.runtime_config,
                 graphs=self._captures_graphs(),
+                lanes=2 if uploads_apart or downloads_apart else 1,
             )
-        self._freeing.callback(self._execution.free)
+        self._freeing.callback(execution.free)
+        rows = self._fixed_batch or self.max_batch
         layouts = {
-            name: TensorLayout(dtype, (largest, *(size or 0 for size in trailing)))
+            name: TensorLayout(dtype, (rows, *(size or 0 for size in trailing)))
             for name, (dtype, (_, *trailing)) in tensors.items()
         }
-        mapped = self._settings.mapped_memory
-        if mapped is None:
-            mapped = self._gpu.is_integrated and not self._edition.is_rtx
-        self._buffers = RunBuffers(layouts, mapped=mapped)
+        self._buffers = RunBuffers(
+            layouts, mapped=mapped, two_images=uploads_apart, two_outputs=downloads_apart
+        )
         self._freeing.callback(self._buffers.free)
-        # Freed first: work that a failed frame left on the stream must be over.
-        self._freeing.callback(self._finish)
-
-    def _make_event(self) -> DriverEvent:
-        event = make_event()
-        self._freeing.callback(self._free, event)
-        return event
-
-    @staticmethod
-    def _free(thing: DriverStream | DriverEvent) -> None:
-        with cuda_errors("free a stream"):
-            thing.free()
+        self._queue = RunQueue(
+            streams, execution, self._buffers, self.output_names, self._fixed_batch
+        )
+        # Freed first: work that a failed frame left on the streams must be over.
+        self._freeing.callback(self._queue.finish)
 
     def _captures_graphs(self) -> bool:
         """Whether our own graphs are captured; RTX's runtime configuration has its own way."""
@@ -266,25 +261,23 @@ class TensorRtBackend(Backend):
         return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
 
     def _warm_up(self, progress: Progress) -> None:
-        """Run black images in every batch size, so that its kernels are there when it comes first.
-
-        Kernels are loaded at their first use, and TensorRT for RTX compiles them only then. What
-        is for graphs is made by the first frames of a batch size: a context, then the capture.
-        """
-        black = np.zeros((self.max_batch, *self.card.input_size, 3), np.uint8)
-        for batch in range(1, self.max_batch + 1):
+        """Run in every batch size, so that no first frame is late; see `RunQueue.run_black`."""
+        for batch in self._batches():
             if self.max_batch > 1:
                 progress(f"preparing batch {batch} of {self.max_batch}", 1.0)
             with self._detect_lost_context():
-                work = self._upload(black[:batch], self.output_names, turn=0)
-                self._execution.queue_calls(work)
-                self._download(work)
-                self._finish()
+                self._queue.run_black(batch)
         if self._runtime_cache:
             self._runtime_cache.save()
 
+    def _batches(self) -> Iterable[int]:
+        """All that a run may really have."""
+        return (self._fixed_batch,) if self._fixed_batch else range(1, self.max_batch + 1)
+
     def new_images(self) -> NDArray[np.uint8]:
         """See `Backend.new_images`: page-locked memory, freed by `close`.
+
+        Where the GPU reads it in place, before the first run, graphs are captured for it.
 
         Raises:
             BackendError: There is not enough of it, or the backend is closed.
@@ -293,7 +286,12 @@ class TensorRtBackend(Backend):
             return super().new_images()
         self._check_usable()
         with self._device:
-            images: NDArray[np.uint8] = self._buffers.new_images().rows[self.max_batch - 1]
+            buffer = self._buffers.new_images()
+            images: NDArray[np.uint8] = buffer.rows[self.max_batch - 1]
+            if not self._runs.have_begun:  # whose outputs it would overwrite
+                for batch in self._batches():
+                    with self._detect_lost_context():
+                        self._queue.prepare_for(buffer, batch)
         return images
 
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
@@ -309,9 +307,7 @@ class TensorRtBackend(Backend):
         if not names:
             return self._runs.begun(dict)
         with self._device, self._detect_lost_context():
-            work = self._upload(images, names, turn)
-            self._execution.queue(work, lambda: self._download(work))
-            self._events[turn].record(self._stream)
+            self._queue.queue(images, names, turn)
         if self._runtime_cache:
             self._runtime_cache.save_if_due()
         rows = images.shape[0]
@@ -324,8 +320,7 @@ class TensorRtBackend(Backend):
         """Wait for a run, and give its outputs."""
         self._check_usable()
         with self._device, self._detect_lost_context():
-            self._events[turn].wait()
-        return self._buffers.outputs(names, rows, turn)
+            return self._queue.wait(names, rows, turn)
 
     def measure_stages(self, images: NDArray[np.uint8]) -> Mapping[str, float]:
         """Run once, call by call, waiting after each stage; for benchmarks.
@@ -339,42 +334,14 @@ class TensorRtBackend(Backend):
         self._check_usable()
         check_images(self, images, ())
         turn = self._runs.next_turn()
-        seconds: dict[str, float] = {}
         with self._device, self._detect_lost_context():
-            source = self._buffers.place(images, turn)
-            work = self._work(source, images.shape[0], self.output_names, turn)
-            stages: dict[str, Callable[[], None]] = {
-                "h2d": lambda: self._buffers.upload(source, work.batch, self._stream),
-                "compute": lambda: self._execution.queue_calls(work),
-                "d2h": lambda: self._download(work),
-            }
-            for stage, queue in stages.items():
-                begun = time.perf_counter()
-                queue()
-                self._finish()
-                seconds[stage] = time.perf_counter() - begun
-        return seconds
+            return self._queue.measure_stages(images, turn)
 
     def device_memory_used(self) -> int:
         """Bytes in use on the GPU, by this and every other process."""
         self._check_usable()
         with self._device:
             return device_memory_used()
-
-    def _upload(self, images: NDArray[np.uint8], names: tuple[str, ...], turn: int) -> Work:
-        """Queue the upload; it is no part of a graph, since its source changes from run to run."""
-        source = self._buffers.place(images, turn)
-        work = self._work(source, images.shape[0], names, turn)
-        self._buffers.upload(source, work.batch, self._stream)
-        return work
-
-    def _work(self, source: HostBuffer, rows: int, names: tuple[str, ...], turn: int) -> Work:
-        # An engine may fix the batch that runs.
-        batch = self._fixed_batch or rows
-        return Work(batch, self._buffers.binding(source, turn), turn, names)
-
-    def _download(self, work: Work) -> None:
-        self._buffers.download(work.names, work.batch, work.turn, self._stream)
 
     @contextmanager
     def _detect_lost_context(self) -> Iterator[None]:
@@ -384,19 +351,13 @@ class TensorRtBackend(Backend):
                 yield
         except BackendError as error:
             try:
-                self._finish()
+                self._queue.finish()
             except BackendError as still:
                 self._lost = str(still)
                 raise BackendLostError(
                     f"{error}; the GPU's context is lost: restart the program"
                 ) from error
             raise
-
-    def _finish(self) -> None:
-        """Wait for all work on the stream."""
-        with cuda_errors("finish its work"):
-            self._events[-1].record(self._stream)
-            self._events[-1].wait()
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -40,44 +40,73 @@ class Binding:
 
     Attributes:
         addresses: Tensor -> address.
+        lane: 0 or 1, where the device has two sets of memory; runs of one lane share addresses.
     """
 
     addresses: Mapping[str, int]
+    lane: int = 0
 
 
 class RunBuffers:
     """Two sets of page-locked memory: one is read and written while the GPU uses the other.
 
-    Without mapping, the device has each tensor once: all copies and executions are in the order of
-    one stream. With it, the device has nothing, and works on the host's memory.
+    The device has two sets of what is copied beside the network, and one of what is copied in the
+    order of the network's stream. With mapping it has nothing, and works on the host's memory.
+
+    Attributes:
+        is_mapped: Whether it does.
+        lanes: Number of bindings that runs have in turn, where they do not follow the images.
     """
 
-    def __init__(self, layouts: Mapping[str, TensorLayout], *, mapped: bool) -> None:
+    def __init__(
+        self,
+        layouts: Mapping[str, TensorLayout],
+        *,
+        mapped: bool,
+        two_images: bool = False,
+        two_outputs: bool = False,
+    ) -> None:
         """Allocate in the current context.
 
         Args:
             layouts: Of the image and of each output, by name.
             mapped: Whether the device works on the host's memory.
+            two_images: Whether the device has two sets of images; with mapping it has none.
+            two_outputs: Whether it has two sets of outputs.
 
         Raises:
             BackendError: There is not enough memory. What was allocated is free again.
         """
         self._image = layouts[INPUT_NAME]
-        self._mapped = mapped
+        self.is_mapped = mapped
+        self.lanes = 2 if (two_images or two_outputs) and not mapped else 1
         self._freeing = ExitStack()
         self._own: dict[int, HostBuffer] = {}
-        self._bindings: dict[tuple[int, int], Binding] = {}
+        self._mapped_bindings: dict[tuple[int, int], Binding] = {}
+        self._bindings: tuple[Binding, ...] = ()
         with ExitStack() as failed:
             failed.callback(self.free)
-            self._device = {} if mapped else {n: self._on_device(layouts[n]) for n in layouts}
+            if not mapped:
+                images = self._addresses(layouts, (INPUT_NAME,), 2 if two_images else 1)
+                outputs = self._addresses(
+                    layouts, layouts.keys() - {INPUT_NAME}, 2 if two_outputs else 1
+                )
+                self._bindings = tuple(
+                    Binding({**images[lane % len(images)], **outputs[lane % len(outputs)]}, lane)
+                    for lane in range(self.lanes)
+                )
             self._staging = tuple(self.new_images() for _ in range(2))
             self._outputs = tuple(
                 {n: self._on_host(layouts[n]) for n in layouts if n != INPUT_NAME}
                 for _ in range(2)
             )
             failed.pop_all()
-        if not mapped:
-            self._only = Binding({name: buffer.address for name, buffer in self._device.items()})
+
+    def _addresses(
+        self, layouts: Mapping[str, TensorLayout], names: Collection[str], sets: int
+    ) -> list[dict[str, int]]:
+        """Memory on the device for some tensors, so many times: where each set is."""
+        return [{n: self._on_device(layouts[n]).address for n in names} for _ in range(sets)]
 
     def _on_device(self, layout: TensorLayout) -> DeviceBuffer:
         buffer = DeviceBuffer(layout.size)
@@ -85,7 +114,7 @@ class RunBuffers:
         return buffer
 
     def _on_host(self, layout: TensorLayout) -> HostBuffer:
-        buffer = HostBuffer(layout.shape, layout.dtype, mapped=self._mapped)
+        buffer = HostBuffer(layout.shape, layout.dtype, mapped=self.is_mapped)
         self._freeing.callback(buffer.free)
         return buffer
 
@@ -98,6 +127,10 @@ class RunBuffers:
         buffer = self._on_host(self._image)
         self._own[buffer.host_address] = buffer
         return buffer
+
+    def staging(self, turn: int) -> HostBuffer:
+        """A set's memory for images that come from elsewhere."""
+        return self._staging[turn]
 
     def place(self, images: NDArray[np.uint8], turn: int) -> HostBuffer:
         """Page-locked memory with these images: their own, or a set's, to which they are copied.
@@ -115,27 +148,34 @@ class RunBuffers:
 
     def binding(self, source: HostBuffer, turn: int) -> Binding:
         """Addresses on the device for a run; one object for all runs with the same."""
-        if not self._mapped:
-            return self._only
+        if not self.is_mapped:
+            return self._bindings[turn % self.lanes]
         key = (source.address, turn)
-        if key not in self._bindings:
+        if key not in self._mapped_bindings:
             outputs = {name: buffer.address for name, buffer in self._outputs[turn].items()}
-            self._bindings[key] = Binding({INPUT_NAME: source.address, **outputs})
-        return self._bindings[key]
+            self._mapped_bindings[key] = Binding({INPUT_NAME: source.address, **outputs})
+        return self._mapped_bindings[key]
 
-    def upload(self, source: HostBuffer, batch: int, stream: DriverStream) -> None:
-        """Queue the copy of a batch to the device, if it needs one."""
-        if not self._mapped:
-            stream.upload(self._device[INPUT_NAME].address, source.rows[batch - 1])
+    def upload(
+        self, source: HostBuffer, binding: Binding, batch: int, stream: DriverStream
+    ) -> None:
+        """Queue the copy of a batch to where a run reads it, if it needs one."""
+        if not self.is_mapped:
+            stream.upload(binding.addresses[INPUT_NAME], source.rows[batch - 1])
 
     def download(
-        self, names: Collection[str], batch: int, turn: int, stream: DriverStream
+        self,
+        names: Collection[str],
+        binding: Binding,
+        batch: int,
+        turn: int,
+        stream: DriverStream,
     ) -> None:
-        """Queue the copies of outputs from the device into a set, if they need them."""
-        if self._mapped:
+        """Queue the copies of outputs from where a run wrote them into a set, if need be."""
+        if self.is_mapped:
             return
         for name in names:
-            stream.download(self._outputs[turn][name].rows[batch - 1], self._device[name].address)
+            stream.download(self._outputs[turn][name].rows[batch - 1], binding.addresses[name])
 
     def outputs(self, names: Collection[str], rows: int, turn: int) -> dict[str, NDArray[Any]]:
         """A set's arrays of some outputs, the first `rows` images of each."""

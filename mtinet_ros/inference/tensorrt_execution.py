@@ -3,7 +3,7 @@
 
 NVIDIA's rules for graphs (TensorRT, Best Practices, "CUDA Graphs"): a shape is enqueued once
 before it is captured, since that brings the context's inner state up to date; and each captured
-graph has an execution context of its own, since a new shape would change that state. Such contexts
+graph has an execution context of its own, since a new shape would change that state. Contexts
 share their scratch memory, which is theirs only while they run; all run on one stream.
 """
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mtinet_ros.inference")
 
-# A graph of a network of a thousand kernels takes megabytes: no more batch sizes (and places of
-# images, where memory is mapped) than these have any; what comes later runs call by call.
+# A graph of a network of a thousand kernels takes megabytes: no more batch sizes times sets of
+# buffers (or places of images, where memory is mapped) have any; what comes later runs call by
+# call.
 _MOST_GRAPHS = 32
 
 
@@ -49,9 +50,9 @@ class Work:
     names: tuple[str, ...]
 
     @property
-    def key(self) -> tuple[int, int, int, tuple[str, ...]]:
-        """The same for work that one graph can do."""
-        return self.batch, id(self.binding), self.turn, self.names
+    def key(self) -> tuple[int, int]:
+        """The same for work that one graph can do, which is the network alone."""
+        return self.batch, id(self.binding)
 
 
 class _BoundContext:
@@ -93,6 +94,7 @@ class Execution:
         runtime_config: Any,
         *,
         graphs: bool,
+        lanes: int = 1,
     ) -> None:
         """Make the first context, in the current context of the device.
 
@@ -102,6 +104,8 @@ class Execution:
             stream: For all work.
             runtime_config: RTX's `IRuntimeConfig`; None with `tensorrt`.
             graphs: Whether to capture graphs; `tensorrt` only.
+            lanes: Number of bindings that runs take in turn: each has contexts of its own, so that
+                addresses stay. RTX would capture anew each time that they change.
 
         Raises:
             BackendError: TensorRT makes none, or there is no memory. Nothing is left behind.
@@ -113,16 +117,17 @@ class Execution:
         self._shape = tuple(engine.get_tensor_shape(INPUT_NAME))[1:]
         self._profiles = _profiles_of_single_batches(engine)
         self._capturing = graphs
-        self._graphs: dict[Any, Graph] = {}
-        self._contexts: dict[Any, _BoundContext] = {}
+        self._graphs: dict[tuple[int, int], Graph] = {}
+        self._contexts: dict[tuple[int, int], _BoundContext] = {}
         self._scratch: DeviceBuffer | None = None
-        if graphs and engine.device_memory_size_v2:
+        if runtime_config is None and engine.device_memory_size_v2:
             self._scratch = DeviceBuffer(engine.device_memory_size_v2)
-        # One per optimization profile; what runs call by call shares them.
-        self._shared: dict[int, _BoundContext] = {}
+        # By optimization profile and lane; what runs call by call shares them.
+        self._shared: dict[tuple[int, int], _BoundContext] = {}
         try:
-            for profile in (0, *self._profiles.values()):
-                self._shared[profile] = self._make_context(profile)
+            for lane in range(lanes):
+                for profile in (0, *self._profiles.values()):
+                    self._shared[profile, lane] = self._make_context(profile)
         except BaseException:
             self.free()
             raise
@@ -147,26 +152,29 @@ class Execution:
             raise self._fail(f"take the optimization profile {profile}")
         return _BoundContext(context, self._fail)
 
-    def queue(self, work: Work, download: Callable[[], None]) -> None:
-        """Queue network and downloads, as a graph where there is one or can be one by now.
+    @property
+    def is_capturing(self) -> bool:
+        """Whether graphs are captured: wanted, and not failed so far."""
+        return self._capturing
 
-        Args:
-            work: What to do.
-            download: Queues the downloads.
+    def queue(self, work: Work) -> None:
+        """Queue the network, as a graph where there is one or can be one by now.
+
+        The first run of a batch size in a lane is call by call, and brings the second one's
+        capture about, from which on there is a graph.
 
         Raises:
             BackendError: TensorRT refuses.
         """
         graph = self._graphs.get(work.key)
-        is_queued = False
         if graph is None and self._capturing and self._has_room(work):
             try:
                 context = self._own_context(work)
                 if context.has_run:
-                    graph = self._graphs[work.key] = self._capture(context, work, download)
+                    graph = self._graphs[work.key] = self._capture(context, work)
                 else:  # the run itself, which the capture asks for
                     context.enqueue(work, self._shape, self._stream)
-                    is_queued = True
+                    return
             except (BackendError, cuda_driver().error) as error:
                 # A context goes on as before when it cannot be captured (the same chapter).
                 self._capturing = False
@@ -177,37 +185,31 @@ class Execution:
                 )
         if graph is not None:
             graph.launch()
-            return
-        if not is_queued:
+        else:
             self.queue_calls(work)
-        download()
 
     def queue_calls(self, work: Work) -> None:
-        """Queue the network alone, call by call."""
-        self._shared[self._profile(work)].enqueue(work, self._shape, self._stream)
+        """Queue the network call by call."""
+        context = self._shared[self._profile(work), work.binding.lane]
+        context.enqueue(work, self._shape, self._stream)
 
     def _profile(self, work: Work) -> int:
         return self._profiles.get(work.batch, 0)
 
     def _has_room(self, work: Work) -> bool:
         """Whether one more graph, and the context that it needs, are within the limit."""
-        has_context = (work.batch, id(work.binding)) in self._contexts
-        return len(self._graphs) < _MOST_GRAPHS and (
-            has_context or len(self._contexts) < _MOST_GRAPHS
-        )
+        return work.key in self._contexts or len(self._contexts) < _MOST_GRAPHS
 
     def _own_context(self, work: Work) -> _BoundContext:
-        key = work.batch, id(work.binding)
-        if key not in self._contexts:
-            self._contexts[key] = self._make_context(self._profile(work))
-        return self._contexts[key]
+        if work.key not in self._contexts:
+            self._contexts[work.key] = self._make_context(self._profile(work))
+        return self._contexts[work.key]
 
-    def _capture(self, context: _BoundContext, work: Work, download: Callable[[], None]) -> Graph:
+    def _capture(self, context: _BoundContext, work: Work) -> Graph:
         failures = (BackendError, cuda_driver().error)
         self._stream.begin_capture()
         try:
             context.enqueue(work, self._shape, self._stream)
-            download()
         except failures:
             with suppress(*failures):
                 self._stream.end_capture().free()

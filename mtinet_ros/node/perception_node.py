@@ -38,12 +38,14 @@ def _load(
 ) -> Backend:
     """Load the model as configured; in the worker's thread."""
     engine = EngineSettings(
-        cache_dir=settings.engine_cache_dir, workspace_mb=settings.workspace_mb
+        cache_dir=settings.engine_cache_dir,
+        workspace_mb=settings.workspace_mb,
+        largest_batch=settings.max_batch,
     )
     return load_backend(
         model,
         settings.backend,
-        settings.max_batch,
+        min(settings.max_batch, len(settings.cameras)),
         device_id=settings.device_id,
         engine=engine,
         progress=progress,

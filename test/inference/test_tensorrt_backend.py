@@ -25,12 +25,15 @@ from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.inference.selection import check_available
 from mtinet_ros.inference.tensorrt_backend import TensorRtBackend
+from mtinet_ros.inference.tensorrt_streams import RunStreams
 
 # For what does not depend on the package that brings the driver.
 ONE_PACKAGE = pytest.mark.parametrize("gpu", ["pycuda"], indirect=True)
 OUTPUTS = ("labels", "depth", "normals")
 TENSORS = 1 + len(OUTPUTS)
 PINNED = 2 * TENSORS  # two sets
+ON_DEVICE = 2 * TENSORS
+EVENTS, STREAMS = 5, 3
 
 
 @pytest.fixture(params=["pycuda", "cuda-bindings"])
@@ -85,12 +88,12 @@ def test_everything_is_freed_in_the_documented_order(gpu: Any, model: Path) -> N
     contexts = ["execution context"] * (gpu.order.count("execution context"))
     assert gpu.order == [
         *["pinned memory"] * PINNED,
-        *["device memory"] * TENSORS,
+        *["device memory"] * ON_DEVICE,
         *graphs,
         *contexts,
-        *(["device memory"] if graphs else []),  # the contexts' scratch memory
-        *["event"] * 3,
-        "stream",
+        "device memory",  # the contexts' scratch memory
+        *["event"] * EVENTS,
+        *["stream"] * STREAMS,
         "engine",
         "runtime",
         "primary context",
@@ -100,9 +103,6 @@ def test_everything_is_freed_in_the_documented_order(gpu: Any, model: Path) -> N
 def test_a_frame_allocates_nothing(backend: Any) -> None:
     gpu = backend.gpu
     images = [random_images(n) for n in (1, 2, 4)]
-    for _ in range(4):
-        for batch in images:
-            backend.infer(batch, OUTPUTS)
     before = {call: gpu.calls[call] for call in gpu.calls}
     for _ in range(20):
         for batch in images:
@@ -135,14 +135,15 @@ def test_a_frame_keeps_no_python_memory(backend: Any) -> None:
 
 def test_only_wanted_outputs_are_copied_and_the_thread_sleeps_once(gpu: Any, model: Path) -> None:
     backend = load_backend(model, "tensorrt", gpu=GpuSettings(cuda_graphs=False))
-    backend.infer(random_images(1), OUTPUTS)
+    for _ in range(2):
+        backend.infer(random_images(1), OUTPUTS)
     gpu.calls.clear()
     backend.infer(random_images(1), ["depth"])
     assert gpu.calls["cuMemcpyHtoDAsync"] == 1
     assert gpu.calls["execute_async_v3"] == 1
     assert gpu.calls["cuMemcpyDtoHAsync"] == 1
     assert gpu.calls["cuEventSynchronize"] == 1
-    assert gpu.calls["set_input_shape"] == 0  # the batch is the one before
+    assert gpu.calls["set_input_shape"] == 0  # the batch is the one before in each set
     backend.close()
 
 
@@ -197,8 +198,112 @@ def test_the_memory_for_images_may_be_plain(gpu: Any, model: Path) -> None:
     backend.close()
 
 
-def test_every_batch_size_is_run_before_the_first_frame(backend: Any) -> None:
-    assert backend.gpu.calls["execute_async_v3"] == 4
+def test_every_batch_size_is_run_before_the_first_frame_on_each_set(backend: Any) -> None:
+    captures = backend.name == "tensorrt"  # with cuda-bindings: once before it, and once captured
+    assert backend.gpu.calls["execute_async_v3"] == 4 * 2 * (2 if captures else 1)
+    calls = dict(backend.gpu.calls)
+    for batch in (4, 1, 3, 2, 4, 1):
+        backend.infer(random_images(batch), OUTPUTS)
+    for call in ("create_execution_context", "cuStreamBeginCapture"):
+        assert backend.gpu.calls[call] == calls.get(call, 0)
+    if captures:
+        assert backend.gpu.calls["cuGraphLaunch"] == calls["cuGraphLaunch"] + 6
+
+
+def test_no_more_batches_are_made_ready_than_there_are_cameras_for(
+    graph_gpu: Any, model: Path, cache: Path
+) -> None:
+    """The engine is the one that others use, whatever their number of cameras."""
+    load_backend(model, "tensorrt", 4).close()
+    engines = set(cache.glob("*.engine"))
+    graph_gpu.calls.clear()
+    backend = load_backend(model, "tensorrt", 2, engine=EngineSettings(largest_batch=4))
+    assert set(cache.glob("*.engine")) == engines
+    assert backend.max_batch == 2
+    assert graph_gpu.calls["cuGraphLaunch"] == 2 * 2
+    backend.close()
+
+
+def test_capturing_takes_a_bounded_time_and_the_rest_comes_with_its_frames(
+    graph_gpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtinet_ros.inference.tensorrt_queue._CAPTURE_SECONDS", 0.0)
+    backend = load_backend(model, "tensorrt")
+    assert graph_gpu.calls["cuGraphLaunch"] == 0
+    expected = backend.infer(random_images(2), OUTPUTS)["depth"].copy()
+    for _ in range(4):
+        answer = backend.infer(random_images(2), OUTPUTS)["depth"]
+        np.testing.assert_array_equal(answer, expected)
+    assert graph_gpu.calls["cuGraphLaunch"] == 3
+    backend.close()
+
+
+@pytest.mark.parametrize("uploads", [True, False])
+@pytest.mark.parametrize("downloads", [True, False])
+def test_copies_beside_the_network_have_streams_and_memory_of_their_own(
+    gpu: Any, model: Path, uploads: bool, downloads: bool
+) -> None:
+    """The double records every copy that is not ordered against what uses its memory."""
+    settings = GpuSettings(overlapped_uploads=uploads, overlapped_downloads=downloads)
+    backend = load_backend(model, "tensorrt", gpu=settings)
+    assert len(gpu.streams) == 1 + uploads + downloads
+    sets = (2 if uploads else 1) + len(OUTPUTS) * (2 if downloads else 1)
+    assert len(gpu.memory) == sets + 1  # and scratch
+    pictures = [random_images(1 + seed % 3, seed=seed) for seed in range(7)]
+    alone = [backend.infer(images, ["depth"])["depth"].copy() for images in pictures]
+    run = backend.begin(pictures[0], ["depth"])
+    for images, expected in zip([*pictures[1:], pictures[0]], alone, strict=True):
+        following = backend.begin(images, ["depth"])
+        np.testing.assert_array_equal(run.outputs()["depth"], expected)
+        run = following
+    run.outputs()
+    assert gpu.violations == []
+    backend.close()
+
+
+# What each of the two waits of a run is for, and what goes wrong without it.
+@ONE_PACKAGE
+@pytest.mark.parametrize(
+    ("forgotten", "race"),
+    [
+        ("uploaded", "the network does not wait for an upload"),
+        ("computed", "a download does not wait for the network"),
+        ("wait", "an upload does not wait for the network"),
+    ],
+)
+def test_the_double_finds_a_wait_that_is_forgotten(
+    gpu: Any, model: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str, race: str
+) -> None:
+    backend = load_backend(model, "tensorrt")
+    monkeypatch.setattr(RunStreams, forgotten, lambda *_: None)
+    for _ in range(3):
+        backend.infer(random_images(1), OUTPUTS)
+    assert f"a race: {race}" in gpu.violations
+    gpu.violations.clear()
+    backend.close()
+    gpu.violations.clear()
+
+
+def test_a_gpu_that_shares_the_hosts_memory_has_graphs_for_each_place_of_images(
+    graph_gpu: Any, model: Path
+) -> None:
+    graph_gpu.gpus[:] = [cuda_machine().ORIN]
+    backend = load_backend(model, "tensorrt", 2)
+    places = [backend.new_images() for _ in range(3)]
+    calls = dict(graph_gpu.calls)
+    runs = 0
+    for images in (*places, *places):
+        for batch in (1, 2):
+            backend.infer(images[:batch], OUTPUTS)
+            runs += 1
+    assert graph_gpu.calls["cuGraphLaunch"] == calls["cuGraphLaunch"] + runs
+    assert graph_gpu.calls["execute_async_v3"] == calls["execute_async_v3"]
+    # Once outputs may be held, nothing is run beside them.
+    answer = backend.infer(places[0][:1], ["depth"])["depth"]
+    copy = answer.copy()
+    backend.new_images()
+    np.testing.assert_array_equal(answer, copy)
+    backend.close()
 
 
 def test_a_gpu_that_shares_the_hosts_memory_copies_nothing(gpu: Any, model: Path) -> None:
@@ -222,7 +327,7 @@ def test_a_gpu_that_shares_the_hosts_memory_copies_nothing(gpu: Any, model: Path
     copying.close()
 
 
-def test_a_batch_size_that_comes_again_is_launched_as_a_graph(graph_gpu: Any, model: Path) -> None:
+def test_the_network_is_launched_as_a_graph(graph_gpu: Any, model: Path) -> None:
     backend = load_backend(model, "tensorrt", max_batch=4)
     answers = {}
     for batch in (1, 3):
@@ -236,7 +341,6 @@ def test_a_batch_size_that_comes_again_is_launched_as_a_graph(graph_gpu: Any, mo
     backend.infer(random_images(3), OUTPUTS)
     assert graph_gpu.calls["cuGraphLaunch"] == calls["cuGraphLaunch"] + 1
     assert graph_gpu.calls["execute_async_v3"] == calls["execute_async_v3"]
-    assert graph_gpu.calls["cuMemcpyDtoHAsync"] == calls["cuMemcpyDtoHAsync"]
     backend.close()
 
 
@@ -247,7 +351,7 @@ def test_a_batch_with_a_profile_of_its_own_runs_in_it(
     gpu.engine_folder = str(tmp_path / "engines")  # the others' engines have no such profile
     settings = EngineSettings(gpu.engine_folder, second_batch=3)
     backend = load_backend(model, "tensorrt", engine=settings)
-    assert gpu.order == ["profile 1"]
+    assert gpu.order == ["profile 1"] * 2  # in a context of each set
     calls = gpu.calls["set_input_shape"]
     for batch in (3, 3, 3):  # its context has that shape since it was prepared
         assert len(backend.infer(random_images(batch), ["depth"])["depth"]) == batch
@@ -259,35 +363,46 @@ def test_a_batch_with_a_profile_of_its_own_runs_in_it(
         load_backend(model, "tensorrt", engine=settings)
 
 
-CAPTURE_FAULTS = ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"]
-CAPTURE_FAULTS += ["execute_async_v3", "cuMemcpyDtoHAsync", "cuGraphDestroy"]
+# The contexts of both sets are made first; then those of graphs, which run before a capture.
+CAPTURE_FAULTS = [
+    ("cuStreamBeginCapture", 1),
+    ("cuStreamEndCapture", 1),
+    ("cuGraphInstantiate", 1),
+    ("cuGraphDestroy", 1),
+    ("create_execution_context", 3),
+    ("set_input_shape", 1),
+    ("execute_async_v3", 1),
+    ("execute_async_v3", 2),
+]
 
 
-@pytest.mark.parametrize("call", CAPTURE_FAULTS)
+@pytest.mark.parametrize("at_load", [True, False])
+@pytest.mark.parametrize(("call", "nth"), CAPTURE_FAULTS)
 def test_a_network_that_cannot_be_captured_runs_call_by_call_and_says_so_once(
-    graph_gpu: Any, model: Path, call: str, caplog: pytest.LogCaptureFixture
+    graph_gpu: Any,
+    model: Path,
+    call: str,
+    nth: int,
+    at_load: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backend = load_backend(model, "tensorrt")
+    plain = load_backend(model, "tensorrt", gpu=GpuSettings(cuda_graphs=False))
     images = random_images(2)
-    expected = backend.infer(images, ["depth"])["depth"].copy()
-    graph_gpu.fail(call, None if call == "execute_async_v3" else "UNKNOWN")
+    expected = plain.infer(images, ["depth"])["depth"].copy()
+    plain.close()
+    if not at_load:
+        monkeypatch.setattr("mtinet_ros.inference.tensorrt_queue._CAPTURE_SECONDS", 0.0)
+        backend = load_backend(model, "tensorrt")
+        nth -= 2 if call == "create_execution_context" else 0
+    graph_gpu.fail(call, None if "cu" not in call[:2] else "UNKNOWN", nth)
+    if at_load:
+        backend = load_backend(model, "tensorrt")
     for _ in range(4):
         np.testing.assert_array_equal(backend.infer(images, ["depth"])["depth"], expected)
     assert caplog.text.count("no more CUDA graphs from here on") == 1
     assert graph_gpu.calls["cuGraphLaunch"] == 0
     forget_errors()
-    backend.close()
-
-
-@pytest.mark.parametrize("call", ["create_execution_context", "set_input_shape"])
-def test_a_context_for_graphs_that_cannot_be_had_costs_no_frame(
-    graph_gpu: Any, model: Path, call: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    backend = load_backend(model, "tensorrt")
-    graph_gpu.fail(call, None)
-    for _ in range(4):
-        assert len(backend.infer(random_images(2), ["depth"])["depth"]) == 2
-    assert caplog.text.count("no more CUDA graphs from here on") == 1
     backend.close()
 
 
@@ -369,13 +484,14 @@ AT_LOAD = [
     ("cuDeviceGetName", 1),
     ("cuDevicePrimaryCtxRetain", 1),
     ("cuCtxPushCurrent", 1),
-    *[("cuEventCreate", nth + 1) for nth in range(3)],
-    ("cuStreamCreate", 1),
+    *[("cuEventCreate", nth) for nth in (1, EVENTS)],
+    *[("cuStreamCreate", nth) for nth in (1, STREAMS)],
     *[("cuMemHostAlloc", nth + 1) for nth in range(PINNED)],
-    *[("cuMemAlloc", nth + 1) for nth in range(TENSORS)],
+    *[("cuMemAlloc", nth) for nth in (1, 2, 3, 1 + ON_DEVICE)],
     ("cuMemcpyHtoDAsync", 1),
-    *[("cuMemcpyDtoHAsync", nth + 1) for nth in range(len(OUTPUTS))],
-    ("cuEventRecord", 1),
+    *[("cuMemcpyDtoHAsync", nth) for nth in (1, len(OUTPUTS))],
+    *[("cuEventRecord", nth) for nth in (1, 2, 3, 4)],
+    *[("cuStreamWaitEvent", nth) for nth in (1, 2)],
     ("cuEventSynchronize", 1),
 ]
 
@@ -418,7 +534,7 @@ def test_a_no_of_tensorrt_while_loading_is_a_sentence_and_leaves_nothing(
 ) -> None:
     gpu.fail(call, None, nth)
     with pytest.raises(BackendError, match=r"tensorrt (10\.13\.0 does not load|could not )"):
-        load_backend(model, "tensorrt")
+        load_backend(model, "tensorrt", gpu=GpuSettings(cuda_graphs=False))
     assert gpu.leftovers() == []
 
 
@@ -435,11 +551,12 @@ def test_too_little_gpu_memory_says_what_to_do(gpu: Any, model: Path) -> None:
         "cuMemcpyDtoHAsync",
         "cuEventRecord",
         "cuEventSynchronize",
+        "cuStreamWaitEvent",
         "cuCtxPushCurrent",
     ],
 )
 def test_a_failed_frame_does_not_stop_the_next(gpu: Any, model: Path, call: str) -> None:
-    backend = load_backend(model, "tensorrt", gpu=GpuSettings(cuda_graphs=False))
+    backend = load_backend(model, "tensorrt")
     images = random_images(2, seed=3)
     expected = backend.infer(images, ["depth"])["depth"].copy()
     gpu.fail(call)

@@ -100,8 +100,9 @@ class ICudaEngine:
     def __init__(self, logger: Any, sidecar: dict[str, Any]) -> None:
         machine.born("engine", self)
         self._log = logger
-        self._model = Path(sidecar["model"]).read_bytes()
-        graph = onnx.load_model_from_string(self._model).graph
+        model = Path(sidecar["model"]).read_bytes()
+        self._session = onnxruntime.InferenceSession(model)
+        graph = onnx.load_model_from_string(model).graph
         self._inputs = [tensor.name for tensor in graph.input]
         tensors = {t.name: t.type.tensor_type for t in (*graph.input, *graph.output)}
         self._types = {name: _TYPES[tensor.elem_type] for name, tensor in tensors.items()}
@@ -168,7 +169,6 @@ class IExecutionContext:
     def __init__(self, engine: ICudaEngine, config: Any) -> None:
         machine.born("execution context", self)
         self._engine = engine
-        self._session = onnxruntime.InferenceSession(engine._model)
         self._batch = max(engine._shapes["image"][0], 0)
         self._enqueued_batch = 0
         self._profile = 0
@@ -241,5 +241,7 @@ class IExecutionContext:
         content = machine.at(addresses["image"], int(np.prod(shape)))
         images = np.frombuffer(content, np.uint8).reshape(shape)
         names = [name for name in addresses if name not in self._engine._inputs]
-        for name, array in zip(names, self._session.run(names, {"image": images}), strict=True):
+        for name, array in zip(
+            names, self._engine._session.run(names, {"image": images}), strict=True
+        ):
             machine.at(addresses[name], array.nbytes)[:] = array.tobytes()
