@@ -47,7 +47,7 @@ EXTRAS = {
     ],
     "process": [
         "rosbags>=0.11",
-        "av>=14",
+        "av>=17",
         "lz4>=4",  # with the next, what compressed bags need; rosbags brings both
         "backports.zstd>=1; python_version < '3.14'",
     ],
