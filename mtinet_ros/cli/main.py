@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "data": ("mtinet_ros.cli.data", "check or convert a folder of NYU Depth V2"),
+    "process": (
+        "mtinet_ros.cli.process",
+        "run a model on bags, videos and folders of pictures, resumable",
+    ),
     "predict": ("mtinet_ros.cli.predict", "run a model on pictures and write what it sees"),
 }
 # The extra of setup.py that holds what a command needs beyond running a model.
@@ -49,6 +53,7 @@ _EXTRAS = {
     "evaluate": "train",
     "scenes": "train",
     "data": "train",
+    "process": "process",
 }
 # What pip calls a package that Python calls otherwise.
 _PIP_NAMES = {"cv2": "opencv-python", "yaml": "PyYAML"}

@@ -149,6 +149,9 @@ _TASKS: dict[str, frozenset[str]] = {
     "obstacles": frozenset({"semseg", "depth"}),
 }
 
+OUTPUTS = tuple(_TASKS)
+"""Names of all outputs."""
+
 
 def is_ground(card: ModelCard, ground_classes: Sequence[str]) -> NDArray[np.bool_]:
     """Which labels a robot may drive on: bool [256]; void is not among them.

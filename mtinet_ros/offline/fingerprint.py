@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.output_files import file_errors
+from mtinet_ros.recordings.folder_record import is_result_folder
 
 # Of each end of a file. Recordings are written once: with its size, its ends tell it from others.
 _END_BYTES = 65536
@@ -57,13 +58,17 @@ def about_model(path: Path) -> str:
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Files by name, hidden ones left out."""
+    """Files by name, hidden ones and results left out."""
     for path in paths:
         if not path.is_dir():
             yield path.name, path
             continue
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith(".") and not is_result_folder(Path(folder, name))
+            )
             for name in sorted(names):
                 file = Path(folder, name)
                 if not name.startswith(".") and file.is_file():

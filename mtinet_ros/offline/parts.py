@@ -120,7 +120,7 @@ class PartWriter:
         Raises:
             InputError: It cannot be written.
         """
-        self._tally.problems = list(problems or ())
+        self._tally.problems = [*(problems or ()), *getattr(self._sink, "problems", ())]
         record = self._sink.end_part() if self._is_open else None
         number = self._number if record is not None else 0
         part = Part(number, end, self._tally, dict(self._counts), record)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.offline.journal import Beginning, Journal, Tally, differences
 from mtinet_ros.offline.parts import PartLimits, PartWriter
 from mtinet_ros.offline.pipeline import Pipeline, Selection
@@ -16,11 +16,14 @@ from mtinet_ros.offline.progress import Progress
 from mtinet_ros.offline.reading import Ending
 from mtinet_ros.offline.shards import EveryNth, Shard, count_frames
 from mtinet_ros.offline.state import locked
+from mtinet_ros.output_files import file_errors
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.recordings.frame import Interval, Sink, Source
 
 # Parts of a shard have numbers of its own: shards write to one output, never to one file.
 _NUMBERS_PER_SHARD = 100_000
+# Beside the journal, once the whole is put together and its parts may be gone.
+_FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,10 @@ def process_recording(
         sink = open_sink()
 
         def finish() -> None:
-            if is_whole and journal.records:
+            if is_whole and journal.records and not _is_finished(folder):
                 sink.finish(journal.records)
+            if is_whole and journal.is_complete:
+                _remove_parts(sink, folder)
 
         if journal.is_complete:
             finish()  # a kill may have come between
@@ -125,13 +130,12 @@ def process_recording(
         before = _counts_before(source, journal, settings, interval)
         if journal.parts:
             interval = Interval(journal.parts[-1].end, interval.end)
-        is_cheap = getattr(sink, "finish_is_cheap", False)
         writer = PartWriter(
             sink,
             journal,
             settings.limits,
             before,
-            finish if is_cheap else lambda: None,
+            finish if sink.finish_is_cheap else lambda: None,
             first_number=(settings.shard.index - 1) * _NUMBERS_PER_SHARD + 1,
         )
         selection = Selection(
@@ -148,7 +152,7 @@ def process_recording(
         )
         with Progress(target.name, _known(interval, source), lambda: (writer.frames, writer.time)):
             ending = _run(pipeline, finish)
-        if not is_cheap:
+        if not sink.finish_is_cheap:
             finish()
         return Outcome(journal.tally(), journal.is_complete, ending.problem)
 
@@ -159,6 +163,19 @@ def _run(pipeline: Pipeline, finish: Callable[[], None]) -> Ending:
     except Exception:
         finish()
         raise
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / _FINISHED).exists()
+
+
+def _remove_parts(sink: Sink, folder: Path) -> None:
+    """Have a sink whose whole is a copy of its parts remove these; they are needed no more."""
+    remove = getattr(sink, "remove_parts", None)
+    if remove is not None:
+        with file_errors(f"write {folder / _FINISHED}", InputError):
+            (folder / _FINISHED).touch()
+        remove()
 
 
 def _journal(

@@ -42,8 +42,10 @@ def check_output(output: Path, is_file: bool, shard: Shard, resume: bool) -> Non
     """Refuse an output that a run may not write; before the work.
 
     Raises:
-        ConfigurationError: It is there and nothing that this run may go on with.
+        ConfigurationError: It is there and nothing that this run may go on with, or its folder
+            cannot be made or written to.
     """
+    make_folder(output.parent)
     state = state_folder(output, is_file)
     begun = shards_of(state)
     others = [other for other in begun if other.count != shard.count]

@@ -94,13 +94,15 @@ class Source(Protocol):
 
     Attributes:
         path: File or folder it is read from.
-        cameras: What there is to process.
         problems: What was wrong but stopped nothing, a sentence each; grows while reading.
     """
 
     path: Path
-    cameras: tuple[CameraInput, ...]
     problems: list[str]
+
+    @property
+    def cameras(self) -> tuple[CameraInput, ...]:
+        """What there is to process."""
 
     def interval(self) -> Interval:
         """First time, and one after the last, as far as the recording says."""
@@ -126,7 +128,12 @@ class Sink(Protocol):
     A part is complete on disk when `end_part` returns; whatever happens later, it stays. Parts
     may be written by several processes, each with a sink and numbers of its own, and put
     together by `finish`.
+
+    Attributes:
+        finish_is_cheap: Whether `finish` may be called after every part.
     """
+
+    finish_is_cheap: bool
 
     def begin_part(self, number: int) -> None:
         """Begin a part; what an earlier process left of the same number is gone."""

@@ -15,6 +15,7 @@ from mtinet_ros.offline.merge import merge_shards
 from mtinet_ros.offline.parts import PartLimits
 from mtinet_ros.offline.run import Outcome, RunSettings, Target, process_recording
 from mtinet_ros.offline.shards import Shard
+from mtinet_ros.offline.state import locked
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.recordings.frame import Interval
 
@@ -158,6 +159,16 @@ def test_a_run_does_not_go_on_with_another_ones_output(tmp_path: Path) -> None:
         process(tmp_path / "out", ListSource(events()))
     with pytest.raises(ConfigurationError, match="model was a, is b"):
         process(tmp_path / "out", ListSource(events()), resume=True, fingerprint={"model": "b"})
+
+
+def test_of_two_processes_one_is_told_that_the_other_is_at_it(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with (
+        locked(folder, False, Shard(1, 2)),
+        pytest.raises(ConfigurationError, match="another process writes shard 1/2 of"),
+    ):
+        process(folder, ListSource(events()), shard=Shard(1, 2))
+    process(folder, ListSource(events()), shard=Shard(1, 2))
 
 
 def test_a_complete_run_is_left_as_it_is(tmp_path: Path) -> None:
