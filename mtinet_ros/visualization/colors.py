@@ -14,6 +14,10 @@ from mtinet_ros.model_contract import RGB
 # Share of the class color in the overlay.
 _OVERLAY_ALPHA = 0.5
 
+# OpenCV's scalars have four numbers, whatever the image.
+_NORMAL_SCALE = np.array([127.5, -127.5, -127.5, 0.0])
+_NORMAL_OFFSET = np.full(4, 127.5)
+
 
 class LabelColors:
     """Colors of label maps, from the palette of a model or a data set; all other ids are black."""
@@ -25,7 +29,7 @@ class LabelColors:
 
     def colorize(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Label map uint8 [H,W] as uint8 [H,W,3] RGB."""
-        return np.take(self._table, labels, axis=0)
+        return np.asarray(cv2.applyColorMap(labels, self._table.reshape(256, 1, 3)), np.uint8)
 
     def overlay(self, image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image (uint8 [H,W,3] RGB) tinted by class, for checking alignment by eye."""
@@ -41,9 +45,9 @@ def colorize_normals(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
     ((nx, −ny, −nz) + 1) / 2: right is red, up is green, facing the camera is light blue. Unknown
     normals (NaN, or of length zero as in ground truth) are black.
     """
-    scaled = normals * np.array([127.5, -127.5, -127.5], np.float32) + np.float32(127.5)
-    clean = np.nan_to_num(scaled, copy=False, nan=0.0)
-    color = np.asarray(clean.clip(0.0, 255.0).round(), np.uint8)
+    scaled = cv2.multiply(normals, _NORMAL_SCALE)
+    cv2.patchNaNs(scaled, -127.5)
+    color = np.asarray(cv2.add(scaled, _NORMAL_OFFSET, dtype=cv2.CV_8U), np.uint8)
     # Only a vector shorter than 0.01 is gray, and this is the cheapest way to find it in what is
     # made for every frame of a camera.
     gray = cv2.inRange(color, (128, 128, 128), (128, 128, 128))
