@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.output_files import file_errors, replace_file
 
-VERSION: Literal[8] = 8
+METADATA_VERSION = 8
 METADATA_NAME = "metadata.yaml"
 
 
@@ -97,21 +97,26 @@ def write_metadata(folder: Path, files: Sequence[FileRecord]) -> None:
             f"{folder} has parts in {' and in '.join(storages)}; a bag has files of one format"
         )
     path = folder / METADATA_NAME
-    text = yaml.safe_dump(
-        {"rosbag2_bagfile_information": _information(files, storages)},
-        sort_keys=False,
-        allow_unicode=True,
-    )
+    text = _yaml({"rosbag2_bagfile_information": _information(files)})
     with file_errors(f"write {path}", InputError):
         replace_file(path, text, flush=True)
 
 
-def _information(files: Sequence[FileRecord], storages: Sequence[str]) -> dict[str, Any]:
+def metadata_text(files: Sequence[FileRecord]) -> str:
+    """What a file says of itself, without the name that the metadata have in `metadata.yaml`."""
+    return _yaml(_information(files))
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _information(files: Sequence[FileRecord]) -> dict[str, Any]:
     start = min((file.start for file in files), default=0)
     end = max((file.end for file in files), default=start)
     return {
-        "version": VERSION,
-        "storage_identifier": storages[0] if storages else "mcap",
+        "version": METADATA_VERSION,
+        "storage_identifier": files[0].storage if files else "mcap",
         "duration": {"nanoseconds": end - start},
         "starting_time": {"nanoseconds_since_epoch": start},
         "message_count": sum(file.messages for file in files),
@@ -129,7 +134,7 @@ def _information(files: Sequence[FileRecord], storages: Sequence[str]) -> dict[s
             for file in files
         ],
         "custom_data": _notes(files) or None,
-        "ros_distro": "rosbags",
+        "ros_distro": "",
     }
 
 

@@ -23,12 +23,9 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.output_files import make_folder
 from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
-from mtinet_ros.recordings.bag_definitions import (
-    TopicDescription,
-    passed_topic,
-    published_topic,
-)
+from mtinet_ros.recordings.bag_definitions import TopicDescription, published_topic
 from mtinet_ros.recordings.bag_parts import FileRecord, write_metadata
+from mtinet_ros.recordings.bag_passing import PassedTopic, conversion_problem, passed_topic
 from mtinet_ros.recordings.bag_types import BagMessages, open_typestore
 from mtinet_ros.recordings.bag_writer import SUFFIXES, PartFile
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame
@@ -77,7 +74,6 @@ class BagSink:
         obstacles: ObstacleSettings | None = None,
         storage: str = "mcap",
         compression: str = "",
-        stem: str = "",
     ) -> None:
         """Prepare a bag.
 
@@ -91,7 +87,6 @@ class BagSink:
             obstacles: For the output `obstacles`; None: as the node has it.
             storage: `mcap` or `sqlite3`.
             compression: `zstd`, for the chunks of an mcap, or none.
-            stem: What the files are called before their number; none: as the folder.
 
         Raises:
             ConfigurationError: The folder cannot be written to, rosbags is not installed, or there
@@ -106,7 +101,7 @@ class BagSink:
         make_folder(folder)
         self.problems: list[str] = []
         self._folder = folder
-        self._stem = stem or folder.resolve().name
+        self._stem = folder.resolve().name
         self._storage = storage
         self._is_compressed = bool(compression)
         self._prefix = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
@@ -131,7 +126,8 @@ class BagSink:
             "mtinet_ros.fingerprint": (card.fingerprint,),
         }
         self._cameras: dict[str, _CameraTopics] = {}
-        self._passed: dict[tuple[str, str], TopicDescription | None] = {}
+        self._passed: dict[tuple[str, str], PassedTopic] = {}
+        self._unconvertible: set[str] = set()
         self._part: PartFile | None = None
         self._introduced: set[str] = set()
         self._up_to_scale: set[str] = set()
@@ -180,12 +176,20 @@ class BagSink:
         part = self._current_part()
         key = (message.topic, message.type_name)
         if key not in self._passed:
-            self._passed[key], problem = self._describe(message)
-            if problem:
-                self.problems.append(problem)
+            self._passed[key] = self._describe(message)
+            if self._passed[key].problem:
+                self.problems.append(self._passed[key].problem)
         topic = self._passed[key]
-        if topic is not None:
-            part.write(topic, message.time, message.data)
+        if topic.description is None:
+            return
+        try:
+            data = topic.convert(message.data)
+        except Exception as error:  # bytes from outside in foreign code
+            if message.topic not in self._unconvertible:
+                self._unconvertible.add(message.topic)
+                self.problems.append(conversion_problem(message.topic, error))
+            return
+        part.write(topic.description, message.time, data)
 
     def end_part(self) -> dict[str, Any]:
         """Put the part's file in its place; see `Sink`. An empty one has no file.
@@ -241,12 +245,13 @@ class BagSink:
         )
         return camera
 
-    def _describe(self, message: PassedMessage) -> tuple[TopicDescription | None, str]:
+    def _describe(self, message: PassedMessage) -> PassedTopic:
         _, _, name = message.topic.removeprefix(f"{self._prefix}/").partition("/")
         if message.topic.startswith(f"{self._prefix}/") and name in self._names:
-            return None, (
+            return PassedTopic(
+                None,
                 f"{message.topic} is not kept: what this run makes has the same name; choose "
-                "another prefix to have both"
+                "another prefix to have both",
             )
         return passed_topic(self._types, message)
 

@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 pytest.importorskip("rosbags")
 from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from support.bag_frames import (
     ALL,
     START,
@@ -28,6 +30,7 @@ from support.tiny_model import tiny_card
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.recordings.bag_sink import BagSink
+from mtinet_ros.recordings.bag_storage import Channel
 from mtinet_ros.recordings.bag_types import open_typestore
 from mtinet_ros.recordings.frame import PassedMessage
 
@@ -89,23 +92,26 @@ def test_a_discarded_and_an_empty_part_leave_no_file(tmp_path: Path) -> None:
 
 
 def test_parts_of_two_processes_become_one_bag_in_order_of_time(tmp_path: Path) -> None:
-    late, early = (BagSink(tmp_path / "bag", tiny_card(), ALL, stem=s) for s in ("a", "b"))
+    late, early = (BagSink(tmp_path / "bag", tiny_card(), ALL) for _ in range(2))
     records = []
-    for sink, indices in ((late, (5, 6)), (early, (0, 1))):
-        for number, index in enumerate(indices, 1):
+    for sink, first, indices in ((late, 1, (5, 6)), (early, 1001, (0, 1))):
+        for number, index in enumerate(indices, first):
             sink.begin_part(number)
             write(sink, frame(index))
             records.append(sink.end_part())
     late.finish(records)
     told = metadata(tmp_path / "bag")
-    assert told["relative_file_paths"] == ["b_1.mcap", "b_2.mcap", "a_1.mcap", "a_2.mcap"]
+    assert told["relative_file_paths"] == [
+        *("bag_1001.mcap", "bag_1002.mcap"),
+        *("bag_1.mcap", "bag_2.mcap"),
+    ]
     times = [time for _, _, time, _ in rosbags_messages(tmp_path / "bag")]
     assert times == sorted(times)
     assert len(times) == 4 * 12
     late.finish(records[2:])
-    assert metadata(tmp_path / "bag")["relative_file_paths"] == ["b_1.mcap", "b_2.mcap"]
-    (tmp_path / "bag" / "a_1.mcap").unlink()
-    with pytest.raises(InputError, match=r"a_1\.mcap is missing"):
+    assert metadata(tmp_path / "bag")["relative_file_paths"] == ["bag_1001.mcap", "bag_1002.mcap"]
+    (tmp_path / "bag" / "bag_1.mcap").unlink()
+    with pytest.raises(InputError, match=r"bag_1\.mcap is missing"):
         late.finish(records)
 
 
@@ -120,12 +126,12 @@ def test_a_full_disk_is_one_sentence_and_what_was_whole_stays(
     sink.finish([sink.end_part()])
     sink.begin_part(2)
     assert sink._part is not None
-    inside: Any = sink._part._writer.storage
+    writer: Any = sink._part._writer
     if storage == "mcap":
-        inside.bio.close()
-        inside.bio = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+        writer._file.close()
+        writer._file = Path("/dev/full").open("wb")  # noqa: SIM115
     else:
-        inside.conn.execute("PRAGMA max_page_count = 20")
+        writer._database.execute("PRAGMA max_page_count = 20")
 
     def fill() -> None:
         write(sink, *map(frame, range(1, 2000)))
@@ -160,17 +166,6 @@ def test_a_folder_that_is_gone_or_none_is_one_sentence(tmp_path: Path) -> None:
 BATTERY = "float32 charge\nmy_msgs/Cell[] cells\n" + "=" * 80 + "\nMSG: my_msgs/Cell\nuint8 id\n"
 
 
-@dataclass(frozen=True)
-class Channel:
-    """What a reader of bags says of a topic."""
-
-    serialization: str = "cdr"
-    definition: str = ""
-    definition_format: str = ""
-    digest: str = ""
-    qos: str = ""
-
-
 BEST_EFFORT = """
 - history: keep_last
   depth: 5
@@ -184,13 +179,17 @@ BEST_EFFORT = """
 """
 
 
+PLAIN = Channel("", "", "cdr")
+
+
 def passed(topic: str, type_name: str, channel: Channel, time: int = START) -> PassedMessage:
+    channel = replace(channel, topic=topic, type_name=type_name)
     return PassedMessage(topic, type_name, time, b"\0\1\0\0\0\0\x80\x3f\0\0\0\0", channel)
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 def test_what_is_passed_on_is_as_it_was_recorded(tmp_path: Path, storage: str) -> None:
-    custom = Channel(definition=BATTERY, definition_format="ros2msg", qos=BEST_EFFORT)
+    custom = replace(PLAIN, definition=BATTERY, definition_format="ros2msg", qos=BEST_EFFORT)
     sink = BagSink(tmp_path / "bag", tiny_card(), ALL, storage=storage)
     sink.begin_part(1)
     sink.pass_on(passed("/battery", "my_msgs/msg/Battery", custom))
@@ -229,8 +228,8 @@ def test_a_type_without_a_definition_is_looked_up_or_kept_and_told_once(tmp_path
     sink = BagSink(tmp_path / "bag", tiny_card(), ALL)
     sink.begin_part(1)
     for index in range(3):
-        sink.pass_on(passed("/battery", "my_msgs/msg/Battery", Channel(), START + index))
-        sink.pass_on(passed("/charge", "std_msgs/msg/Float64", Channel(), START + index))
+        sink.pass_on(passed("/battery", "my_msgs/msg/Battery", PLAIN, START + index))
+        sink.pass_on(passed("/charge", "std_msgs/msg/Float64", PLAIN, START + index))
     sink.finish([sink.end_part()])
     (problem,) = sink.problems
     assert "/battery is kept" in problem
@@ -248,8 +247,8 @@ def test_a_type_without_a_definition_is_looked_up_or_kept_and_told_once(tmp_path
 @pytest.mark.parametrize(
     ("topic", "channel", "why"),
     [
-        ("/imu", Channel(serialization="protobuf"), "serialized as protobuf"),
-        ("/perception/front/depth/image", Channel(), "has the same name"),
+        ("/imu", replace(PLAIN, serialization="protobuf"), "serialized as protobuf"),
+        ("/perception/front/depth/image", PLAIN, "has the same name"),
     ],
 )
 def test_what_would_spoil_the_bag_is_left_out_and_told_once(
@@ -264,3 +263,57 @@ def test_what_would_spoil_the_bag_is_left_out_and_told_once(
     (problem,) = sink.problems
     assert topic in problem
     assert why in problem
+
+
+# As rosbag of ROS 1 writes it; time and duration are types of its own.
+BATTERY_OF_ROS1 = (
+    "Header header\ntime charged\nfloat32[] cells\n"
+    + "=" * 80
+    + "\nMSG: std_msgs/Header\nuint32 seq\ntime stamp\nstring frame_id\n"
+)
+
+
+def test_messages_of_ros_1_become_those_of_ros_2(tmp_path: Path) -> None:
+    ros1 = get_typestore(Stores.ROS1_NOETIC)
+    ros1.register(
+        {
+            name: type_
+            for name, type_ in get_types_from_msg(BATTERY_OF_ROS1, "my_msgs/msg/Battery").items()
+            if name.startswith("my_msgs")
+        }
+    )
+    make = ros1.types
+    stamp = make["builtin_interfaces/msg/Time"](5, 6)
+    header = make["std_msgs/msg/Header"](seq=9, stamp=stamp, frame_id="base_link")
+    battery = make["my_msgs/msg/Battery"](header, stamp, np.array([3.5, 4.0], np.float32))
+    channel = Channel("/battery", "my_msgs/msg/Battery", "ros1", BATTERY_OF_ROS1, "ros1msg")
+    twist = make["geometry_msgs/msg/Twist"](
+        *(make["geometry_msgs/msg/Vector3"](x, 0.0, 0.0) for x in (1.5, 2.5))
+    )
+    sink = BagSink(tmp_path / "bag", tiny_card(), ALL)
+    sink.begin_part(1)
+    for topic, type_name, message in (
+        ("/battery", "my_msgs/msg/Battery", battery),
+        ("/twist", "geometry_msgs/msg/Twist", twist),
+    ):
+        told = replace(channel, topic=topic, type_name=type_name)
+        data = bytes(ros1.serialize_ros1(message, type_name))
+        sink.pass_on(PassedMessage(topic, type_name, START, data, told))
+        sink.pass_on(PassedMessage(topic, type_name, START, data[:7], told))
+    bad = replace(channel, topic="/bad", type_name="my_msgs/msg/Bad", definition="float128[ x")
+    sink.pass_on(PassedMessage("/bad", "my_msgs/msg/Bad", START, b"", bad))
+    sink.finish([sink.end_part()])
+    decoded = {m[1].topic: m[3] for m in foreign_messages(tmp_path / "bag" / "bag_1.mcap")}
+    assert set(decoded) == {"/battery", "/twist"}
+    assert decoded["/battery"].header.frame_id == "base_link"
+    assert decoded["/battery"].header.stamp.nanosec == 6
+    assert list(decoded["/battery"].cells) == [3.5, 4.0]
+    assert (decoded["/twist"].linear.x, decoded["/twist"].angular.x) == (1.5, 2.5)
+    with Reader(tmp_path / "bag") as reader:
+        assert sorted(c.msgcount for c in reader.connections) == [1, 1]
+        assert all(c.digest.startswith("RIHS01_") for c in reader.connections)
+    assert [problem.split(":")[0] for problem in sink.problems] == [
+        "a message of /battery is not kept",
+        "a message of /twist is not kept",
+        "/bad is not kept",
+    ]

@@ -116,6 +116,53 @@ def test_a_stranger_finds_every_topic_pixel_for_pixel_under_the_header_of_its_im
                 assert names[4] == ("label", 16, 6)
 
 
+@pytest.mark.parametrize("compression", ["", "zstd"])
+def test_a_stranger_reads_it_from_front_to_back_and_by_its_summary(
+    tmp_path: Path, compression: str
+) -> None:
+    """A pipe has no end to begin at; an index that lies would show as other messages."""
+    pytest.importorskip("mcap")
+    from mcap.reader import NonSeekingReader, SeekingReader
+
+    write_bag(tmp_path / "bag", compression=compression)
+    with (tmp_path / "bag" / "bag_1.mcap").open("rb") as file:
+        streamed = [
+            (channel.topic, message.log_time, message.sequence, message.data)
+            for _, channel, message in NonSeekingReader(file, validate_crcs=True).iter_messages()
+        ]
+        file.seek(0)
+        reader = SeekingReader(file, validate_crcs=True)
+        indexed = [
+            (channel.topic, message.log_time, message.sequence, message.data)
+            for _, channel, message in reader.iter_messages()
+        ]
+        summary = reader.get_summary()
+        (told,) = reader.iter_metadata()
+        (only,) = reader.iter_messages(
+            ["/perception/front/depth/image"],
+            starting_at=START + SECOND // 10,
+            ending_before=START + 2 * SECOND // 10,
+        )
+        header = reader.get_header()
+    assert sorted(streamed) == sorted(indexed)
+    assert len(streamed) == 32
+    assert only[2].log_time == frame(1).time
+    assert header.profile == "ros2"
+    assert summary is not None
+    assert summary.statistics is not None
+    assert summary.statistics.message_count == 32
+    assert summary.statistics.message_start_time == START
+    assert summary.statistics.message_end_time == frame(2).time
+    counts = {
+        summary.channels[number].topic: count
+        for number, count in summary.statistics.channel_message_counts.items()
+    }
+    assert counts["/perception/front/points"] == 3
+    inside = yaml.safe_load(told.metadata["serialized_metadata"])
+    assert (told.name, inside["version"], inside["message_count"]) == ("rosbag2", 8, 32)
+    assert inside["relative_file_paths"] == ["bag_1.mcap"]
+
+
 def test_the_legend_is_at_the_start_of_every_part_and_latched(tmp_path: Path) -> None:
     """A part that is played alone has it, for who subscribes late too."""
     write_bag(tmp_path / "bag")
