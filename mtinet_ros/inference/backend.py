@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import BackendError, InputError, ModelError
+from mtinet_ros.inference.fit_kernel import FitJob
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import INPUTS, OUTPUTS, TASK_OUTPUTS, Shape
 
@@ -101,6 +103,19 @@ class Runs:
         self._last = []
 
 
+@dataclass(frozen=True, eq=False)
+class UnfittedImage:
+    """An image in the bytes of its camera, for a backend that fits images itself.
+
+    Attributes:
+        job: How it becomes an image of the network's.
+        data: uint8 [job.source_size or more].
+    """
+
+    job: FitJob
+    data: NDArray[np.uint8]
+
+
 class Backend(Protocol):
     """Runs one model. Created, used and closed in one and the same thread.
 
@@ -116,6 +131,7 @@ class Backend(Protocol):
             Where they do not, an image should not wait for others.
         leaves_cpu_free: Whether the CPU has nothing to do while the network runs: `begin` then
             returns before the run is over, and `Run.outputs` sleeps until it is.
+        fits_images: Whether it takes images in the bytes of their cameras, too.
     """
 
     name: str
@@ -126,6 +142,7 @@ class Backend(Protocol):
     max_batch: int
     gains_by_batching: bool = True
     leaves_cpu_free: bool = False
+    fits_images: bool = False
 
     def new_images(self) -> NDArray[np.uint8]:
         """Memory to write images into, which the backend reads fastest; any other is fine, too.
@@ -157,6 +174,36 @@ class Backend(Protocol):
                 under way already, or the backend is closed.
         """
         ...
+
+    def begin_unfitted(
+        self,
+        images: NDArray[np.uint8],
+        unfitted: Mapping[int, UnfittedImage],
+        wanted: Collection[str],
+    ) -> Run:
+        """As `begin`, but the device brings some images to the network's size first.
+
+        Only if `fits_images`, which may become false with a failure.
+
+        Args:
+            images: As for `begin`; where an image is unfitted, the result is written.
+            unfitted: By their place in `images`; not to be changed until the outputs are there.
+            wanted: As for `begin`, and not empty.
+        """
+        raise BackendError(f"{self.name}: images are fitted by the CPU alone")
+
+    def fit_image(self, unfitted: UnfittedImage) -> NDArray[np.uint8]:
+        """Bring one image to the network's size and wait, with no run under way.
+
+        Only if `fits_images`.
+
+        Returns:
+            uint8 [H,W,3].
+
+        Raises:
+            BackendError: It failed.
+        """
+        raise BackendError(f"{self.name}: images are fitted by the CPU alone")
 
     def infer(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Outputs:
         """Run the model once and wait: `begin` and `Run.outputs` in one, with their errors."""

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.messages.camera_info_message import calibrated_size, camera_model, size_ratio
-from mtinet_ros.messages.image_message import decode_compressed_image, decode_image, is_compressed
+from mtinet_ros.messages.image_message import (
+    decode_compressed_image,
+    decode_image,
+    is_compressed,
+    raw_image,
+)
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.decoded_image import DecodedImage
+from mtinet_ros.perception.raw_image import RawImage
 from mtinet_ros.perception.rectify import Rectifier
 
 # Calibrations of different sizes on one topic that are kept: one for each mode of a camera.
@@ -43,6 +49,8 @@ class ImageDecoder:
 
     Attributes:
         rectify: Whether distorted images are undistorted.
+        keeps_raw: Whether an image whose bytes are pixels, and which needs no rectification, is
+            left as it came, for whoever wants it in another form.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class ImageDecoder:
             rectify: See the attribute.
         """
         self.rectify = rectify
+        self.keeps_raw = False
         self._camera = camera
         self._subject = f"{camera}: camera_info"
         self._image_topic = image_topic
@@ -98,14 +107,14 @@ class ImageDecoder:
             InputError: The message cannot be understood.
         """
         if is_compressed(message):
-            image = decode_compressed_image(message)
-        else:
-            image = decode_image(message)
-        return self.with_lens(image)
+            return self.with_lens(decode_compressed_image(message))
+        raw = raw_image(message) if self.keeps_raw else None
+        return self.with_lens(decode_image(message) if raw is None else raw)
 
-    def with_lens(self, image: NDArray[np.uint8]) -> DecodedImage:
-        """A picture that no message brought, uint8 [h,w,3] RGB, with its camera model."""
-        camera, note = self._camera_model((image.shape[0], image.shape[1]))
+    def with_lens(self, image: NDArray[np.uint8] | RawImage) -> DecodedImage:
+        """A picture, uint8 [h,w,3] RGB or yet to be decoded, with its camera model."""
+        size = image.size if isinstance(image, RawImage) else (image.shape[0], image.shape[1])
+        camera, note = self._camera_model(size)
         decoded = self._seen_through(image, camera)
         if decoded.camera is not None and note:
             self._problems.report_once(self._subject, note)
@@ -113,7 +122,9 @@ class ImageDecoder:
             self._problems.resolve(self._subject, "usable now")
         return decoded
 
-    def _seen_through(self, image: NDArray[np.uint8], camera: CameraModel | None) -> DecodedImage:
+    def _seen_through(
+        self, image: NDArray[np.uint8] | RawImage, camera: CameraModel | None
+    ) -> DecodedImage:
         """The image, rectified if need be, with the model of the lens that it now shows."""
         valid_mask = None
         doubt = ""  # about whether the image is rectified already
@@ -138,7 +149,8 @@ class ImageDecoder:
             if rectifier is None:
                 camera, doubt = None, ""
             else:
-                image, camera = rectifier.apply(image), rectifier.camera
+                pixels = image.pixels if isinstance(image, RawImage) else image
+                image, camera = rectifier.apply(pixels), rectifier.camera
                 valid_mask = rectifier.valid_mask
         self._report(f"{self._camera}: rectify", doubt)
         self._report(f"{self._camera}: lens", "" if camera is None else _about_aspect(camera))

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import InputError
 from mtinet_ros.inference import Backend, Outputs, Run
 from mtinet_ros.model_contract import RGB
+from mtinet_ros.perception.backend_fitting import BackendFitting
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.depth import depth_scale, valid_depth
 from mtinet_ros.perception.fit import Fit
 from mtinet_ros.perception.prediction import Prediction
+from mtinet_ros.perception.raw_image import RawImage
 
 
 class Batch:
@@ -26,6 +28,7 @@ class Batch:
     Attributes:
         fits: Placement of each image in the network's input.
         cameras: Model of each image's camera, or None where the lens is not known.
+        raw: By its place in the batch, what the backend is to bring to the network's size.
     """
 
     def __init__(self, buffer: NDArray[np.uint8]) -> None:
@@ -33,6 +36,7 @@ class Batch:
         self._buffer = buffer
         self.fits: list[Fit] = []
         self.cameras: list[CameraModel | None] = []
+        self.raw: dict[int, RawImage] = {}
 
     def __len__(self) -> int:
         """Number of images in the batch."""
@@ -40,7 +44,10 @@ class Batch:
 
     @property
     def images(self) -> NDArray[np.uint8]:
-        """The images, uint8 [N,H,W,3] RGB, as a view that the next ones overwrite."""
+        """The images, uint8 [N,H,W,3] RGB, as a view that the next ones overwrite.
+
+        Those in `raw` are there once the run's outputs are.
+        """
         return self._buffer[: len(self)]
 
     def append(
@@ -55,15 +62,27 @@ class Batch:
         self.fits.append(fit)
         self.cameras.append(camera)
 
+    def append_raw(self, image: RawImage, fit: Fit, camera: CameraModel | None) -> None:
+        """Take one more image that the backend is to fit."""
+        self.raw[len(self)] = image
+        self.fits.append(fit)
+        self.cameras.append(camera)
+
+    def fit_here(self, slot: int, pad_color: RGB) -> None:
+        """Fit an image of `raw` on the CPU after all."""
+        self.fits[slot].apply(self.raw.pop(slot).pixels, self._buffer[slot], pad_color)
+
     def remove(self, slot: int) -> None:
         """Take an image out; those after it move up."""
         self._buffer[slot : len(self) - 1] = self._buffer[slot + 1 : len(self)]
+        self.raw = {n - (n > slot): raw for n, raw in self.raw.items() if n != slot}
         del self.fits[slot], self.cameras[slot]
 
     def clear(self) -> None:
         """Forget the images; the memory stays."""
         self.fits.clear()
         self.cameras.clear()
+        self.raw.clear()
 
 
 class Predictor:
@@ -83,6 +102,7 @@ class Predictor:
         self.backend = backend
         self.card = backend.card
         self._fit_mode = fit or self.card.fit
+        self._fitting = BackendFitting(backend, self.card.pad_color)
         self._batch: Batch | None = None  # of `predict`, which not everybody uses
 
     def new_batch(self) -> Batch:
@@ -93,13 +113,14 @@ class Predictor:
         return Batch(self.backend.new_images())
 
     def preprocess(
-        self, batch: Batch, image: NDArray[np.uint8], camera: CameraModel | None
+        self, batch: Batch, image: NDArray[np.uint8] | RawImage, camera: CameraModel | None
     ) -> Fit:
         """Bring an image to the network's size and put it into a batch that is not full.
 
         Args:
             batch: Batch from `new_batch`.
-            image: uint8 [h,w,3] RGB.
+            image: uint8 [h,w,3] RGB; or a camera's bytes, which must not change until the outputs
+                of the batch's run are there.
             camera: Model of the image's camera, or None where it is not known.
 
         Returns:
@@ -109,18 +130,26 @@ class Predictor:
             InputError: The image is not uint8 [h,w,3], is empty or far too long and thin, or its
                 camera is of another size. The batch is as it was.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if isinstance(image, RawImage):
+            height, width = image.size
+        elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
                 f"the image is {image.dtype} {list(image.shape)}; uint8 [h,w,3] RGB is needed"
             )
-        height, width = image.shape[:2]
+        else:
+            height, width = image.shape[:2]
         if camera is not None and (camera.height, camera.width) != (height, width):
             raise InputError(
                 f"the camera model is for {camera.width}x{camera.height} pixels, "
                 f"the image has {width}x{height}"
             )
         fit = Fit.plan((height, width), self.card.input_size, self._fit_mode)
-        batch.append(image, fit, camera, self.card.pad_color)
+        if not isinstance(image, RawImage):
+            batch.append(image, fit, camera, self.card.pad_color)
+        elif self._fitting.takes(image, fit):
+            batch.append_raw(image, fit, camera)
+        else:
+            batch.append(image.pixels, fit, camera, self.card.pad_color)
         return fit
 
     def begin(self, batch: Batch, wanted: Collection[str]) -> Run:
@@ -136,7 +165,18 @@ class Predictor:
         Raises:
             BackendError: The run failed.
         """
-        return self.backend.begin(batch.images, wanted) if wanted else Run(dict)
+        for slot, image in list(batch.raw.items()):
+            if not wanted or not self._fitting.agrees(image, batch.fits[slot]):
+                batch.fit_here(slot, self.card.pad_color)
+        if not wanted:
+            return Run(dict)
+        if not batch.raw:
+            return self.backend.begin(batch.images, wanted)
+        unfitted = {
+            slot: self._fitting.unfitted(image, batch.fits[slot])
+            for slot, image in batch.raw.items()
+        }
+        return self.backend.begin_unfitted(batch.images, unfitted, wanted)
 
     def infer(self, batch: Batch, wanted: Collection[str]) -> Outputs:
         """Run the network once and wait for the outputs; as `begin`."""
