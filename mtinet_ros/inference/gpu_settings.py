@@ -31,6 +31,10 @@ class GpuSettings:
             for what is read or written once; dusty-nv/jetson-inference runs TensorRT so). None: on
             GPUs that share the host's memory, with `tensorrt`; `tensorrt_rtx` captures anew
             whenever an address changes.
+        fits_images: Whether the GPU decodes raw images and brings them to the network's size, by
+            a kernel that NVRTC compiles while the model is loaded. Off, because no GPU has run it
+            yet: a kernel that went wrong would cost the whole context. What it makes of an image
+            is held against the CPU's result before it is used.
     """
 
     two_runs: bool = True
@@ -39,3 +43,4 @@ class GpuSettings:
     pinned_images: bool = True
     cuda_graphs: bool | None = None
     mapped_memory: bool | None = None
+    fits_images: bool = False

@@ -27,12 +27,12 @@ from mtinet_ros.inference.backend import (
     Outputs,
     Run,
     Runs,
+    UnfittedImage,
     check_graph,
     check_images,
 )
 from mtinet_ros.inference.cuda import (
     DeviceContext,
-    cuda_driver,
     cuda_errors,
     device_memory_used,
     identify_gpu,
@@ -44,8 +44,10 @@ from mtinet_ros.inference.engine_target import engine_cache
 from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.inference.runtime_cache import RuntimeCache
 from mtinet_ros.inference.tensorrt_buffers import RunBuffers, TensorLayout
-from mtinet_ros.inference.tensorrt_edition import FailureCause, load_edition
-from mtinet_ros.inference.tensorrt_execution import Execution
+from mtinet_ros.inference.tensorrt_edition import load_edition
+from mtinet_ros.inference.tensorrt_engine import engine_tensors, load_engine
+from mtinet_ros.inference.tensorrt_execution import Execution, captures_graphs
+from mtinet_ros.inference.tensorrt_fitting import image_fitting
 from mtinet_ros.inference.tensorrt_queue import RunQueue
 from mtinet_ros.inference.tensorrt_streams import RunStreams
 from mtinet_ros.model_card import read_model_card
@@ -146,45 +148,27 @@ class TensorRtBackend(Backend):
         """
         self._held = DeviceContext(device_id)
         with self._held:
-            refusal = self._deserialize(stored)
-        if refusal:
+            loaded = load_engine(self._edition, stored)
+        if isinstance(loaded, str):
             held, self._held = self._held, None
             held.release()
-        return refusal
+            return loaded
+        self._runtime: tensorrt.Runtime | None = loaded[0]
+        self._freeing.callback(self._drop, "_runtime")
+        self._engine: tensorrt.ICudaEngine | None = loaded[1]
+        self._freeing.callback(self._drop, "_engine")
+        return ""
 
     @property
     def _device(self) -> DeviceContext:
         assert self._held is not None
         return self._held
 
-    def _deserialize(self, stored: CachedEngine) -> str:
-        edition = self._edition
-        edition.log.errors.clear()
-        with cuda_errors("load the engine"):
-            runtime: tensorrt.Runtime | None = edition.create("Runtime")
-            if runtime is not None and stored.sidecar["identity"]["version_compatible"]:
-                # Such an engine brings its own runtime code; it comes from our own folder.
-                runtime.engine_host_code_allowed = True
-            engine = runtime.deserialize_cuda_engine(stored.content) if runtime else None
-        if runtime is None or engine is None:
-            errors = edition.take_errors()
-            text = f"{edition.name} {edition.version} does not load {stored.path}: {errors}"
-            if runtime is None or errors.cause is not FailureCause.UNKNOWN:
-                raise BackendError(text)  # with a cause outside it, the engine is not to blame
-            return text
-        self._runtime: tensorrt.Runtime | None = runtime
-        self._freeing.callback(self._drop, "_runtime")
-        self._engine: tensorrt.ICudaEngine | None = engine
-        self._freeing.callback(self._drop, "_engine")
-        return ""
-
     def _prepare(self, cache: EngineCache, model: Path, max_batch: int) -> None:
         """Make all that a run uses: streams, execution, buffers."""
         engine = self._engine
         assert engine is not None
-        tensors = self._read_tensors(engine)
-        inputs = {name: tensors[name] for name in tensors if self._is_input(engine, name)}
-        outputs = {name: tensors[name] for name in tensors if name not in inputs}
+        inputs, outputs = engine_tensors(engine, self._edition)
         check_graph(model, self.card, inputs, outputs)
         self.output_names = tuple(outputs)
         self._fixed_batch = FixedBatch(self.name, model, inputs[INPUT_NAME][1]).size
@@ -211,54 +195,29 @@ class TensorRtBackend(Backend):
                 self._edition,
                 streams.network,
                 self._runtime_cache and self._runtime_cache.runtime_config,
-                graphs=self._captures_graphs(),
+                graphs=captures_graphs(self._edition, self._settings.cuda_graphs),
                 lanes=2 if uploads_apart or downloads_apart else 1,
             )
         self._freeing.callback(execution.free)
         rows = self._fixed_batch or self.max_batch
         layouts = {
             name: TensorLayout(dtype, (rows, *(size or 0 for size in trailing)))
-            for name, (dtype, (_, *trailing)) in tensors.items()
+            for name, (dtype, (_, *trailing)) in {**inputs, **outputs}.items()
         }
         self._buffers = RunBuffers(
             layouts, mapped=mapped, two_images=uploads_apart, two_outputs=downloads_apart
         )
         self._freeing.callback(self._buffers.free)
+        wants_fitting = self._settings.fits_images
+        fitting = image_fitting(self._gpu, mapped=mapped) if wants_fitting else None
+        if fitting is not None:
+            self.fits_images = True
+            self._freeing.callback(fitting.free)
         self._queue = RunQueue(
-            streams, execution, self._buffers, self.output_names, self._fixed_batch
+            *(streams, execution, self._buffers, self.output_names, self._fixed_batch, fitting)
         )
         # Freed first: work that a failed frame left on the streams must be over.
         self._freeing.callback(self._queue.finish)
-
-    def _captures_graphs(self) -> bool:
-        """Whether our own graphs are captured; RTX's runtime configuration has its own way."""
-        wanted = self._settings.cuda_graphs
-        if self._edition.is_rtx or wanted is False:
-            return False
-        driver = cuda_driver()
-        if not driver.can_capture:
-            logger.log(
-                logging.WARNING if wanted else logging.INFO,
-                "%s cannot capture CUDA graphs, so the network runs call by call; cuda-bindings "
-                "(`pip install cuda-bindings`, without %s) can",
-                driver.name,
-                driver.name,
-            )
-        return driver.can_capture
-
-    def _read_tensors(
-        self, engine: tensorrt.ICudaEngine
-    ) -> dict[str, tuple[str, tuple[int | None, ...]]]:
-        tensors: dict[str, tuple[str, tuple[int | None, ...]]] = {}
-        for index in range(engine.num_io_tensors):
-            name = engine.get_tensor_name(index)
-            dtype = self._edition.numpy_dtype_name(engine.get_tensor_dtype(name))
-            shape = tuple(None if size < 0 else size for size in engine.get_tensor_shape(name))
-            tensors[name] = (dtype, shape)
-        return tensors
-
-    def _is_input(self, engine: tensorrt.ICudaEngine, name: str) -> bool:
-        return bool(engine.get_tensor_mode(name) == self._edition.trt.TensorIOMode.INPUT)
 
     def _warm_up(self, progress: Progress) -> None:
         """Run in every batch size, so that no first frame is late; see `RunQueue.run_black`."""
@@ -300,6 +259,38 @@ class TensorRtBackend(Backend):
         Raises:
             BackendLostError: The GPU's context is broken; only a new process can go on.
         """
+        return self._begin(images, {}, wanted)
+
+    def begin_unfitted(
+        self,
+        images: NDArray[np.uint8],
+        unfitted: Mapping[int, UnfittedImage],
+        wanted: Collection[str],
+    ) -> Run:
+        """See `Backend.begin_unfitted`."""
+        if not self.fits_images:
+            return super().begin_unfitted(images, unfitted, wanted)
+        try:
+            return self._begin(images, unfitted, wanted)
+        except BackendError:
+            self.fits_images = False
+            logger.warning("%s: the CPU fits images from here on", self.name)
+            raise
+
+    def fit_image(self, unfitted: UnfittedImage) -> NDArray[np.uint8]:
+        """See `Backend.fit_image`."""
+        if not self.fits_images:
+            return super().fit_image(unfitted)
+        self._check_usable()
+        with self._device, self._detect_lost_context():
+            return self._queue.fit_image(unfitted)
+
+    def _begin(
+        self,
+        images: NDArray[np.uint8],
+        unfitted: Mapping[int, UnfittedImage],
+        wanted: Collection[str],
+    ) -> Run:
         self._check_usable()
         check_images(self, images, wanted)
         turn = self._runs.next_turn()
@@ -307,7 +298,7 @@ class TensorRtBackend(Backend):
         if not names:
             return self._runs.begun(dict)
         with self._device, self._detect_lost_context():
-            self._queue.queue(images, names, turn)
+            self._queue.queue(images, names, turn, unfitted)
         if self._runtime_cache:
             self._runtime_cache.save_if_due()
         rows = images.shape[0]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -162,6 +162,16 @@ class RunBuffers:
         """Queue the copy of a batch to where a run reads it, if it needs one."""
         if not self.is_mapped:
             stream.upload(binding.addresses[INPUT_NAME], source.rows[batch - 1])
+
+    def download_images(
+        self, source: HostBuffer, binding: Binding, slots: Iterable[int], stream: DriverStream
+    ) -> None:
+        """Queue the copies of images that the device has made, to their places in `source`."""
+        if self.is_mapped:
+            return
+        for slot in slots:
+            image = source.rows[slot][slot]
+            stream.download(image, binding.addresses[INPUT_NAME] + slot * image.nbytes)
 
     def download(
         self,

@@ -55,6 +55,25 @@ class Work:
         return self.batch, id(self.binding)
 
 
+def captures_graphs(edition: Edition, wanted: bool | None) -> bool:
+    """Whether our own graphs are captured; RTX's runtime configuration has its own way.
+
+    Where they are wanted (None: perhaps) and the package for CUDA cannot, the log says so.
+    """
+    if edition.is_rtx or wanted is False:
+        return False
+    driver = cuda_driver()
+    if not driver.can_capture:
+        logger.log(
+            logging.WARNING if wanted else logging.INFO,
+            "%s cannot capture CUDA graphs, so the network runs call by call; cuda-bindings "
+            "(`pip install cuda-bindings`, without %s) can",
+            driver.name,
+            driver.name,
+        )
+    return driver.can_capture
+
+
 class _BoundContext:
     """An execution context with the batch and the addresses that it was last given."""
 

@@ -3,18 +3,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.errors import BackendError
 from mtinet_ros.inference.backend import UnfittedImage
 from mtinet_ros.inference.cuda import DeviceBuffer, HostBuffer
 from mtinet_ros.inference.cuda_driver import DriverStream, GpuIdentity
 from mtinet_ros.inference.gpu_fit import GpuFit
 
+logger = logging.getLogger("mtinet_ros.inference")
+
 # Where an image's bytes begin: what the driver itself aligns memory to.
 _ALIGNMENT = 256
+
+
+def image_fitting(gpu: GpuIdentity, *, mapped: bool) -> ImageFitting | None:
+    """An `ImageFitting` in the current context; None, and a warning, where there can be none."""
+    try:
+        return ImageFitting(gpu, mapped=mapped)
+    except BackendError as error:
+        logger.warning("the CPU fits images to the network's size, not the GPU: %s", str(error))
+        return None
 
 
 class ImageFitting:

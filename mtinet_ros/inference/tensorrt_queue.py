@@ -9,14 +9,18 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.inference.backend import Outputs
+from mtinet_ros.inference.backend import Outputs, UnfittedImage
 from mtinet_ros.inference.cuda import HostBuffer, cuda_errors
-from mtinet_ros.inference.tensorrt_buffers import RunBuffers
+from mtinet_ros.inference.tensorrt_buffers import Binding, RunBuffers
 from mtinet_ros.inference.tensorrt_execution import Execution, Work
+from mtinet_ros.inference.tensorrt_fitting import ImageFitting
 from mtinet_ros.inference.tensorrt_streams import RunStreams
+from mtinet_ros.model_contract import INPUT_NAME
 
 # Most seconds for graphs of runs that are still to come; what is left comes with its first frames.
 _CAPTURE_SECONDS = 10.0
+
+_NONE: Mapping[int, UnfittedImage] = {}
 
 
 class RunQueue:
@@ -29,6 +33,7 @@ class RunQueue:
         buffers: RunBuffers,
         names: tuple[str, ...],
         fixed_batch: int | None,
+        fitting: ImageFitting | None = None,
     ) -> None:
         """Put together what runs use.
 
@@ -38,28 +43,56 @@ class RunQueue:
             buffers: Memory.
             names: All outputs of the engine.
             fixed_batch: The batch that always runs; None: any.
+            fitting: What fits images on the device, where that is done.
         """
         self._streams = streams
         self._execution = execution
         self._buffers = buffers
         self._names = names
         self._fixed_batch = fixed_batch
+        self._fitting = fitting
+        # By turn: copies of fitted images to where their batch has its memory.
+        self._returns: dict[int, Callable[[], None]] = {}
         self._captures_until = time.monotonic() + _CAPTURE_SECONDS
 
-    def queue(self, images: NDArray[np.uint8], names: tuple[str, ...], turn: int) -> None:
+    def queue(
+        self,
+        images: NDArray[np.uint8],
+        names: tuple[str, ...],
+        turn: int,
+        unfitted: Mapping[int, UnfittedImage],
+    ) -> None:
         """Queue a run.
 
         Args:
             images: uint8 [N,H,W,3].
             names: Outputs that it downloads.
             turn: The set of buffers, 0 or 1; the last run that had it must be over.
+            unfitted: What the device writes into `images`, by its place there.
         """
         source = self._buffers.place(images, turn)
-        self._queue(source, self._work(source, len(images), names, turn), self._execution.queue)
+        work = self._work(source, len(images), names, turn)
+        self._queue(source, work, self._execution.queue, unfitted)
+        if unfitted and source.host_address != images.__array_interface__["data"][0]:
+            slots, fitted = list(unfitted), source.rows[len(images) - 1]
 
-    def _queue(self, source: HostBuffer, work: Work, network: Callable[[Work], None]) -> None:
+            def give_back() -> None:
+                images[slots] = fitted[slots]
+
+            self._returns[turn] = give_back
+
+    def _queue(
+        self,
+        source: HostBuffer,
+        work: Work,
+        network: Callable[[Work], None],
+        unfitted: Mapping[int, UnfittedImage] = _NONE,
+    ) -> None:
         # Copies are no part of a graph: sources and wanted outputs change from run to run.
-        self._upload(source, work)
+        if len(unfitted) < work.batch:
+            self._upload(source, work)
+        if unfitted:
+            self._fit(source, work.binding, work.turn, unfitted)
         self._streams.uploaded()
         network(work)
         self._streams.computed()
@@ -73,6 +106,31 @@ class RunQueue:
     def _upload(self, source: HostBuffer, work: Work) -> None:
         self._buffers.upload(source, work.binding, work.batch, self._streams.upload)
 
+    def _fit(
+        self,
+        source: HostBuffer,
+        binding: Binding,
+        turn: int,
+        unfitted: Mapping[int, UnfittedImage],
+    ) -> None:
+        """Queue fitting, and the copy of its results, which people look at."""
+        assert self._fitting is not None
+        stream = self._streams.upload
+        images = binding.addresses[INPUT_NAME]
+        self._fitting.queue(unfitted, images, turn, stream, self.finish)
+        self._buffers.download_images(source, binding, unfitted, stream)
+
+    def fit_image(self, unfitted: UnfittedImage) -> NDArray[np.uint8]:
+        """Fit an image now, when nothing is queued any more; uint8 [H,W,3]."""
+        self.finish()
+        for turn in list(self._returns):
+            self._returns.pop(turn)()
+        place = self._buffers.staging(0)
+        self._fit(place, self._buffers.binding(place, 0), 0, {0: unfitted})
+        self.finish()
+        fitted: NDArray[np.uint8] = place.rows[0][0].copy()
+        return fitted
+
     def _download(self, work: Work) -> None:
         self._buffers.download(
             work.names, work.binding, work.batch, work.turn, self._streams.download
@@ -81,6 +139,8 @@ class RunQueue:
     def wait(self, names: Collection[str], rows: int, turn: int) -> Outputs:
         """Sleep until the run of a turn is over; its outputs, the first `rows` images of each."""
         self._streams.wait(turn)
+        if turn in self._returns:
+            self._returns.pop(turn)()
         return self._buffers.outputs(names, rows, turn)
 
     def finish(self) -> None:

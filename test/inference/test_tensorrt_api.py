@@ -29,6 +29,7 @@ SOURCES = [
         "tensorrt_backend.py",
         "tensorrt_edition.py",
         "tensorrt_trial.py",
+        "tensorrt_engine.py",
         "tensorrt_execution.py",
     )
 ]
