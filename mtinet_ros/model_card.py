@@ -34,7 +34,7 @@ UNVERIFIABLE = (
     "cannot be verified: exported by a version that took no fingerprint of the graph; export it "
     "again"
 )
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class ModelCard:
         training: Record of the training (data, steps, metrics).
         accuracy: Report of the exported graph against the fp32 network; under `bf16` that of the
             same graph computed in bf16, see `bf16_report`.
+        confidence: Of the output `confidence`, empty without: the `temperature` that divides the
+            logits; where it was fitted, `data`, `frames`, and before and after `ece` and `nll`.
         fingerprint: sha256 of the graph with its weights as exported; empty until 0.1.
         license: SPDX expression for the weights.
         attribution: Credits for data and pre-trained parts.
@@ -83,6 +85,7 @@ class ModelCard:
     untrained: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
+    confidence: Mapping[str, Any] = field(default_factory=dict)
     license: str = "Apache-2.0"
     attribution: tuple[str, ...] = ()
     fingerprint: str = ""
@@ -143,6 +146,10 @@ class ModelCard:
                 f"model card: depth_range {list(self.depth_range)} must be [min, max] with "
                 "0 <= min < max"
             )
+        if not isinstance(self.confidence, Mapping):
+            raise ModelError(
+                f"model card: confidence is {self.confidence!r}; it must map names to values"
+            )
         if self.max_batch < 1:
             raise ModelError(f"model card: max_batch {self.max_batch} must be at least 1")
 
@@ -150,6 +157,11 @@ class ModelCard:
     def has_metric_depth(self) -> bool:
         """Whether depth is in metres once the lens is known: what it is, and for which lens."""
         return self.depth_kind == "metric" and self.focal_length is not None
+
+    @property
+    def has_confidence(self) -> bool:
+        """Whether the graph has the output `confidence`."""
+        return bool(self.confidence)
 
     @property
     def stated_precision(self) -> str:
@@ -250,4 +262,5 @@ def read_model_card(path: str | os.PathLike[str]) -> ModelCard:
     card = ModelCard.from_json(content.metadata[METADATA_KEY])
     if not card.is_verifiable or card.fingerprint == content.fingerprint:
         return card
-    return replace(card, modified=True, accuracy={})
+    confidence = {k: v for k, v in card.confidence.items() if k == "temperature"}
+    return replace(card, modified=True, accuracy={}, confidence=confidence)

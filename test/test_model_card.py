@@ -82,7 +82,7 @@ def test_an_onnx_file_of_someone_else_has_no_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": "2.0"}, "schema version 2.0; this mtinet_ros reads 1.1, so update"),
+        ({"schema_version": "2.0"}, "schema version 2.0; this mtinet_ros reads 1.2, so update"),
         ({"schema_version": None}, "schema version"),
         ({"precision": "fp8"}, "precision is 'fp8'; allowed: fp32"),
         ({"input_size": [30, 64]}, "input_size 30x64 must be positive multiples of 32"),

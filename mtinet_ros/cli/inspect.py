@@ -96,8 +96,23 @@ def _card_lines(card: ModelCard) -> list[str]:
         entries["depth"] = depth
     if "normals" in card.tasks:
         entries["normals"] = card.normals_axes
+    if card.has_confidence:
+        entries["confidence"] = _confidence(card)
     entries |= _origin(card.training)
     return [f"{name:<12} {text}" for name, text in entries.items()]
+
+
+def _confidence(card: ModelCard) -> str:
+    """Whether the confidence can be believed, as far as the card says so in our way."""
+    record = card.confidence
+    text = f"temperature {record.get('temperature')}"
+    errors = [record.get(key) for key in ("ece_before", "ece_after")]
+    if not all(isinstance(error, float) for error in errors):
+        return f"{text}, not calibrated"
+    return (
+        f"{text}, calibrated on {record.get('data')}, {record.get('frames')} frames: expected "
+        f"calibration error {errors[0]:.3f} before, {errors[1]:.3f} after"
+    )
 
 
 # Figures as people read them: name, and how many digits after the point.

@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("mtinet_ros.cli.export", "turn a network into one self-describing ONNX file"),
     "build": ("mtinet_ros.cli.build", "compile a model into a TensorRT engine"),
     "bf16": ("mtinet_ros.cli.bf16", "measure what a CPU's bf16 arithmetic costs a model"),
+    "confidence": (
+        "mtinet_ros.cli.confidence",
+        "give a model a calibrated confidence of its labels as an output",
+    ),
     "benchmark": ("mtinet_ros.cli.benchmark", "time a model stage by stage, as the node runs it"),
     "inspect": ("mtinet_ros.cli.inspect", "show all that an exported model says of itself"),
     "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
@@ -47,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _EXTRAS = {
     "export": "export",
     "bf16": "export",
+    "confidence": "train,export",
     "inspect": "export",
     "train": "train",
     "reproduce": "train,export",

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from mtinet_ros.export.verification import Arrays, angle_deg
 
 # Beyond these an export is refused. Labels: 97 of 100 pixels as float32 has them, and classes
-# overlapping by 90 %; depth off by 3 %, normals by 2° on average: a fraction of what a trained
-# network itself errs by.
+# overlapping by 90 %; depth off by 3 %, normals by 2°, confidence by 0.03 on average: a fraction
+# of what a trained network itself errs by.
 LIMITS: dict[str, float] = {
     "label_agreement": 0.97,
     "miou": 0.90,
     "depth_abs_rel": 0.03,
     "normals_mean_deg": 2.0,
+    "confidence_mean": 0.03,
 }
 _AT_LEAST = ("label_agreement", "miou")
 
@@ -32,7 +33,7 @@ def measure_accuracy(reference: Arrays, actual: Arrays) -> dict[str, float]:
     Returns:
         Those whose output exists: `label_agreement` share of pixels; `miou` mean intersection over
         union of the classes that occur; `depth_abs_rel` mean |difference| / |depth|;
-        `normals_mean_deg` mean angle.
+        `normals_mean_deg` mean angle; `confidence_mean` mean |difference| of the probability.
     """
     measures = {}
     if "labels" in reference:
@@ -45,6 +46,9 @@ def measure_accuracy(reference: Arrays, actual: Arrays) -> dict[str, float]:
     if "normals" in reference:
         angle = angle_deg(reference["normals"], actual["normals"])
         measures["normals_mean_deg"] = float(angle.mean())
+    if "confidence" in reference and "confidence" in actual:
+        first, second = (arrays["confidence"].astype(np.int16) for arrays in (reference, actual))
+        measures["confidence_mean"] = float(np.abs(first - second).mean()) / 255.0
     return measures
 
 

@@ -46,6 +46,7 @@ class DeployNetwork(nn.Module):
         tasks: tuple[str, ...] | None = None,
         confidence: bool = False,
         convention: OutputConvention | None = None,
+        temperature: float = 1.0,
     ) -> None:
         """Wrap a network and switch it to evaluation.
 
@@ -55,6 +56,7 @@ class DeployNetwork(nn.Module):
                 only looks at the network inside.
             confidence: Whether to add the confidence of the segmentation as an output.
             convention: Units and axes of the network's depth and normals; None: the contract's.
+            temperature: Divides the logits whose softmax the confidence is.
 
         Raises:
             ExportError: The network lacks a task, or none of its tasks has an output.
@@ -75,6 +77,7 @@ class DeployNetwork(nn.Module):
         self.network = network
         self.tasks = wanted
         self.confidence = confidence
+        self.temperature = temperature
         self.convention = convention or OutputConvention()
         self.output_names = tuple(
             name for task, name in TASK_OUTPUTS.items() if task in wanted
@@ -105,7 +108,7 @@ class DeployNetwork(nn.Module):
         if "depth" in self.tasks:
             outputs["depth"] = self._depth(predictions["depth"])
         if self.confidence:
-            certainty = predictions["semseg"].softmax(dim=1).amax(dim=1)
+            certainty = (predictions["semseg"] / self.temperature).softmax(dim=1).amax(dim=1)
             outputs["confidence"] = _to_uint8(torch.floor(certainty * 255.0 + 0.5))
         return tuple(outputs[name] for name in self.output_names)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.export.bf16_report import report_on_export
+from mtinet_ros.export.confidence import with_confidence
 from mtinet_ros.export.criteria import Judge
 from mtinet_ros.export.deploy_network import DeployNetwork, OutputConvention
 from mtinet_ros.export.onnx_graph import attach_card, trace, write_model
@@ -36,7 +37,8 @@ class ExportOptions:
     """Choices for an export.
 
     Attributes:
-        confidence: Also give the output `confidence`.
+        confidence: Also give the output `confidence`, with temperature 1: `mtinet confidence` fits
+            one.
         precision: One of `model_contract.PRECISIONS`.
         images: uint8 [N,H,W,3], photographs at the card's input size, to calibrate int8 and to
             measure accuracy. None: synthetic ones, not enough for int8, nor for a report on what
@@ -95,23 +97,25 @@ def export_network(
     if images is None:
         images = synthetic_images(2, card.input_size)
     deploy = DeployNetwork(network, card.tasks, options.confidence, options.convention)
-    fast = DeployNetwork(
-        rewrite_for_speed(network), card.tasks, options.confidence, options.convention
-    )
+    fast = DeployNetwork(rewrite_for_speed(network), card.tasks, convention=options.convention)
     options.report("tracing and checking the float32 graph against PyTorch")
     model = trace(fast, card.input_size)
-    differences = _check_against(deploy, model, images[:2], card.max_batch)
-    float32 = model
+    float32 = _completed(model, options)
+    differences = _check_against(deploy, float32, images[:2], card.max_batch)
     accuracy: Mapping[str, Any] = {"reference": "PyTorch, float32", **differences}
     if options.precision != "fp32":
         model, accuracy = _converted(model, images, options)
+        model = _completed(model, options)
         _check_runs(model, card, options.precision)
+    else:
+        model = float32
     images_used = "synthetic" if options.images is None else "real"
     card = replace(
         card,
         tasks=deploy.tasks,
         precision=options.precision,
         accuracy={**accuracy, "pictures": images_used},
+        confidence={"temperature": 1.0} if options.confidence else {},
     )
     if options.images is not None:
         options.report("measuring what a CPU's bf16 arithmetic costs")
@@ -121,6 +125,11 @@ def export_network(
     card = attach_card(model, card)
     write_model(model, path)
     return Export(path, card, differences)
+
+
+def _completed(model: onnx.ModelProto, options: ExportOptions) -> onnx.ModelProto:
+    """The graph with the confidence, if one is wanted; it stays float32, so it comes last."""
+    return with_confidence(model, 1.0) if options.confidence else model
 
 
 def check_precision(precision: str, has_images: bool) -> None:

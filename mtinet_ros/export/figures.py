@@ -10,7 +10,7 @@ from pathlib import Path
 from mtinet_ros.export.onnx_graph import measurable_card, rewrite_card
 
 FIGURES = (
-    "semseg_miou", "depth_rmse", "depth_abs_rel", "depth_delta1", "normals_mean",
+    "semseg_miou", "semseg_ece", "depth_rmse", "depth_abs_rel", "depth_delta1", "normals_mean",
     "normals_median", "flicker", "depth_jitter",
 )  # fmt: skip
 """Figures of a report that are worth a line in a card."""

@@ -283,6 +283,8 @@ def check_graph(
                 f"{path}: its card and its graph disagree: tasks are {', '.join(card.tasks)}, "
                 f"outputs are {', '.join(outputs)}; {task} is the output {output}"
             )
+    if card.has_confidence and "confidence" not in outputs:
+        raise ModelError(f"{path}: its card tells of the output confidence; its graph has none")
     if "labels" in outputs and not card.class_names:
         raise ModelError(f"{path} has the output labels; its card names no classes")
 

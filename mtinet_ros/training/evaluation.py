@@ -33,6 +33,12 @@ from mtinet_ros.training.metrics import (
 )
 from mtinet_ros.training.metrics_edges import EdgeMetric, ods_figures
 from mtinet_ros.training.metrics_saliency import SaliencyMetric, saliency_rates
+from mtinet_ros.training.reliability import (
+    BINS,
+    expected_calibration_error,
+    reliability_by_bin,
+    reliability_sums,
+)
 from mtinet_ros.training.stability import Stability, find_correspondence
 
 
@@ -48,6 +54,7 @@ class DensePrediction:
         human_parts: uint8 [H, W] ids of `class_sets.HUMAN_PARTS`.
         sal: float32 [H, W] probability that a pixel is salient.
         edge: float32 [H, W] probability of an edge.
+        confidence: uint8 [H, W] of the labels, 255 = certain.
     """
 
     labels: NDArray[np.uint8] | None = None
@@ -57,6 +64,7 @@ class DensePrediction:
     human_parts: NDArray[np.uint8] | None = None
     sal: NDArray[np.float32] | None = None
     edge: NDArray[np.float32] | None = None
+    confidence: NDArray[np.uint8] | None = None
 
 
 class DensePredictor(Protocol):
@@ -131,6 +139,7 @@ class _Totals:
 
     def __init__(self, classes: int) -> None:
         self.confusion = torch.zeros(classes, classes, dtype=torch.long)
+        self.reliability = np.zeros((BINS, 3))
         self.depth = torch.zeros(8, len(DISTANCES) - 1, dtype=torch.double)
         self.aligned = self.depth.clone()
         self.normals = NormalMetric()
@@ -153,7 +162,12 @@ class _Totals:
                     self._digest.update(content)
         figures = FrameFigures(name)
         if prediction.labels is not None and "semseg" in sample.targets:
-            figures = self._add_labels(figures, prediction.labels, sample.targets["semseg"])
+            truth = sample.targets["semseg"]
+            figures = self._add_labels(figures, prediction.labels, truth)
+            if prediction.confidence is not None:
+                self.reliability += reliability_sums(
+                    prediction.confidence, prediction.labels, np.asarray(truth, np.uint8)
+                )
         if prediction.depth is not None and "depth" in sample.targets:
             truth = sample.targets["depth"]
             figures = self._add_depth(
@@ -247,6 +261,9 @@ class _Totals:
         metrics: dict[str, float] = {}
         if has_labels:
             metrics |= _named("semseg", segmentation_figures(self.confusion))
+        has_confidence = bool(self.reliability[:, 0].any())
+        if has_confidence:
+            metrics["semseg_ece"] = expected_calibration_error(self.reliability)
         if has_metric_depth:
             metrics |= _named("depth", _pooled(self.depth))
             own = [f.depth_rmse for f in self.frames if f.depth_rmse is not None]
@@ -279,6 +296,7 @@ class _Totals:
             self._digest.hexdigest(),
             truth_digests={t: self._digests[t].hexdigest() for t in sorted(self._known)},
             part_iou=self.parts.iou() if self.parts.confusion.any() else [],
+            reliability=reliability_by_bin(self.reliability) if has_confidence else [],
         )
 
 

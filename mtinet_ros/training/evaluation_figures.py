@@ -9,6 +9,7 @@ _NAMES = {
     "miou": "mIoU, absent classes count 0",
     "miou_present": "mIoU of classes that occur",
     "accuracy": "pixel accuracy",
+    "ece": "expected calibration error",
     "rmse": "rmse",
     "rmse_per_image": "rmse, mean over images",
     "abs_rel": "abs_rel",
@@ -34,7 +35,7 @@ _NAMES = {
 _ERRORS = frozenset(
     {
         "rmse", "rmse_per_image", "abs_rel", "log_rmse", "mean", "median", "flicker",
-        "depth_jitter",
+        "depth_jitter", "ece",
     }
 )  # fmt: skip
 _TASKS = {"semseg": "labels", "depth_aligned": "depth, scaled", "depth": "depth",

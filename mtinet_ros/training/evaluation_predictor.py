@@ -86,9 +86,9 @@ class CameraSizePredictor:
         card = self._predictor.card
         normals = found.normals if card.normals_axes == "camera_optical" else None
         # The predictor may reuse its buffers for the next frame.
-        labels, depth, normals = (
+        labels, depth, normals, confidence = (
             None if array is None else array.copy()
-            for array in (found.labels, found.depth, normals)
+            for array in (found.labels, found.depth, normals, found.confidence)
         )
         further = self._further()
         _check_channels(further)
@@ -106,6 +106,7 @@ class CameraSizePredictor:
             human_parts=None if parts is None else _nearest(parts.astype(np.uint8), size, pixels),
             sal=_linear(more.get("sal"), size),
             edge=_linear(more.get("edge"), size),
+            confidence=confidence,
         )
 
 
@@ -121,7 +122,8 @@ def _check_channels(predictions: Mapping[str, Tensor]) -> None:
 
 def _resized_as_authors(found: Prediction, image: NDArray[np.uint8]) -> Prediction:
     size = image.shape[1::-1]
-    labels, normals = found.labels, _linear(found.normals, size)
+    labels, confidence = found.labels, found.confidence
+    normals = _linear(found.normals, size)
     if normals is not None:
         length = np.linalg.norm(normals, axis=-1, keepdims=True)
         normals = np.asarray(normals / np.maximum(length, 1e-12), np.float32)
@@ -129,6 +131,7 @@ def _resized_as_authors(found: Prediction, image: NDArray[np.uint8]) -> Predicti
         found,
         image=image,
         labels=None if labels is None else _nearest(labels, size, cv2.INTER_NEAREST),
+        confidence=None if confidence is None else _nearest(confidence, size, cv2.INTER_NEAREST),
         depth=_linear(found.depth, size),
         normals=normals,
     )

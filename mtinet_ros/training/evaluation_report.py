@@ -141,6 +141,7 @@ class Report:
             saliency.
         part_iou: IoU by id of `class_sets.HUMAN_PARTS`; empty without such.
         single_tasks: Figures of single-task networks on the same data; empty where none was named.
+        reliability: See `reliability.reliability_by_bin`; empty without confidence.
     """
 
     frames: int
@@ -157,6 +158,7 @@ class Report:
     truth_digests: dict[str, str] = field(default_factory=dict)
     part_iou: list[float] = field(default_factory=list)
     single_tasks: tuple[SingleTask, ...] = ()
+    reliability: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def multi_task_performance(self) -> float | None:
@@ -278,6 +280,7 @@ def _report(record: dict[str, Any]) -> Report:
         {str(task): str(digest) for task, digest in record.get("truth_digests", {}).items()},
         [float(value) for value in record.get("part_iou", [])],
         tuple(SingleTask(**entry) for entry in record.get("single_tasks", [])),
+        [_numbers(entry) for entry in record.get("reliability", [])],
     )
 
 

@@ -80,6 +80,7 @@ def figure_tables(report: Report) -> list[Table]:
     """Figures by task; a task that was not measured has no table."""
     tables = (
         _labels(report),
+        _reliability(report),
         Table("Human parts", ("", ""), _figures(report, "human_parts")),
         Table("Saliency", ("", ""), _figures(report, "sal")),
         _depth(report),
@@ -207,6 +208,21 @@ def _absent_note(report: Report) -> str:
     return (
         f"{absent} of {len(report.confusion)} classes never occur in the truth" if absent else ""
     )
+
+
+def _reliability(report: Report) -> Table:
+    rows = tuple(
+        (
+            f"{entry['from']:.2f} to {entry['to']:.2f}",
+            percent(entry["share"]),
+            number(entry["confidence"]),
+            number(entry["accuracy"]),
+        )
+        for entry in report.reliability
+        if entry["share"] > 0
+    )
+    header = ("", "pixels", "mean confidence", "right")
+    return Table("Reliability, by confidence", header, rows)
 
 
 def _paths(report: Report) -> Table:

@@ -70,7 +70,7 @@ class Answers:
         self.frame = 0
 
     def __call__(self, image: np.ndarray, _lens: Intrinsics | None) -> DensePrediction:
-        ids = ("labels", "human_parts")
+        ids = ("labels", "human_parts", "confidence")
         frame = {
             name: np.array(rows[self.frame], np.uint8 if name in ids else np.float32)[None]
             for name, rows in self.rows.items()
@@ -331,6 +331,21 @@ def test_a_report_of_this_module_is_readable_on_a_page_and_in_a_terminal():
     assert re.search(r"mIoU of classes that occur +0\.5000", text)
     assert re.search(r"wall +0\.3333 +28\.6 % +2\n", text)
     assert "m (m.onnx), fp32, on 2 frames of nyud, split test" in report_page(report, [])
+
+
+def test_confidence_is_set_against_what_is_right(tmp_path):
+    """Of four pixels with truth three are right; 0.8 sure of one pair, 0.4 of the other."""
+    seen = Answers(labels=[[0, 1, 1, 2, 2]], confidence=[[204, 204, 102, 102, 9]])
+    report = measured(Stills(semseg=[[0, 1, 1, 0, 255]]), seen)
+    assert report.metrics["semseg_ece"] == pytest.approx((2 * 0.2 + 2 * 0.1) / 4)
+    text = "\n".join(as_text(table) for table in report_tables(report))
+    assert re.search(r"expected calibration error +0\.1500", text)
+    assert re.search(r"0\.33 to 0\.40 +50\.0 % +0\.4000 +0\.5000", text)
+    assert "<caption>Reliability, by confidence</caption>" in report_page(report, [])
+    path = tmp_path / "r.json"
+    path.write_text(to_json(to_record(replace(report, data=data()))))
+    assert read_report(path).reliability == report.reliability
+    assert "semseg_ece" not in measured(TRUTH, Answers(**SEEN)).metrics
 
 
 def test_people_saliency_and_edges_are_measured_beside_the_rest(tmp_path):
