@@ -61,7 +61,7 @@ def modules_of_ros() -> set[str]:
     tomllib = pytest.importorskip("tomllib")
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["fawltydeps"]
     modules = {*tool["ignore_undeclared"], *ROSDEP_KEYS} - {"mtinet_ros", "_typeshed"}
-    modules -= {"benchmarks", "cuda_machine"}  # our own
+    modules -= {"benchmarks", "cuda_machine", "cuda_modules"}  # our own
     for distribution, provided in tool["custom_mapping"].items():
         modules |= set(provided) if distribution.startswith("ros-") else set()
     return modules

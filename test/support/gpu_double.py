@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,12 +52,11 @@ def driver_double(package: str = "pycuda") -> Iterator[Any]:
         patch.setattr(sys, "path", [str(_DOUBLES), *sys.path])
         from cuda_machine import machine
 
-        # The double of PyCUDA puts its own in place, also in the process that builds engines.
+        # The doubles put their own in place, also in the process that builds engines.
         patch.setattr(cuda_pycuda, "driver_library", cuda_pycuda.driver_library)
+        patch.setattr(nvrtc, "open_library", nvrtc.open_library)
         patch.setattr(cuda, "_is_installed", lambda module: module == PACKAGES[package])
-        import cuda_modules
-
-        patch.setattr(nvrtc, "open_library", cuda_modules.open_library)
+        importlib.import_module("cuda_modules")
         yield machine
         _forget()
         assert machine.leftovers() == []
