@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,21 @@ from mtinet_ros.recordings.frame import Header
 _BEFORE_STAMP, _STAMP_BYTES = 4, 8
 
 
+@functools.cache
+def _typestore(name: str) -> Any:
+    """The types of a distribution of ROS; making it takes a while. Raises `ConfigurationError`.
+
+    Those that are read here have been the same in every ROS 2; a bag need not define them.
+    """
+    try:
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as error:
+        raise ConfigurationError(
+            "reading bags needs the package rosbags; pip install 'mtinet_ros[process]'"
+        ) from error
+    return get_typestore(Stores[name])
+
+
 class MessageReader:
     """Deserializes images and calibrations; used in one thread at a time."""
 
@@ -28,15 +44,8 @@ class MessageReader:
         Raises:
             ConfigurationError: rosbags is not installed.
         """
-        try:
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError as error:
-            raise ConfigurationError(
-                "reading bags needs the package rosbags; pip install 'mtinet_ros[process]'"
-            ) from error
-        # These types have been the same in every ROS 2; a bag need not bring definitions.
-        self._ros2 = get_typestore(Stores.LATEST)
-        self._ros1 = get_typestore(Stores.ROS1_NOETIC)
+        self._ros1: Any = None
+        self._ros2 = _typestore("LATEST")
 
     def message(self, stored: StoredMessage) -> Any:
         """The message, of plain data; arrays in it are views of them.
@@ -47,6 +56,7 @@ class MessageReader:
         data, channel = stored.data, stored.channel
         try:
             if channel.serialization == ROS1:
+                self._ros1 = self._ros1 or _typestore("ROS1_NOETIC")
                 return self._ros1.deserialize_ros1(data, channel.type_name)
             return self._ros2.deserialize_cdr(data, channel.type_name)
         except Exception as error:  # bytes from outside in foreign code

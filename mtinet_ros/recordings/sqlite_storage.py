@@ -22,6 +22,9 @@ from mtinet_ros.recordings.bag_storage import Channel, StoredMessage, modern_typ
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 
+# What reading a damaged file raises; the second for what SQLite says of it.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
 # Ids that are tried one by one behind a damaged place, before the steps grow.
 _NEAR_IDS = 256
 
@@ -44,10 +47,11 @@ class SqliteStorage:
         self._tell = tell
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._connection = self._connect()
+        self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
-            self._topics = self._read_topics()
+            self._topics = self._first_look()
             self._ids, self._numbers, self._times = self._list_messages()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             self.close()
             raise InputError(
                 f"{path} cannot be read as a bag of rosbag2: SQLite says: {error}"
@@ -85,7 +89,7 @@ class SqliteStorage:
             message_id, number = int(self._ids[at]), int(self._numbers[at])
             try:
                 data = self._data_of(message_id)
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 data, why = None, str(error)
                 lost += 1
             if isinstance(data, bytes):
@@ -124,6 +128,14 @@ class SqliteStorage:
         )
         copy = Path(self._folder.name, self._path.name)
         return sqlite3.connect(copy, check_same_thread=False)
+
+    def _first_look(self) -> dict[int, Channel]:
+        try:
+            return self._read_topics()
+        except _ERRORS:
+            # SQLite refuses a file that was cut off, unless its schema might be mended.
+            self._connection.execute("PRAGMA writable_schema = ON")
+            return self._read_topics()
 
     def _read_topics(self) -> dict[int, Channel]:
         tables = {
@@ -165,12 +177,15 @@ class SqliteStorage:
 
     def _list_messages(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Ids, topics and times of all messages, in order of time, then of ids."""
-        query = "SELECT id, topic_id, timestamp FROM messages NOT INDEXED"
+        query = (
+            "SELECT id, topic_id, timestamp FROM messages NOT INDEXED "
+            "WHERE typeof(topic_id) = 'integer' AND typeof(timestamp) = 'integer'"
+        )
         rows: list[tuple[int, int, int]] = []
         try:
             rows.extend(self._connection.execute(query))
-        except sqlite3.DatabaseError as error:
-            rows = self._salvaged(f"{query} WHERE id >= ? ORDER BY id")
+        except _ERRORS as error:
+            rows = self._salvaged(f"{query} AND id >= ? ORDER BY id")
             self._tell(
                 f"{self._path} is damaged or was cut off (SQLite says: {error}); {len(rows)} "
                 "messages were found in it"
@@ -190,7 +205,7 @@ class SqliteStorage:
                 for row in self._connection.execute(query, (begin,)):
                     rows.append(row)
                 break
-            except sqlite3.DatabaseError:
+            except _ERRORS:
                 if len(rows) > known:
                     begin, step = rows[-1][0], 1
                 begin += 1 if step < _NEAR_IDS else step
