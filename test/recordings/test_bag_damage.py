@@ -34,7 +34,7 @@ from mtinet_ros.recordings.bag_source import BagSource
 from mtinet_ros.recordings.frame import Interval, RecordedFrame
 
 FRAMES = 8
-_ROUNDS = 120  # of random damage
+_ROUNDS = 50  # of random damage
 RECORDED = a_camera(FRAMES)
 
 
