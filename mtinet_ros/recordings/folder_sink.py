@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -225,13 +226,17 @@ class FolderSink:
         """Remove the files that a part's list names, then the list; what is not there is not."""
         if not listing.exists():
             return
+        paths: list[Path] = []
         for line in listing.read_text("utf-8", "replace").splitlines():
             try:
-                files = json.loads(line)["files"].values()
+                paths = [self._folder / file for file in json.loads(line)["files"].values()]
             except ValueError:
                 continue  # cut off, so that its files were not begun
-            for file in files:
-                (self._folder / file).unlink(missing_ok=True)
+            for path in paths:
+                path.unlink(missing_ok=True)
+        for path in paths:  # of the last frame, in the midst of which a kill may have come
+            for aside in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+                aside.unlink()
         listing.unlink()
 
     def _write_file(self, path: Path, content: Content, prediction: Prediction) -> None:

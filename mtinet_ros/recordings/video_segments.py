@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -147,6 +148,8 @@ def join_segments(av: Any, pieces: Sequence[tuple[Path, int]], path: Path, conta
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with _errors(av, path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+                left.unlink()  # by a process that was killed
             _join(av, pieces, aside, container)
             _flush(aside)
             os.replace(aside, path)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ _CONTAINERS = (
     "mjpeg,nut,gif,obu,av1,vc1,rm,wtv,gxf"
 )
 _TOLD_TIMES = 5
+_MOST_BOXES = 1000
 
 
 class VideoSource:
@@ -85,9 +86,9 @@ class VideoSource:
         self._start_stamp = start_stamp
         self._stem = safe_name(path.stem)
         with self._opened() as container:
-            self._packets = read_packets(
-                container, self._track(container), (self._av.FFmpegError, OSError)
-            )
+            track = self._track(container)
+            self._aspect = float(track.sample_aspect_ratio or 1.0)
+            self._packets = read_packets(container, track, (self._av.FFmpegError, OSError))
         if not self._packets.shown.size:
             raise InputError(f"{path} holds a video track without a picture")
         self.cameras = (CameraInput(camera, str(path), int(self._packets.shown.size)),)
@@ -136,14 +137,14 @@ class VideoSource:
             raise InputError(self._why_not_opened(error)) from error
 
     def _why_not_opened(self, error: Exception) -> str:
-        with self.path.open("rb") as file:
-            start = file.read(12)
-        if start[4:8] == b"ftyp":
+        """Of what PyAV raised: also where names in the header are in no known encoding."""
+        boxes = _boxes(self.path)
+        if boxes[:1] == ["ftyp"] and "moov" not in boxes:
             return (
                 f"{self.path} has no index: the recording was cut off before the camera wrote it; "
                 "a tool that rebuilds it from another recording of the same camera may help"
             )
-        reason = getattr(error, "strerror", "") or str(error)
+        reason = getattr(error, "strerror", "") or "its header is damaged"
         return f"{self.path} is no video that FFmpeg can read: {reason}"
 
     def _track(self, container: Any) -> Any:
@@ -207,9 +208,45 @@ class VideoSource:
 
     def _timed(self, start: int, tell: bool = True) -> Iterator[tuple[int, str, Any]]:
         """Frames with their times from `start` on, and what their names end with."""
+        refused: list[Exception] = []
+        missing: list[int] = []
+        previous: int | None = None
+        try:
+            for time, index, ending, frame in self._numbered(start, refused):
+                if time >= start:
+                    if previous is not None and index is not None:
+                        missing += range(previous + 1, index)
+                    yield time, ending, frame
+                previous = index
+            if previous is not None:
+                missing += range(previous + 1, self._packets.shown.size)
+        finally:
+            if refused and tell:
+                self._tell_of_damage(len(refused), missing)
+
+    def _tell_of_damage(self, refused: int, missing: Sequence[int]) -> None:
+        packets = self._packets
+        if not packets.has_times:
+            self._told.add(f"is damaged: {refused} frames cannot be decoded and are left out")
+        elif missing:
+            times = [
+                f"{packets.nanoseconds(int(packets.shown[index])) / 1e9:.3f} s"
+                for index in missing[:_TOLD_TIMES]
+            ]
+            more = " …" if len(missing) > _TOLD_TIMES else ""
+            self._told.add(
+                f"is damaged: {len(missing)} frames cannot be decoded and are left out (at "
+                f"{', '.join(times)}{more})"
+            )
+
+    def _numbered(
+        self, start: int, refused: list[Exception]
+    ) -> Iterator[tuple[int, int | None, str, Any]]:
+        """Frames with their times, in order, their index if it is known, and a part of names."""
         packets = self._packets
         previous, count = -1, 0
-        for frame in self._frames(start, tell):
+        for frame in self._frames(start, refused):
+            index = None
             if not packets.has_times:
                 time = previous + packets.period_nanoseconds() if previous >= 0 else 0
                 if frame.pts is not None and packets.nanoseconds(frame.pts) > previous:
@@ -221,54 +258,54 @@ class VideoSource:
                 index = packets.index(frame.pts)
                 ending = f"{index:06d}" if index is not None else f"{time}ns"
             previous, count = time, count + 1
-            if time >= start:
-                yield time, ending, frame
+            yield time, index, ending, frame
 
-    def _frames(self, start: int, tell: bool) -> Iterator[Any]:
+    def _frames(self, start: int, refused: list[Exception]) -> Iterator[Any]:
         """Frames in the order they are shown, from a key frame at or before a time on."""
-        bad: list[str] = []
+        first = self._packets.key_before(start)
         with self._opened() as container:
             track = self._track(container)
-            self._aspect = float(track.sample_aspect_ratio or 1.0) or 1.0
-            packets = None
-            first = self._packets.key_before(start)
-            if first:
-                packets = self._packets.from_packet(container, track, first)
-                if packets is None:
-                    container.close()
-            if packets is not None or not first:
-                yield from self._decoded(packets or container.demux(track), track, bad)
-        if first and packets is None:
+            packets = self._packets.from_packet(container, track, first) if first else None
+            if packets is not None:
+                yield from self._decoded(packets, track, first, refused)
+        if packets is None:
             with self._opened() as container:
                 track = self._track(container)
-                yield from self._decoded(container.demux(track), track, bad)
-        if bad and tell:
-            times = ", ".join(bad[:_TOLD_TIMES]) + (" …" if len(bad) > _TOLD_TIMES else "")
-            self._told.add(f"is damaged: {len(bad)} packets or frames are left out (at {times})")
+                yield from self._decoded(container.demux(track), track, 0, refused)
 
-    def _decoded(self, packets: Iterator[Any], track: Any, bad: list[str]) -> Iterator[Any]:
+    def _decoded(
+        self, packets: Iterator[Any], track: Any, first: int, refused: list[Exception]
+    ) -> Iterator[Any]:
+        """Frames of all packets from the one numbered `first` on."""
         errors = (self._av.FFmpegError, OSError, ValueError)
+        count, expected = first, self._packets.sizes.size
         while True:
             try:
                 packet = next(packets, None)
-            except errors:
+            except errors as error:
+                if not self._packets.was_cut:
+                    raise self._not_to_the_end(count, expected) from error
                 packet = None
-            time = "?" if packet is None or packet.pts is None else self._seconds(packet.pts)
+            is_end = packet is None or not packet.size
+            if is_end and count < expected and not self._packets.was_cut:
+                raise self._not_to_the_end(count, expected)
+            count += 1
             try:
                 frames = track.decode(packet)
-            except errors:
-                bad.append(time)
+            except errors as error:
+                refused.append(error)
                 frames = []
-            for frame in frames:
-                if frame.is_corrupt:
-                    bad.append("?" if frame.pts is None else self._seconds(frame.pts))
-                else:
-                    yield frame
-            if packet is None or not packet.size:
+            # Those too that the decoder mended (`is_corrupt`): with several threads it does not
+            # always say so, and all that refer to one are as damaged as it is.
+            yield from frames
+            if is_end:
                 return
 
-    def _seconds(self, pts: int) -> str:
-        return f"{self._packets.nanoseconds(pts) / 1e9:.3f} s"
+    def _not_to_the_end(self, count: int, expected: int) -> InputError:
+        return InputError(
+            f"{self.path} cannot be read on after {count} of {expected} frames, though it could "
+            "when it was opened; do not change it meanwhile, and check the disk"
+        )
 
     def _decode(self, frame: Any) -> DecodedImage:
         return self._lens.apply(self._upright(frame))
@@ -287,6 +324,24 @@ class VideoSource:
             size = wide if self._aspect > 1.0 else high
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         return _orientation(frame).apply(image)
+
+
+def _boxes(path: Path) -> list[str]:
+    """Kinds of the boxes that an MP4 or MOV is made of; of anything else nothing of use."""
+    kinds: list[str] = []
+    with path.open("rb") as file:
+        while len(kinds) < _MOST_BOXES:
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if len(head) < 8 or not kind.isalnum():
+                break
+            kinds.append(kind.decode("ascii", "replace"))
+            if size == 1:  # the size is behind, in 64 bits
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:
+                break
+            file.seek(size - len(head), 1)
+    return kinds
 
 
 def _is_cover(track: Any) -> bool:

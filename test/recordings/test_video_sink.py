@@ -86,6 +86,7 @@ def test_more_parts_can_follow(tmp_path: Path) -> None:
     sink.write(*made_up_frame(3, TIMES[3]), made_up_prediction(3))
     again = VideoSink(tmp_path / "room.mkv", CARD, OUTPUTS)
     parts.append(write(again, 2, range(3, 9)))
+    (tmp_path / ".room.mkv.77.part").write_bytes(b"half")
     again.finish(parts)
     assert len(opencv_frames(tmp_path / "room.mkv")[0]) == 9
     again.remove_parts()

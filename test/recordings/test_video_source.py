@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -99,6 +101,38 @@ def test_times_begin_with_the_first_frame_that_is_shown(tmp_path: Path) -> None:
     write_video(tmp_path / "late.mp4", count=4, times=[61, 62, 63, 65])
     times = [time for time, *_ in read(VideoSource(tmp_path / "late.mp4"))]
     assert times == [0, 33333333, 66666666, 133333333]
+
+
+def test_a_video_that_was_trimmed_on_the_phone(tmp_path: Path) -> None:
+    # An edit list that begins amid a group of pictures: those before are there, and not shown.
+    path = tmp_path / "trimmed.mp4"
+    write_video(path, options=SHORT_GOP, sound=True)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 12  # behind version, flags and the number of edits: one
+    duration, begin = struct.unpack(">Ii", content[at : at + 8])
+    with av.open(str(path)) as file:
+        cut = Fraction(17, 30) / file.streams.video[0].time_base
+    content[at : at + 8] = struct.pack(">Ii", duration - 567, begin + int(cut))
+    path.write_bytes(content)
+    source = VideoSource(path)
+    frames = read(source)
+    assert len(frames) == source.cameras[0].frames == 43
+    assert frames[0][:2] == (0, "trimmed/000000")
+    distances = [np.abs(frames[0][2] - numbered_picture(i).astype(int)).mean() for i in range(60)]
+    assert int(np.argmin(distances)) == 17
+    for mine, other in zip(read(source, 10**9), frames[30:], strict=True):
+        np.testing.assert_array_equal(mine[2], other[2])
+
+
+def test_two_recordings_one_behind_the_other(tmp_path: Path) -> None:
+    write_video(tmp_path / "once.ts", count=10, options=SHORT_GOP)
+    (tmp_path / "twice.ts").write_bytes((tmp_path / "once.ts").read_bytes() * 2)
+    source = VideoSource(tmp_path / "twice.ts")
+    whole = read(source)
+    assert len({name for _, name, _ in whole}) == 20
+    assert all(a[0] < b[0] for a, b in itertools.pairwise(whole))
+    assert [frame[:2] for frame in read(source, whole[15][0])] == [f[:2] for f in whole[15:]]
+    assert "gives some twice" in source.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +310,33 @@ def test_a_recording_without_its_index_is_named(tmp_path: Path) -> None:
         VideoSource(path)
 
 
-def test_a_damaged_spot_is_told_and_left_out(tmp_path: Path) -> None:
+def test_a_frame_that_cannot_be_decoded_is_told_and_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "scratched.mov"
+    write_video(path, codec="png", pixels="rgb24", count=20)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x89PNG", len(content) // 3)
+    content[at + 60 : at + 100] = bytes(40)
+    path.write_bytes(content)
+    source = VideoSource(path)
+    images = read(source)
+    missing = [i for i in range(20) if f"scratched/{i:06d}" not in [name for _, name, _ in images]]
+    assert len(images) == 19  # the others keep their names
+    assert source.problems == [
+        f"{path} is damaged: 1 frames cannot be decoded and are left out "
+        f"(at {missing[0] / 30:.3f} s)"
+    ]
+    before = images[missing[0] - 1][0]
+    assert [name for _, name, _ in read(source, None, before)] == [
+        name for _, name, _ in images[: missing[0] - 1]
+    ]
+    part = VideoSource(path)
+    assert len(read(part, before, before + 10**9)) == sum(
+        before <= t < before + 10**9 for t, *_ in images
+    )
+    assert part.problems == source.problems[:1]
+
+
+def test_damage_shifts_no_other_frame(tmp_path: Path) -> None:
     path = tmp_path / "scratched.mp4"
     random = np.random.default_rng(0)
     pictures = [
@@ -284,17 +344,24 @@ def test_a_damaged_spot_is_told_and_left_out(tmp_path: Path) -> None:
         for index in range(30)
     ]
     write_video(path, pictures, options=SHORT_GOP)
+    whole = read(VideoSource(path))
     content = bytearray(path.read_bytes())
     at = len(content) // 3
     content[at : at + 400] = random.bytes(400)
     path.write_bytes(content)
+    damaged = {name: image for _, name, image in read(VideoSource(path))}
+    same = [np.array_equal(damaged.get(name), image) for _, name, image in whole]
+    assert not all(same)
+    assert sum(same) >= 18  # all but those of one group of pictures
+
+
+def test_a_file_that_shrinks_meanwhile_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "shrinking.mkv"
+    write_video(path, options=SHORT_GOP)
     source = VideoSource(path)
-    images = read(source)
-    assert 18 <= len(images) <= 29
-    assert "is damaged: " in source.problems[0]
-    assert "left out (at 0." in source.problems[0]
-    assert [name for _, name, _ in images][-1] == "scratched/000029"  # the others keep theirs
-    assert source.problems == VideoSource(path).problems + source.problems  # told by reading
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"cannot be read on after \d+ of 60 frames"):
+        read(source)
 
 
 @pytest.mark.parametrize(
