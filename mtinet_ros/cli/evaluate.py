@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtinet_ros.cli.options import (
-    add_cpu_arguments,
-    cpu_settings,
-    model_or_name,
-    path,
-    path_text,
-    plain_text,
+from mtinet_ros.cli.evaluate_options import (
+    add_arguments,
+    is_onnx,
+    is_report_file,
+    is_same,
+    named_inputs,
 )
+from mtinet_ros.cli.evaluate_recording import is_bag, open_recording_data
+from mtinet_ros.cli.evaluate_steadiness import is_own_record, run_steadiness
+from mtinet_ros.cli.options import cpu_settings
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.inference import CpuSettings
+
+__all__ = ["add_arguments", "run"]
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,83 +32,6 @@ if TYPE_CHECKING:
     from mtinet_ros.training.evaluation_data import OpenedData
     from mtinet_ros.training.evaluation_gallery import Shelf
     from mtinet_ros.training.evaluation_report import Report
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    parser.add_argument(
-        "model",
-        type=model_or_name,
-        nargs="?",
-        help="exported model (.onnx), a checkpoint, or a report (.json) written earlier",
-    )
-    parser.add_argument(
-        "--compare",
-        type=model_or_name,
-        nargs=2,
-        metavar=("A", "B"),
-        help="instead of one model: two of them, measured on the same frames, or reports (.json) "
-        "written earlier",
-    )
-    parser.add_argument(
-        "--single-task",
-        type=path,
-        nargs="+",
-        metavar="REPORT",
-        help="reports (.json) of single-task networks on the same data: adds by how much the "
-        "model is better than these, by task and in the mean (multi-task performance)",
-    )
-    parser.add_argument(
-        "--data",
-        type=path_text,
-        metavar="DIR",
-        help="folder written by `mtinet scenes`, or of NYU Depth V2, PASCAL_MT or UrbanLF",
-    )
-    parser.add_argument(
-        "--kind",
-        choices=("rooms", "nyud", "pascal", "urbanlf"),
-        help="of data (default: what the folder holds)",
-    )
-    parser.add_argument("--split", default="test", choices=("train", "val", "test"))
-    parser.add_argument("--frames", type=int, default=0, help="the first so many (0: all)")
-    parser.add_argument(
-        "--whole-frame",
-        action="store_true",
-        help="measure the border without truth too, as published figures do; else it is cut off",
-    )
-    parser.add_argument(
-        "--as-published",
-        action="store_true",
-        help="measure as the paper's results were: --whole-frame, and pictures and predictions "
-        "resized as its authors do instead of as a robot does",
-    )
-    parser.add_argument(
-        "--weights",
-        choices=("ema", "model"),
-        help="where a checkpoint holds both: the averaged weights (default), or those in training",
-    )
-    parser.add_argument(
-        "--preset",
-        choices=("nyud", "pascal"),
-        help="data that a checkpoint of the authors was trained on, which the file does not say: "
-        "its size, classes, unit of depth, axes of normals",
-    )
-    parser.add_argument("--backend", default="auto", help="what runs an exported model")
-    add_cpu_arguments(parser)
-    parser.add_argument(
-        "--record",
-        metavar="NAME",
-        type=plain_text,
-        help="also put the figures into the card of the exported model, as of NAME, e.g. "
-        "'real rooms'",
-    )
-    parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures there")
-    parser.add_argument(
-        "--html",
-        type=path,
-        metavar="FILE",
-        help="also write a page with the worst and best frames",
-    )
 
 
 @dataclass(frozen=True)
@@ -129,10 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.output_files import check_target
     from mtinet_ros.training.evaluation_page import is_page
 
-    inputs = _inputs(arguments)
+    inputs = named_inputs(arguments)
+    if arguments.steadiness:
+        if arguments.json:
+            check_target(arguments.json, is_own_record)
+        run_steadiness(arguments)
+        return 0
     for target, is_own in ((arguments.json, _is_own_json), (arguments.html, is_page)):
         if target:
-            if any(_is_same(target, file) for file in inputs if _is_report_file(file)):
+            if any(is_same(target, file) for file in inputs if is_report_file(file)):
                 raise ConfigurationError(f"{target} is read and cannot be written to as well")
             check_target(target, is_own)
     if arguments.compare:
@@ -177,7 +109,7 @@ def _plan(file: Path, arguments: argparse.Namespace) -> tuple[Report, Callable[[
 
     from mtinet_ros.training.evaluation_report import Report, read_report
 
-    if _is_report_file(file):
+    if is_report_file(file):
         read = read_report(file)
         return read, partial(_Measured, read)
     candidate = _candidate(file, arguments)
@@ -202,69 +134,8 @@ def _record(model: Path, report: Report, name: str) -> None:
     print(f"\nrecorded in the card of {model} as {name}")
 
 
-def _inputs(arguments: argparse.Namespace) -> list[Path]:
-    """The files that the command line names, once it makes sense."""
-    if arguments.frames < 0:
-        raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
-    if (arguments.model is None) == (arguments.compare is None):
-        what = "no model is named" if arguments.model is None else (
-            f"{arguments.model} stands beside --compare"
-        )  # fmt: skip
-        raise ConfigurationError(f"{what}; name one model, or two files after --compare")
-    if arguments.json and arguments.html and _is_same(arguments.json, arguments.html):
-        raise ConfigurationError(f"--json and --html both name {arguments.json}; name two files")
-    inputs: list[Path] = arguments.compare or [arguments.model]
-    models = [file for file in inputs if not _is_report_file(file)]
-    if arguments.single_task and arguments.compare:
-        raise ConfigurationError(
-            "--single-task goes with one multi-task model and stands beside --compare; measure "
-            "each model alone"
-        )
-    if models and not arguments.data:
-        raise ConfigurationError(f"no data are named to measure {models[0]} on; add --data DIR")
-    if not models and arguments.data:
-        raise ConfigurationError(
-            f"--data {arguments.data} goes with a model; {inputs[0]} holds figures already"
-        )
-    if arguments.weights and models and all(_is_onnx(file) for file in models):
-        raise ConfigurationError(
-            f"--weights {arguments.weights} goes with a checkpoint; {models[0]} is an "
-            "exported model, whose weights were chosen at its export"
-        )
-    if arguments.preset and any(_is_onnx(file) for file in models):
-        raise ConfigurationError(
-            f"--preset {arguments.preset} goes with a checkpoint; an exported model's card says it"
-        )
-    if cpu_settings(arguments) != CpuSettings() and not any(_is_onnx(file) for file in models):
-        raise ConfigurationError(
-            "--cpu-precision and --cpu-threads go with an exported model; a checkpoint is "
-            "computed by PyTorch in float32"
-        )
-    if arguments.record and (arguments.compare or not _is_onnx(inputs[0])):
-        raise ConfigurationError(
-            f"--record {arguments.record} goes with one exported model (.onnx), whose card keeps "
-            f"the figures; {inputs[0]} is "
-            + ("compared: measure it alone" if arguments.compare else "none")
-        )
-    return [*inputs, *(arguments.single_task or ())]
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
-
-
-def _is_onnx(file: Path) -> bool:
-    return file.suffix.lower() == ".onnx"
-
-
-def _is_report_file(file: Path) -> bool:
-    return file.suffix.lower() == ".json"
-
-
 def _is_own_json(there: Path) -> bool:
     """Whether a file is what --json wrote before."""
-    import json
-
     from mtinet_ros.training.evaluation_report import is_report
 
     record = json.loads(there.read_text(encoding="utf-8"))
@@ -281,7 +152,7 @@ def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
     from mtinet_ros.inference import load_backend
     from mtinet_ros.model_card import read_model_card
 
-    if _is_onnx(file):
+    if is_onnx(file):
         # Loading can mean to compile for minutes: the data are looked at first.
         card = read_model_card(file)
         cpu = cpu_settings(arguments)
@@ -295,6 +166,13 @@ def _candidate(file: Path, arguments: argparse.Namespace) -> _Candidate:
 def _open_data(arguments: argparse.Namespace, card: ModelCard) -> OpenedData:
     from mtinet_ros.training.evaluation_data import open_data
 
+    if arguments.truth:
+        return open_recording_data(arguments, card)
+    if is_bag(Path(arguments.data)):
+        raise ConfigurationError(
+            f"{arguments.data} is a bag; name its topics of truth by --truth, e.g. --truth "
+            "depth=TOPIC, or measure without any by --steadiness"
+        )
     return open_data(
         Path(arguments.data),
         arguments.split,
@@ -318,7 +196,7 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
     from mtinet_ros.training.evaluation_report import EvaluatedModel
 
     card, count = candidate.card, _count(data, arguments)
-    there = tuple(data.source[0].targets) if count else ()
+    there = data.tasks if count else ()
     if there and not set(card.tasks) & set(there):
         raise ConfigurationError(
             f"{candidate.path} predicts {', '.join(card.tasks)} and the data have truth for "
@@ -342,14 +220,15 @@ def _measure(candidate: _Candidate, data: OpenedData, arguments: argparse.Namesp
             )
     finally:
         backend.close()
-    fingerprint = read_onnx_file(candidate.path).fingerprint if _is_onnx(candidate.path) else ""
+    data.check()
+    fingerprint = read_onnx_file(candidate.path).fingerprint if is_onnx(candidate.path) else ""
     published = "resized as the paper's authors do" if arguments.as_published else ""
     report = replace(
         report,
         model=EvaluatedModel(card.name, candidate.path.name, fingerprint, backend.precision),
         data=data.description,
         notes=tuple(
-            filter(None, (candidate.note, published, *caveats(card, report), *data.notes))
+            filter(None, (candidate.note, published, *caveats(card, report), *data.all_notes()))
         ),
     )
     return _Measured(report, gallery.shelves() if gallery else ())

@@ -15,6 +15,7 @@ from mtinet_ros.datasets.sample import SampleSource
 from mtinet_ros.datasets.sources import find_kind, open_samples
 from mtinet_ros.datasets.urbanlf import UrbanlfSamples
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.training.evaluation_recording import RecordingSamples
 from mtinet_ros.training.evaluation_report import EvaluatedData
 
 
@@ -31,6 +32,28 @@ class OpenedData:
     source: SampleSource
     description: EvaluatedData
     notes: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """For which of them there is truth; of a data set, for the first frame."""
+        if isinstance(self.source, RecordingSamples):
+            return self.source.tasks
+        return tuple(self.source[0].targets) if len(self.source) else ()
+
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, and what only reading the data could tell."""
+        if isinstance(self.source, RecordingSamples):
+            return (*self.notes, *self.source.notes())
+        return self.notes
+
+    def check(self) -> None:
+        """Refuse data of which nothing could be measured, once all were read.
+
+        Raises:
+            DataError: They are such.
+        """
+        if isinstance(self.source, RecordingSamples):
+            self.source.check()
 
     def frame_name(self, index: int) -> str:
         """What the data set calls a frame."""
@@ -116,7 +139,7 @@ def _check_classes(names: tuple[str, ...], wanted: tuple[str, ...]) -> None:
 def _frame_name(source: SampleSource, index: int) -> str:
     if isinstance(source, MergedClasses):
         return _frame_name(source.source, index)
-    if isinstance(source, NyudSamples | PascalSamples | UrbanlfSamples):
+    if isinstance(source, NyudSamples | PascalSamples | UrbanlfSamples | RecordingSamples):
         return source.names[index]
     if isinstance(source, RoomSamples):
         return f"{source.rooms[index].scene} (no. {index})"

@@ -72,7 +72,8 @@ def headline(report: Report) -> str:
     if model and model.precision:
         who += f", {model.precision},"
     data = report.data
-    what = f"{data.folder}, split {data.split}" if data else "the data"
+    split = "" if data is None or data.kind == "recording" else "split "
+    what = f"{data.folder}, {split}{data.split}" if data else "the data"
     return f"{who} on {report.frames} frames of {what}"
 
 
