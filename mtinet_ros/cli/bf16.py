@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures",
         type=path,
         metavar="PATH",
-        help="a folder of photographs of the kind the robot will see, or a video (default: the "
-        "bundled pictures)",
+        help="a bag, a video or a folder of photographs of the kind the robot will see (default: "
+        "the bundled pictures)",
     )
 
 

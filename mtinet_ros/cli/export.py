@@ -92,8 +92,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibration",
         type=path,
         metavar="SOURCE",
-        help="folder of pictures, picture or video like what the robot sees: calibrates int8, and "
-        "accuracy is measured on it (default for the others: bundled pictures)",
+        help="bag, video, folder of pictures or picture like what the robot sees: calibrates "
+        "int8, and accuracy is measured on it (default for the others: bundled pictures)",
+    )
+    numbers.add_argument(
+        "--calibration-topics",
+        nargs="+",
+        default=[],
+        metavar="TOPIC",
+        help="of a bag: images to take (default: of all cameras)",
     )
     numbers.add_argument(
         "--force", action="store_true", help="write it even if it costs too much accuracy"
@@ -130,6 +137,10 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.export.exporter import ExportOptions, check_precision, export_network
 
     check_precision(arguments.precision, arguments.calibration is not None)
+    if arguments.calibration_topics and arguments.calibration is None:
+        raise ConfigurationError(
+            f"--calibration-topics {arguments.calibration_topics[0]} goes with --calibration BAG"
+        )
     _check_judge(arguments)
     described = _untrained(arguments) if arguments.untrained else _checkpoint(arguments)
     card = described.card
@@ -175,7 +186,10 @@ def _images(arguments: argparse.Namespace, card: ModelCard) -> NDArray[np.uint8]
     from mtinet_ros.export.calibration_images import fit_images, read_calibration_images
 
     if arguments.calibration is not None:
-        return fit_images(read_calibration_images(arguments.calibration, print), card)
+        images = read_calibration_images(
+            arguments.calibration, print, arguments.calibration_topics
+        )
+        return fit_images(images, card)
     return fit_images(bundled_samples(), card)
 
 

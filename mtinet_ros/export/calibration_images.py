@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Photographs for an export: to calibrate int8, and to measure the accuracy of a precision."""
+"""Pictures for an export: to calibrate int8, and to measure the accuracy of a precision."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files import IMAGE_SUFFIXES, list_images, open_video, read_images
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.fit import Fit
+from mtinet_ros.recordings.frame import RecordedFrame
+from mtinet_ros.recordings.sampling import spread_frames
 
 # Ranges of activations settle long before this; more only takes time.
 MAX_IMAGES = 64
+# Of so many, those are chosen.
+_LOOKED_AT = 3 * MAX_IMAGES
+# Pictures are alike whose thumbnails of this size (width, height) differ by less than so many gray
+# levels in the mean. Noise of a sensor makes far less of that; moving by a hand's breadth, more.
+_THUMBNAIL = (32, 24)
+_ALIKE = 1.5
 
 
 def fit_images(images: Sequence[NDArray[np.uint8]], card: ModelCard) -> NDArray[np.uint8]:
@@ -38,56 +44,71 @@ def fit_images(images: Sequence[NDArray[np.uint8]], card: ModelCard) -> NDArray[
 
 
 def read_calibration_images(
-    source: Path, report: Callable[[str], None] = lambda line: None
+    path: Path,
+    report: Callable[[str], None] = lambda line: None,
+    topics: Sequence[str] = (),
 ) -> list[NDArray[np.uint8]]:
-    """Images of a folder, a file or a video.
+    """Pictures of a recording as the network would get them: upright, rectified.
+
+    They are spread evenly over its time, over all cameras of a bag, and pictures that show nearly
+    the same as one before, as of a robot that stands still, are left out.
 
     Args:
-        source: A folder of images, one image or a video.
-        report: Called with a line for each picture that cannot be read; the others are taken.
+        path: A bag, a video, a folder of pictures or a picture.
+        report: Called with a line on what was taken, and for each picture that cannot be read.
+        topics: Of a bag: the images to take; none: of all cameras.
 
     Returns:
-        uint8 [h,w,3] RGB each, at most `MAX_IMAGES`, spread evenly over the source.
+        uint8 [h,w,3] RGB each, at most `MAX_IMAGES`.
 
     Raises:
         InputError: There are none, or none can be read.
+        ConfigurationError: A package is not installed, or topics are named of no bag.
     """
-    if not source.exists():
+    from mtinet_ros.recordings.open import SourceOptions, open_source
+
+    if not path.exists():
         raise InputError(
-            f"calibration {source} does not exist; give a folder of pictures, a picture or a video"
+            f"calibration {path} does not exist; give a bag, a video, a folder of pictures or a "
+            "picture"
         )
-    if source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES:
-        bad: list[InputError] = []
-        paths = _spread(list_images(source))
-        images = [image for _, image in read_images(paths, bad.append)]
-        for error in bad:
-            report(f"note: left out: {error}")
-        if not images:
-            raise bad[0]
-        return images
-    frames = _video(source)
-    if not frames:
-        raise InputError(
-            f"OpenCV reads no picture from {source}: it is no video that this OpenCV knows"
-        )
-    return frames
+    source = open_source(path, SourceOptions(tuple(topics)))
+    try:
+        bad: list[str] = []
+        images, alike = _distinct(spread_frames(source, _LOOKED_AT), bad)
+        for problem in (*(f"left out: {error}" for error in bad), *source.problems):
+            report(f"note: {problem}")
+    finally:
+        source.close()
+    if not images:
+        raise InputError(bad[0] if bad else f"{path} holds no pictures")
+    chosen = [images[i] for i in np.linspace(0, len(images) - 1, MAX_IMAGES).astype(int)]
+    if len(images) <= MAX_IMAGES:
+        chosen = images
+    report(
+        f"calibration: {len(chosen)} pictures, spread over {path}"
+        + (f"; {alike} show nearly the same as others and were left out" if alike else "")
+    )
+    return chosen
 
 
-def _video(path: Path) -> list[NDArray[np.uint8]]:
-    capture = open_video(path)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    step = max(1, count // MAX_IMAGES)
-    frames: list[NDArray[np.uint8]] = []
-    for number in itertools.count():
-        ok, frame = capture.read()
-        if not ok or len(frames) == MAX_IMAGES:
-            return frames
-        if number % step == 0:
-            frames.append(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
-    return frames
-
-
-def _spread(paths: list[Path]) -> list[Path]:
-    if len(paths) <= MAX_IMAGES:
-        return paths
-    return [paths[i] for i in np.linspace(0, len(paths) - 1, MAX_IMAGES).astype(int)]
+def _distinct(
+    frames: Iterable[RecordedFrame], bad: list[str]
+) -> tuple[list[NDArray[np.uint8]], int]:
+    """Pictures that differ, and how many were left out because they do not."""
+    images: list[NDArray[np.uint8]] = []
+    thumbnails: list[NDArray[np.float32]] = []
+    alike = 0
+    for frame in frames:
+        try:
+            image = frame.decode().image
+        except InputError as error:
+            bad.append(str(error))
+            continue
+        thumbnail = cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        if any(float(np.abs(thumbnail - other).mean()) < _ALIKE for other in thumbnails):
+            alike += 1
+            continue
+        images.append(image)
+        thumbnails.append(thumbnail)
+    return images, alike
