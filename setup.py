@@ -87,7 +87,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
         shared("launch", "*.launch.py"),
-        shared("config", "*.yaml", "*.rviz", "*.xml", "*.json5"),
+        shared("config", "*.yaml", "*.rviz", "*.xml", "*.json", "*.json5"),
         shared("config/pipelines", "*.yaml"),
         *shared_tree("config/train", "*.yaml"),
         shared("models", "*.onnx", "*.md"),

@@ -139,6 +139,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "share/mtinet_ros/launch/perception.launch.py",
         "share/mtinet_ros/config/perception.yaml",
         "share/mtinet_ros/config/perception.rviz",
+        "share/mtinet_ros/config/foxglove.json",
         "share/mtinet_ros/config/fastdds_profile.xml",
         "share/mtinet_ros/config/zenoh_session.json5",
         "share/mtinet_ros/config/train/paper/nyud.yaml",

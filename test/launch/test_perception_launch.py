@@ -105,15 +105,6 @@ def test_params_file_sets_every_parameter_to_a_value_the_node_takes() -> None:
     assert settings.cameras[0].image_topic == "camera/image_raw"
 
 
-def test_rviz_shows_every_output_of_the_default_camera() -> None:
-    view = yaml.safe_load((ROOT / "config" / "perception.rviz").read_text())
-    displays = view["Visualization Manager"]["Displays"]
-    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
-    outputs = ("segmentation/color", "segmentation/overlay", "depth/image", "normals/color")
-    assert topics == {f"perception/camera/{name}" for name in (*outputs, "points")}
-    assert view["Visualization Manager"]["Global Options"]["Fixed Frame"].endswith("optical_frame")
-
-
 @pytest.fixture
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     """An environment in which a stand-in is installed as the node, in a domain of its own."""
