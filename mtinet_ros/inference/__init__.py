@@ -6,6 +6,7 @@ from mtinet_ros.inference.cpu_settings import CPU_PRECISIONS, CpuSettings
 from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine
 from mtinet_ros.inference.engine_settings import EngineSettings
+from mtinet_ros.inference.gpu_settings import GpuSettings
 from mtinet_ros.inference.selection import BACKEND_CHOICES, build_engine, load_backend
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CachedEngine",
     "CpuSettings",
     "EngineSettings",
+    "GpuSettings",
     "Outputs",
     "Progress",
     "Run",

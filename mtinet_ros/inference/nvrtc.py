@@ -40,7 +40,7 @@ def compile_kernel(source: str, compute_capability: str, driver_version: int) ->
             this GPU.
         BackendError: It fails; its log is in the message.
     """
-    compiler = _Compiler(_load(driver_version // 1000))
+    compiler = _Compiler(load_library(driver_version // 1000))
     number = compute_capability.replace(".", "")
     known = compiler.architectures()
     if int(number) not in known:
@@ -53,8 +53,11 @@ def compile_kernel(source: str, compute_capability: str, driver_version: int) ->
         return program.compile(f"--gpu-architecture=sm_{number}")
 
 
-def _load(driver_major: int) -> Any:
+def load_library(driver_major: int) -> Any:
     """The newest library that is no newer than the driver.
+
+    Args:
+        driver_major: Of the newest CUDA that the driver knows.
 
     Raises:
         BackendUnavailableError: There is none.

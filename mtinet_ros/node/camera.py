@@ -68,6 +68,7 @@ class Camera:
             for name in (self._topics.image, self._topics.camera_info)
         )
         decoder = ImageDecoder(self.name, image_topic, info_topic, problems)
+        decoder.keeps_raw = node_settings.fit_on_gpu
         self._stream = CameraStream(self.name, decoder, self.outputs, problems)
         self._stamps = StampMonitor(
             self.name,

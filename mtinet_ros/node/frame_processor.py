@@ -210,7 +210,7 @@ class FrameProcessor:
                 frame.drop(DropReason.NO_SUBSCRIBERS)
                 return
             decoded = stream.decode(frame)
-            fit = self._predictor.preprocess(work.batch, decoded.image, decoded.camera)
+            fit = self._predictor.preprocess(work.batch, decoded.source, decoded.camera)
         except InputError as error:
             frame.drop(DropReason.UNUSABLE)
             stream.reject(error)

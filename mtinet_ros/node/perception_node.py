@@ -16,7 +16,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.task import Future
 
 from mtinet_ros.errors import MtinetError
-from mtinet_ros.inference import Backend, CpuSettings, EngineSettings, Progress, load_backend
+from mtinet_ros.inference import (
+    Backend,
+    CpuSettings,
+    EngineSettings,
+    GpuSettings,
+    Progress,
+    load_backend,
+)
 from mtinet_ros.install_paths import bundled_model, find_model
 from mtinet_ros.model_card import ModelCard, read_model_card
 from mtinet_ros.node.bond import Bond, bond_status_type
@@ -51,6 +58,7 @@ def _load(
         progress=progress,
         cancelled=cancelled,
         cpu=CpuSettings(settings.cpu_precision, settings.cpu_threads),
+        gpu=GpuSettings(fits_images=settings.fit_on_gpu),
     )
 
 

@@ -150,6 +150,12 @@ class NodeSettings:
         minimum=0,
         maximum=1024,
     )
+    fit_on_gpu: bool = parameter(
+        False,
+        "Decode raw images and bring them to the network's size on the GPU",
+        "with TensorRT and NVRTC, for images that need no rectification; each kind of image is "
+        "held against the CPU's result first. No GPU has run it yet, so it is off",
+    )
     engine_cache_dir: str = parameter(
         "", "Folder for TensorRT engines; empty: $XDG_CACHE_HOME/mtinet_ros"
     )

@@ -31,12 +31,14 @@ class Group:
         modules: Importable once they are there.
         requirements: As pip takes them; none: it is not installed, but used where it is.
         why_not: Why it is not installed.
+        check: Python code that fails where it is missing, of what is no module.
     """
 
     name: str
     modules: tuple[str, ...]
     requirements: tuple[str, ...]
     why_not: str = ""
+    check: str = ""
 
 
 def groups(machine: Machine, with_torch: bool = False) -> list[Group]:
@@ -52,6 +54,7 @@ def groups(machine: Machine, with_torch: bool = False) -> list[Group]:
         base,
         _cuda_bindings(machine),
         _pycuda(machine),
+        _nvrtc(machine),
         _tensorrt(machine),
         _tensorrt_rtx(machine),
         Group(
@@ -86,6 +89,17 @@ def _pycuda(machine: Machine) -> Group:
     if machine.nvcc:
         return Group("pycuda", ("pycuda.driver",), ("pycuda",))
     return Group("pycuda", ("pycuda.driver",), (), "it has no wheels and there is no nvcc")
+
+
+def _nvrtc(machine: Machine) -> Group:
+    """The toolkit's, where there is one: a library without a module."""
+    major = _major(machine)
+    wheel = f"nvidia-cuda-nvrtc>={major},<{major + 1}" if major > 12 else "nvidia-cuda-nvrtc-cu12"
+    check = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"from mtinet_ros.inference.nvrtc import load_library; load_library({major})\n"
+    )
+    return Group("nvrtc", (), (wheel,), check=check)
 
 
 def _tensorrt(machine: Machine) -> Group:
@@ -208,7 +222,7 @@ class Environment:
             "    if getattr(module, '__file__', None) is None:\n"
             "        sys.exit(f'{name} is type stubs alone')\n"
         )
-        done = self._run([str(self.python), "-c", code, *group.modules])
+        done = self._run([str(self.python), "-c", group.check or code, *group.modules])
         if done.returncode == 0:
             return ""
         return (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Says whether something can be used here, in one line; 0 if so. Runs in the steps' environment.
 
-python -m gpu.probe cuda|tensorrt|tensorrt_rtx|torch|train|two_gpus
+python -m gpu.probe cuda|nvrtc|tensorrt|tensorrt_rtx|torch|train|two_gpus
 """
 
 from __future__ import annotations
@@ -17,6 +17,16 @@ def cuda() -> str:
     from mtinet_ros.inference.cuda import identify_gpu
 
     return str(identify_gpu(0))
+
+
+def nvrtc() -> str:
+    """NVRTC compiles for the first GPU and its driver."""
+    from mtinet_ros.inference.cuda import driver_version, identify_gpu
+    from mtinet_ros.inference.nvrtc import compile_kernel
+
+    capability = identify_gpu(0).compute_capability
+    compile_kernel('extern "C" __global__ void nothing() {}', capability, driver_version())
+    return f"NVRTC for compute capability {capability}"
 
 
 def tensorrt(name: str = "tensorrt") -> str:

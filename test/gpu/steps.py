@@ -61,6 +61,18 @@ def steps(python: Path, model: Path, folder: Path) -> list[Step]:
         Step("doctor", "What mtinet doctor says", (*mtinet, "doctor")),
         pytest("cuda", "CUDA without TensorRT", "test/gpu/test_cuda_alone.py", needs=("cuda",)),
         pytest(
+            "fitting",
+            "The kernel that fits images",
+            "test/gpu/test_fitting.py",
+            needs=("cuda", "nvrtc"),
+        ),
+        Step(
+            "fitting_gain",
+            "What it gains to fit images on the GPU",
+            (str(python), "-m", "gpu.fitting"),
+            ("cuda", "nvrtc"),
+        ),
+        pytest(
             "torch", "PyTorch beside it", "test/gpu/test_torch_beside.py", needs=("cuda", "torch")
         ),
     ]

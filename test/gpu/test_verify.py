@@ -45,6 +45,7 @@ def test_a_server_with_cuda_13_and_a_compiler() -> None:
     found = wanted(SERVER)
     assert found["cuda-bindings"] == ("cuda-bindings>=13,<14",)
     assert found["pycuda"] == ("pycuda",)
+    assert found["nvrtc"] == ("nvidia-cuda-nvrtc>=13,<14",)
     assert found["tensorrt"] == ("tensorrt-cu13",)
     assert "not documented for compute capability 9.0 (NVIDIA H100)" in found["tensorrt_rtx"]
 
@@ -63,6 +64,7 @@ def test_a_desktop_with_pip_only() -> None:
     found = wanted(DESKTOP)
     assert found["cuda-bindings"] == ("cuda-bindings>=12,<13",)
     assert found["pycuda"] == "it has no wheels and there is no nvcc"
+    assert found["nvrtc"] == ("nvidia-cuda-nvrtc-cu12",)
     assert found["tensorrt"] == ("tensorrt-cu12",)
     assert found["tensorrt_rtx"] == ("tensorrt-rtx-cu12",)
 

@@ -17,6 +17,7 @@ from mtinet_ros.messages.image_decoder import ImageDecoder
 from mtinet_ros.node.message_factory import camera_info_message, encode_image
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.perception.raw_image import RawImage
 
 pytestmark = pytest.mark.ros
 
@@ -263,3 +264,32 @@ def test_half_a_message_is_refused(decoder: ImageDecoder) -> None:
     broken.data = broken.data[: len(broken.data) // 2]
     with pytest.raises(InputError, match="too few"):
         decoder.decode(broken)
+
+
+def test_an_image_may_stay_in_its_bytes_unless_it_is_rectified(decoder: ImageDecoder) -> None:
+    decoder.keeps_raw = True
+    decoder.add_calibration(calibration())
+    decoded = decoder.decode(message())
+    assert isinstance(decoded.source, RawImage)
+    assert np.array_equal(decoded.image, IMAGE)
+    assert decoded.camera is not None
+    decoder.add_calibration(calibration((-0.2, 0.0, 0.0, 0.0, 0.0)))
+    rectified = decoder.decode(message())
+    assert isinstance(rectified.source, np.ndarray)
+    assert rectified.valid_mask is not None
+    decoder.keeps_raw = False
+    assert np.array_equal(decoder.decode(message()).image, rectified.image)
+
+
+def test_what_is_refused_is_refused_at_once_also_where_images_stay_in_their_bytes(
+    decoder: ImageDecoder,
+) -> None:
+    decoder.keeps_raw = True
+    short = message()
+    short.height += 1
+    with pytest.raises(InputError, match="bytes of data are too few"):
+        decoder.decode(short)
+    foreign = message()
+    foreign.encoding = "yuv444"
+    with pytest.raises(InputError, match="not supported"):
+        decoder.decode(foreign)

@@ -8,18 +8,21 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("tensorrt_rtx")
 
-from node.test_perception_node import CAMERA, OUT, picture
+from node.test_perception_node import CAMERA, OUT, picture, pixels
 from sensor_msgs.msg import Image
+from support.kernel_on_cpu import needs_compiler
 from support.node_harness import ROOT, NodeProcess, Robot
 from support.tiny_model import write_tiny_model
 
 pytestmark = pytest.mark.ros
 DEPTH = OUT + "depth/image"
+OVERLAY = OUT + "segmentation/overlay"
 
 
 @pytest.fixture
@@ -144,6 +147,24 @@ def test_a_lost_gpu_deactivates_the_node_with_the_reason(
         assert robot.reports("engine", "state", "failed")
         assert node.says("restart the program")
         assert "Traceback" not in node.text()
+
+
+@needs_compiler
+def test_the_gpu_fits_raw_images_and_what_is_published_is_the_same(
+    robot: Robot, model: Path
+) -> None:
+    robot.subscribe(OVERLAY, Image)
+    seen = {}
+    for fit_on_gpu in ("false", "true"):
+        arguments = (f"model:={model}", "backend:=tensorrt", f"fit_on_gpu:={fit_on_gpu}")
+        with NodeProcess(*arguments) as node:
+            robot.start()
+            _, answer = robot.show_until(OVERLAY, lambda: robot.show(picture(150, 200)))
+            says = node.says("images in rgb8 of 200x150 pixels are fitted by the GPU", 0.5)
+            assert says == (fit_on_gpu == "true"), node.text()
+            seen[fit_on_gpu] = pixels(answer).astype(int)
+    assert np.abs(seen["true"] - seen["false"]).max() <= 1
+    assert seen["true"].std() > 10
 
 
 def test_build_only_builds_and_ends(ros_domain: int, model: Path, tmp_path: Path) -> None:
