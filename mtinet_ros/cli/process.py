@@ -151,7 +151,8 @@ class _Plan:
                     _tell_of_resuming(target.parent)
                     return 128 + stopping.signal
                 if outcome.problem:
-                    _tell_of_resuming(target, f"{outcome.problem}; ")
+                    print(f"mtinet process: {outcome.problem}", file=sys.stderr)
+                    _tell_of_resuming(target)
                     return 1
         if self._card.untrained:
             print(f"Note: the weights of {self._card.name} are random; the results mean nothing.")
@@ -211,11 +212,12 @@ def _tell(target: Path, outcome: Outcome, shard: Shard) -> bool:
     if not tally.frames and outcome.is_complete and shard.count == 1:
         print(f"mtinet process: {target}: there were no frames to process", file=sys.stderr)
         return True
-    return bool(tally.failed)
+    return bool(tally.failed or tally.damage)
 
 
 def _tell_failures(tally: Tally) -> None:
     sentences = [*tally.problems[:_TOLD], *tally.examples[:_TOLD]]
+    sentences += [tally.damage] if tally.damage else []
     if tally.failed:
         count = f"{tally.failed} of {tally.failed + tally.frames} frames could not be read"
         more = tally.failed - min(_TOLD, len(tally.examples))
@@ -224,9 +226,9 @@ def _tell_failures(tally: Tally) -> None:
         print(f"mtinet process: {sentence}", file=sys.stderr)
 
 
-def _tell_of_resuming(target: Path, why: str = "") -> None:
+def _tell_of_resuming(target: Path) -> None:
     print(
-        f"mtinet process: {why}stopped, and {target} is whole as far as it goes; the same command "
+        f"mtinet process: stopped, and {target} is whole as far as it goes; the same command "
         "with --resume goes on",
         file=sys.stderr,
         flush=True,

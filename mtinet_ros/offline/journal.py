@@ -31,13 +31,15 @@ class Tally:
         frames: Predicted and written.
         failed: Could not be read.
         examples: Why the first of those could not, a sentence each.
-        problems: What was wrong with the recording, a sentence each.
+        problems: What was wrong with the recording and stopped nothing, a sentence each.
+        damage: Why the recording could not be read to its end; empty where it could.
     """
 
     frames: int = 0
     failed: int = 0
     examples: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    damage: str = ""
 
     def add_failure(self, sentence: str) -> None:
         """Count a frame that could not be read."""
@@ -50,6 +52,7 @@ class Tally:
         self.frames += other.frames
         self.failed += other.failed
         self.examples = [*self.examples, *other.examples][:_NAMED]
+        self.damage = self.damage or other.damage
         self.problems += [text for text in other.problems if text not in self.problems]
 
 

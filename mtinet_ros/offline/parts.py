@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mtinet_ros.offline.journal import Journal, Part, Tally
@@ -110,17 +110,19 @@ class PartWriter:
             self.frames += 1
         self._last_time = self.time = entry.time
 
-    def end_part(self, end: int | None, problems: list[str] | None = None) -> None:
+    def end_part(self, end: int | None, problems: Sequence[str] = (), damage: str = "") -> None:
         """Make what was written since the last part whole.
 
         Args:
             end: Where the next part begins; None: the run is complete.
             problems: What was wrong with the recording.
+            damage: Why it could not be read to its end.
 
         Raises:
             InputError: It cannot be written.
         """
-        self._tally.problems = [*(problems or ()), *getattr(self._sink, "problems", ())]
+        self._tally.problems = [*problems, *getattr(self._sink, "problems", ())]
+        self._tally.damage = damage
         record = self._sink.end_part() if self._is_open else None
         number = self._number if record is not None else 0
         part = Part(number, end, self._tally, dict(self._counts), record)

@@ -337,10 +337,8 @@ class Pipeline:
                 self._ending = self._end(work.ending)
 
     def _end(self, ending: Ending) -> Ending:
-        problems = [*self._source.problems]
         if ending.resume_at is None:
-            problems += [ending.problem] if ending.problem else []
-            self._writer.end_part(None, problems)
+            self._writer.end_part(None, self._source.problems, damage=ending.problem)
         else:
             self._writer.end_before(ending.resume_at)
         return ending

@@ -13,7 +13,6 @@ from mtinet_ros.offline.journal import Beginning, Journal, Tally, differences
 from mtinet_ros.offline.parts import PartLimits, PartWriter
 from mtinet_ros.offline.pipeline import Pipeline, Selection
 from mtinet_ros.offline.progress import Progress
-from mtinet_ros.offline.reading import Ending
 from mtinet_ros.offline.shards import EveryNth, Shard, count_frames
 from mtinet_ros.offline.state import locked
 from mtinet_ros.output_files import file_errors
@@ -75,7 +74,8 @@ class Outcome:
     Attributes:
         tally: Frames of all parts, those of earlier runs included.
         is_complete: Whether nothing is left to do.
-        problem: Why it ended early, if not because of a signal.
+        problem: Why it ended early, if not because of a signal: a disk that is full, a backend
+            that is lost. What was done before is whole.
         was_complete: Whether an earlier run had done it all.
     """
 
@@ -110,7 +110,7 @@ def process_recording(
 
     Raises:
         ConfigurationError: Another process is at it, or what is there is of another run.
-        InputError: The results cannot be written; the parts before are whole.
+        InputError: The recording, or what an earlier run has left, cannot be read.
     """
     with locked(target.path, target.is_file, settings.shard) as folder:
         journal = _journal(folder, target, settings, fingerprint)
@@ -150,19 +150,26 @@ def process_recording(
             is_stopped,
             settings.max_batch,
         )
-        with Progress(target.name, _known(interval, source), lambda: (writer.frames, writer.time)):
-            ending = _run(pipeline, finish)
-        if not sink.finish_is_cheap:
-            finish()
-        return Outcome(journal.tally(), journal.is_complete, ending.problem)
+        problem = ""
+        try:
+            with Progress(
+                target.name, _known(interval, source), lambda: (writer.frames, writer.time)
+            ):
+                ending = pipeline.run()
+                problem = ending.problem if ending.resume_at is not None else ""
+        except InputError as error:  # the results cannot be written
+            problem = str(error)
+        problem = _finished(finish, problem)
+        return Outcome(journal.tally(), not problem and journal.is_complete, problem)
 
 
-def _run(pipeline: Pipeline, finish: Callable[[], None]) -> Ending:
+def _finished(finish: Callable[[], None], problem: str) -> str:
+    """Put parts together; the first thing that went wrong."""
     try:
-        return pipeline.run()
-    except Exception:
         finish()
-        raise
+    except InputError as error:
+        return problem or str(error)
+    return problem
 
 
 def _is_finished(folder: Path) -> bool:
