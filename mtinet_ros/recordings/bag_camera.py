@@ -13,35 +13,10 @@ from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.recordings.bag_storage import Channel
 from mtinet_ros.recordings.bag_topics import CameraTopic
 from mtinet_ros.recordings.calibration_history import Calibrations
+from mtinet_ros.recordings.problem_list import ProblemList
 
 # Lenses whose rectification is kept for each camera: it takes long to find, and memory.
 _KEPT_LENSES = 4
-
-
-class RecordedProblems:
-    """What is wrong, each sentence once (`messages.image_decoder.Problems`). Thread-safe."""
-
-    def __init__(self, sentences: list[str]) -> None:
-        """Add to `sentences`."""
-        self._sentences = sentences
-        self._lock = threading.Lock()
-
-    def tell(self, sentence: str) -> None:
-        """Take a sentence."""
-        with self._lock:
-            if sentence not in self._sentences:
-                self._sentences.append(sentence)
-
-    def report(self, subject: str, text: str) -> None:
-        """Take a problem that may come up with every frame."""
-        self.tell(f"{subject}: {text}")
-
-    def report_once(self, subject: str, text: str) -> None:
-        """Take a fact worth knowing."""
-        self.tell(f"{subject}: {text}")
-
-    def resolve(self, subject: str, text: str = "") -> None:
-        """What was wrong once is told all the same."""
 
 
 @dataclass(eq=False)
@@ -58,7 +33,7 @@ class BagCamera:
 
     topic: CameraTopic
     rectify: bool
-    problems: RecordedProblems
+    problems: ProblemList
     channels: tuple[Channel, ...]
     first_frame: int
     _decoders: OrderedDict[tuple[bytes, ...], ImageDecoder] = field(default_factory=OrderedDict)

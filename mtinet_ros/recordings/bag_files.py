@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from mtinet_ros.errors import InputError
@@ -19,14 +16,15 @@ from mtinet_ros.recordings.bag_storage import (
     Storage,
     StoredMessage,
     merged,
-    zstd,
 )
 from mtinet_ros.recordings.mcap_records import MCAP_MAGIC
 from mtinet_ros.recordings.mcap_storage import McapStorage
+from mtinet_ros.recordings.packed_storage import PackedStorage, Unpacked
 from mtinet_ros.recordings.ros1_storage import ROS1_MAGIC, Ros1Storage
 from mtinet_ros.recordings.sqlite_storage import SQLITE_MAGIC, SqliteStorage
 
-_FORMATS: dict[bytes, Callable[[Path, Callable[[str], None]], Storage]] = {
+# What a file's first bytes say, and what opens it: from its path and the name to call it by.
+_FORMATS: dict[bytes, Callable[[Path, Path, Callable[[str], None]], Storage]] = {
     MCAP_MAGIC: McapStorage,
     SQLITE_MAGIC: SqliteStorage,
     ROS1_MAGIC: Ros1Storage,
@@ -57,13 +55,13 @@ class BagFiles:
         """
         self._tell = tell
         self._storages: list[Storage] = []
-        self._unpacked: list[tempfile.TemporaryDirectory[str]] = []
+        self._unpacked = Unpacked(self._open, tell)
         try:
             content = find_bag(path, tell)
             failures: list[InputError] = []
             for file in content.files:
                 try:
-                    self._storages.append(self._open(file))
+                    self._storages.append(self._open(file, file))
                 except InputError as error:
                     failures.append(error)
             if not self._storages:
@@ -86,10 +84,8 @@ class BagFiles:
         """Let go of the files, and of what was unpacked."""
         for storage in self._storages:
             storage.close()
-        for folder in self._unpacked:
-            with suppress(OSError):
-                folder.cleanup()
-        self._storages, self._unpacked = [], []
+        self._unpacked.close()
+        self._storages = []
 
     def last_time(self, channels: Collection[Channel]) -> int:
         """A record time after which no message of these channels comes; -1 without any."""
@@ -122,38 +118,19 @@ class BagFiles:
             if storage.start < limit and storage.end >= first
         )
 
-    def _open(self, path: Path) -> Storage:
+    def _open(self, path: Path, name: Path) -> Storage:
+        """Open a file of a bag, whatever its format; sentences call it by the name."""
         try:
             with path.open("rb") as file:
                 head = file.read(16)
-            if head.startswith(ZSTD_MAGIC):
-                path = self._unpack(path)
-                with path.open("rb") as file:
-                    head = file.read(16)
+            if head.startswith(ZSTD_MAGIC) and path == name:
+                return PackedStorage(path, self._unpacked)
             for magic, storage in _FORMATS.items():
                 if head.startswith(magic):
-                    return storage(path, self._tell)
+                    return storage(path, name, self._tell)
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        raise InputError(_what_it_is(path, head))
-
-    def _unpack(self, path: Path) -> Path:
-        folder = tempfile.TemporaryDirectory(prefix="mtinet_bag_")
-        self._unpacked.append(folder)
-        target = Path(folder.name, path.name.removesuffix(path.suffix))
-        module = zstd()
-        try:
-            with module.open(path, "rb") as packed, target.open("wb") as file:
-                shutil.copyfileobj(packed, file, 1 << 20)
-        except (EOFError, module.ZstdError) as error:
-            # What came before the damage may be whole messages.
-            self._tell(f"{path} is damaged or was cut off ({error}); what can be was unpacked")
-        except OSError as error:
-            raise InputError(
-                f"cannot unpack {path} into {folder.name}: {error.strerror or error}; choose a "
-                "place with more room by the variable TMPDIR"
-            ) from error
-        return target
+            raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+        raise InputError(_what_it_is(path, name, head))
 
     def _check_promises(
         self, path: Path, messages: int | None, start: int | None, has_failures: bool
@@ -169,12 +146,13 @@ class BagFiles:
             )
 
 
-def _what_it_is(path: Path, head: bytes) -> str:
+def _what_it_is(path: Path, name: Path, head: bytes) -> str:
     """Why a file can be no bag, as a sentence."""
     if not head:
-        return f"{path} is empty (0 bytes): its recorder never wrote to it"
+        what = "is empty (0 bytes)" if path == name else "holds nothing that could be unpacked"
+        return f"{name} {what}: its recorder never wrote to it, or it was cut off"
     is_text = head.startswith((b"version https", b"{")) or head.lstrip().startswith(b"<")
     kind = mistaken_kind(path) if is_text else None
     if kind:
-        return f"{path} {kind}"
-    return f"{path} is no bag: it is neither MCAP nor SQLite nor a bag of ROS 1"
+        return f"{name} {kind}"
+    return f"{name} is no bag: it is neither MCAP nor SQLite nor a bag of ROS 1"

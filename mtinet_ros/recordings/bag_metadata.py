@@ -85,6 +85,7 @@ def _with_metadata(
     found: list[str],
     tell: Callable[[str], None],
 ) -> BagContent:
+    listed = [_as_it_lies(path, name) for name in listed]
     missing = [name for name in listed if not (path / name).exists()]
     present = [name for name in listed if name not in missing]
     if not present:
@@ -159,6 +160,14 @@ def _listed_files(information: dict[str, Any]) -> list[str]:
         raise InputError(f"{METADATA} lists no files (relative_file_paths)")
     names = [re.split(r"[\\/]", str(name))[-1] for name in listed]
     return [name for name in dict.fromkeys(names) if name not in ("", ".", "..")]
+
+
+def _as_it_lies(path: Path, name: str) -> str:
+    """The name of a listed file, which somebody may have unpacked or packed since."""
+    for other in (name, name.removesuffix(".zstd"), f"{name}.zstd"):
+        if (path / other).exists():
+            return other
+    return name
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:

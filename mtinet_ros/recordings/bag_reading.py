@@ -16,7 +16,7 @@ from mtinet_ros.image_files.jpeg import jpeg_structure
 from mtinet_ros.image_files.png import png_structure
 from mtinet_ros.messages.image_message import is_compressed
 from mtinet_ros.perception.decoded_image import DecodedImage
-from mtinet_ros.recordings.bag_camera import BagCamera, RecordedProblems
+from mtinet_ros.recordings.bag_camera import BagCamera
 from mtinet_ros.recordings.bag_files import BagFiles
 from mtinet_ros.recordings.bag_messages import MessageReader, plain
 from mtinet_ros.recordings.bag_storage import CDR, Channel, StoredMessage
@@ -29,6 +29,7 @@ from mtinet_ros.recordings.calibration_history import (
     WaitingFrame,
 )
 from mtinet_ros.recordings.frame import Header, PassedMessage, RecordedFrame
+from mtinet_ros.recordings.problem_list import ProblemList
 
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
 _TIME_JUMP = 1_000_000_000
@@ -46,7 +47,7 @@ class BagReading:
         reader: MessageReader,
         cameras: Sequence[BagCamera],
         channels: Sequence[Channel],
-        told: RecordedProblems,
+        told: ProblemList,
     ) -> None:
         """Begin before the interval is known.
 
@@ -75,7 +76,7 @@ class BagReading:
         if with_other_messages:
             self._others = {c for c in self._channels if c.serialization == CDR}
             if len(self._others) < len(self._channels):
-                self._told.tell("messages of ROS 1 are not passed on; their frames are processed")
+                self._told.add("has messages of ROS 1, which are not passed on")
         queue: deque[_Item] = deque()
         channels = {*self._cameras, *info_channels, *self._others}
         for stored in self._files.messages(channels, begin, end):
@@ -122,7 +123,7 @@ class BagReading:
         try:
             content, message = self._reader.camera_info(plain(stored))
         except InputError as error:
-            self._told.tell(f"{stored.channel.topic}: {error}; it was left out")
+            self._told.report(f"{stored.channel.topic}:", f"{error}; it was left out")
             return None
         stamp = self._reader.header(message).stamp
         return ReceivedCalibration(stored.time, stamp, Calibration(content, message))
@@ -131,7 +132,7 @@ class BagReading:
         try:
             data = bytes(plain(stored).data)
         except InputError as error:
-            self._told.tell(f"{stored.channel.topic}: {error}; it was left out")
+            self._told.report(f"{stored.channel.topic}:", f"{error}; it was left out")
             return None
         channel = stored.channel
         return PassedMessage(channel.topic, channel.type_name, stored.time, data, channel)
@@ -184,18 +185,21 @@ class BagReading:
 
     def _check_header(self, camera: str, header: Header) -> None:
         if header.stamp <= 0:
-            self._told.tell(f"{camera}: stamp: is zero or before 1970; the driver did not set it")
+            self._told.report(
+                f"{camera}: stamp", "is zero or before 1970; the driver did not set it"
+            )
         elif header.stamp < self._last_stamps.get(camera, 0) - _TIME_JUMP:
-            self._told.tell(
-                f"{camera}: stamp: jumped back by more than a second; frames are in order of the "
-                "time at which they were recorded"
+            self._told.report(
+                f"{camera}: stamp",
+                "jumped back by more than a second; frames are in order of the time at which they "
+                "were recorded",
             )
         self._last_stamps[camera] = header.stamp
         if "optical" not in header.frame_id:
-            self._told.tell(
-                f"{camera}: frame_id: is {header.frame_id[:60]!r}; images need the camera's "
-                "optical frame (REP 103), usually named ..._optical_frame, or all that uses the "
-                "outputs is turned wrongly"
+            self._told.report(
+                f"{camera}: frame_id",
+                f"is {header.frame_id[:60]!r}; images need the camera's optical frame (REP 103), "
+                "usually named ..._optical_frame, or all that uses the outputs is turned wrongly",
             )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.messages.image_message import is_compressed
-from mtinet_ros.recordings.bag_camera import BagCamera, RecordedProblems
+from mtinet_ros.recordings.bag_camera import BagCamera
 from mtinet_ros.recordings.bag_files import BagFiles
 from mtinet_ros.recordings.bag_messages import MessageReader, plain
 from mtinet_ros.recordings.bag_reading import BagReading
@@ -23,6 +23,7 @@ from mtinet_ros.recordings.bag_topics import (
     name_cameras,
 )
 from mtinet_ros.recordings.frame import CameraInput, Interval, PassedMessage, RecordedFrame
+from mtinet_ros.recordings.problem_list import ProblemList
 
 
 class BagSource:
@@ -56,7 +57,7 @@ class BagSource:
         """
         self.path = path
         self.problems: list[str] = []
-        self._told = RecordedProblems(self.problems)
+        self._told = ProblemList(self.problems, str(path))
         self._reader = MessageReader()
         self._files = BagFiles(path, self._told.tell)
         try:
@@ -122,8 +123,8 @@ class BagSource:
             )
         if others:
             topics = sorted(channel.topic for channel in counts if channel not in readable)
-            self._told.tell(
-                f"{self.path} has messages in {', '.join(map(repr, others))}, which cannot be "
+            self._told.add(
+                f"has messages in {', '.join(map(repr, others))}, which cannot be "
                 f"read and were left out: {', '.join(topics[:5])}"
                 + (f" and {len(topics) - 5} more" if len(topics) > 5 else "")
             )
@@ -173,9 +174,10 @@ class BagSource:
         first = next(self._files.messages(channels), None)
         infos = sorted({c.topic for c in self._channels if c.type_name == CAMERA_INFO})
         if infos and camera.camera_info_topic not in infos:
-            self._told.tell(
-                f"{camera.name}: there is no CameraInfo on {camera.camera_info_topic}; CameraInfo "
-                f"is on {', '.join(infos[:8])}"
+            self._told.report(
+                f"{camera.name}:",
+                f"there is no CameraInfo on {camera.camera_info_topic}; CameraInfo is on "
+                f"{', '.join(infos[:8])}",
             )
         first_frame = self._files.start if first is None else first.time
         return BagCamera(camera, rectify, self._told, channels, first_frame)

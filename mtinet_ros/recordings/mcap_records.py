@@ -141,13 +141,18 @@ def _unpacked(packed: memoryview, compression: str) -> memoryview:
         return packed
     try:
         if compression == "zstd":
-            return memoryview(zstd().ZstdDecompressor().decompress(packed))
+            module = zstd()
+            try:
+                return memoryview(module.decompress(packed))
+            except module.ZstdError:  # maybe what follows the data, or is missing of them
+                return memoryview(module.ZstdDecompressor().decompress(packed))
         if compression == "lz4":
-            from lz4.frame import (  # type: ignore[import-untyped]
-                LZ4FrameDecompressor,
-            )
+            from lz4 import frame  # type: ignore[import-untyped]
 
-            return memoryview(LZ4FrameDecompressor().decompress(packed))
+            try:
+                return memoryview(frame.decompress(packed))
+            except RuntimeError:
+                return memoryview(frame.LZ4FrameDecompressor().decompress(packed))
     except InputError:
         raise
     except Exception as error:  # each library has its own

@@ -74,18 +74,19 @@ class _Part:
 class McapStorage:
     """A file in the format MCAP (`Storage`)."""
 
-    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, name: Path, tell: Callable[[str], None]) -> None:
         """Read the index, or the file from its beginning to its end where there is none.
 
         Args:
             path: The file.
+            name: What sentences call it.
             tell: Takes sentences about what is damaged or missing.
 
         Raises:
             InputError: It is no MCAP.
             OSError: It cannot be read.
         """
-        self._path = path
+        self._name = name
         self._tell = tell
         self._schemas: dict[int, tuple[str, str, str]] = {}  # name, encoding, text
         self._channels: dict[int, Channel] = {}
@@ -94,7 +95,7 @@ class McapStorage:
         try:
             self._size = path.stat().st_size
             if self._file.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
-                raise InputError(f"{path} is no MCAP file: its first bytes are others")
+                raise InputError(f"{name} is no MCAP file: its first bytes are others")
             self._index()
         except BaseException:
             self.close()
@@ -169,7 +170,7 @@ class McapStorage:
         lost = (
             f"its {count} messages are" if count and not is_partly_read else "messages in it are"
         )
-        self._tell(f"{self._path} is damaged at byte {part.offset}: {error}; {lost} left out")
+        self._tell(f"{self._name} is damaged at byte {part.offset}: {error}; {lost} left out")
 
     def _content(self, part: _Part) -> memoryview:
         """The records in a part, unpacked and checked."""
@@ -195,7 +196,7 @@ class McapStorage:
                 return
         except DamageError as error:
             self._tell(
-                f"{self._path} has no usable index ({error}); it was read from its beginning"
+                f"{self._name} has no usable index ({error}); it was read from its beginning"
             )
         self._schemas, self._channels, self._parts = {}, {}, []
         self._scan()
@@ -251,7 +252,7 @@ class McapStorage:
             if opcode == 0 or (is_cut and opcode != CHUNK):
                 left = self._size - at
                 self._tell(
-                    f"{self._path} breaks off at byte {at}: its last {left} bytes are left out"
+                    f"{self._name} breaks off at byte {at}: its last {left} bytes are left out"
                 )
                 return
             if opcode == MESSAGE:
@@ -268,7 +269,7 @@ class McapStorage:
                     record = memoryview(self._read(at + RECORD.size, length))
                     self._take_definition(opcode, record)
                 except DamageError as error:
-                    self._tell(f"{self._path} is damaged at byte {at}: {error}")
+                    self._tell(f"{self._name} is damaged at byte {at}: {error}")
             at += total
 
     def _add_to_run(self, run: _Part, at: int, total: int) -> None:
@@ -292,7 +293,7 @@ class McapStorage:
         if is_cut:
             count = sum((part.counts or {}).values())
             self._tell(
-                f"{self._path} breaks off within the chunk at byte {at}, of which {count} "
+                f"{self._name} breaks off within the chunk at byte {at}, of which {count} "
                 "messages could be read"
             )
         if part.counts:

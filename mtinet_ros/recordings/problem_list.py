@@ -15,19 +15,19 @@ class ProblemList:
         self._subject = subject
         self._lock = threading.Lock()
 
-    def add(self, text: str) -> None:
-        """Take a problem, as a predicate of the subject."""
-        sentence = f"{self._subject} {text}"
+    def tell(self, sentence: str) -> None:
+        """Take a whole sentence."""
         with self._lock:
             if sentence not in self._sentences:
                 self._sentences.append(sentence)
 
+    def add(self, text: str) -> None:
+        """Take a problem, as a predicate of the subject."""
+        self.tell(f"{self._subject} {text}")
+
     def report(self, subject: str, text: str) -> None:
         """Take a problem of a calibration, e.g. of `front: camera_info`."""
-        with self._lock:
-            sentence = f"{self._subject}: {subject} {text}"
-            if sentence not in self._sentences:
-                self._sentences.append(sentence)
+        self.tell(f"{self._subject}: {subject} {text}")
 
     def report_once(self, subject: str, text: str) -> None:
         """The same: nothing is told twice."""

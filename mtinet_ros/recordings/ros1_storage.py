@@ -16,11 +16,12 @@ ROS1_MAGIC = b"#ROSBAG V"
 class Ros1Storage:
     """A file in the format of ROS 1 (`Storage`)."""
 
-    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, name: Path, tell: Callable[[str], None]) -> None:
         """Read the index.
 
         Args:
             path: The file.
+            name: What sentences call it.
             tell: Takes sentences about what is damaged.
 
         Raises:
@@ -28,7 +29,7 @@ class Ros1Storage:
         """
         from rosbags.rosbag1 import Reader
 
-        self._path = path
+        self._name = name
         self._tell = tell
         self._reader: Any = Reader(path)
         try:
@@ -37,7 +38,7 @@ class Ros1Storage:
             raise
         except Exception as error:  # bytes from outside in foreign code
             raise InputError(
-                f"{path} cannot be read as a bag of ROS 1: {error}; `rosbag reindex` mends one "
+                f"{name} cannot be read as a bag of ROS 1: {error}; `rosbag reindex` mends one "
                 "that was not closed"
             ) from error
         self._channels: dict[tuple[str, str], Channel] = {}
@@ -83,4 +84,4 @@ class Ros1Storage:
                     time, self._channels[connection.topic, connection.msgtype], data
                 )
         except Exception as error:  # bytes from outside in foreign code
-            self._tell(f"{self._path} cannot be read to its end: {error}")
+            self._tell(f"{self._name} cannot be read to its end: {error}")

@@ -32,11 +32,12 @@ _NEAR_IDS = 256
 class SqliteStorage:
     """A file in the format SQLite (`Storage`)."""
 
-    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, name: Path, tell: Callable[[str], None]) -> None:
         """List what the file holds.
 
         Args:
             path: The file.
+            name: What sentences call it.
             tell: Takes sentences about what is damaged or missing.
 
         Raises:
@@ -44,6 +45,7 @@ class SqliteStorage:
             OSError: It cannot be read, or not be copied where that is needed.
         """
         self._path = path
+        self._name = name
         self._tell = tell
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._connection = self._connect()
@@ -54,7 +56,7 @@ class SqliteStorage:
         except _ERRORS as error:
             self.close()
             raise InputError(
-                f"{path} cannot be read as a bag of rosbag2: SQLite says: {error}"
+                f"{name} cannot be read as a bag of rosbag2: SQLite says: {error}"
             ) from error
         except BaseException:
             self.close()
@@ -95,7 +97,7 @@ class SqliteStorage:
             if isinstance(data, bytes):
                 yield StoredMessage(int(self._times[at]), self._topics[number], data)
         if lost:
-            self._tell(f"{self._path} is damaged ({why}): {lost} messages are left out")
+            self._tell(f"{self._name} is damaged ({why}): {lost} messages are left out")
 
     def _data_of(self, message_id: int) -> Any:
         query = "SELECT data FROM messages WHERE id = ?"
@@ -108,7 +110,7 @@ class SqliteStorage:
     def _connect(self) -> sqlite3.Connection:
         with self._path.open("rb") as file:
             if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
-                raise InputError(f"{self._path} is no SQLite file: its first bytes are others")
+                raise InputError(f"{self._name} is no SQLite file: its first bytes are others")
         beside = [
             path
             for suffix in ("-wal", "-journal")
@@ -123,7 +125,7 @@ class SqliteStorage:
         for path in (self._path, *beside):
             shutil.copyfile(path, Path(self._folder.name, path.name))
         self._tell(
-            f"{self._path} was not closed by its recorder; a copy was put together with "
+            f"{self._name} was not closed by its recorder; a copy was put together with "
             f"{', '.join(path.name for path in beside)}"
         )
         copy = Path(self._folder.name, self._path.name)
@@ -146,7 +148,7 @@ class SqliteStorage:
         }
         if not {"messages", "topics"} <= tables:
             raise InputError(
-                f"{self._path} is a database, but no bag of rosbag2: it has no tables `messages` "
+                f"{self._name} is a database, but no bag of rosbag2: it has no tables `messages` "
                 "and `topics`"
             )
         definitions: dict[str, tuple[str, str]] = {}
@@ -187,7 +189,7 @@ class SqliteStorage:
         except _ERRORS as error:
             rows = self._salvaged(f"{query} AND id >= ? ORDER BY id")
             self._tell(
-                f"{self._path} is damaged or was cut off (SQLite says: {error}); {len(rows)} "
+                f"{self._name} is damaged or was cut off (SQLite says: {error}); {len(rows)} "
                 "messages were found in it"
             )
         table = np.array(rows, np.int64).reshape(-1, 3)

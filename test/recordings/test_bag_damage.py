@@ -7,6 +7,7 @@ import contextlib
 import random
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,8 +106,13 @@ def test_messages_outside_of_chunks_that_were_cut_off(tmp_path: Path) -> None:
     assert any("breaks off" in problem for problem in problems)
 
 
-def test_a_damaged_chunk_costs_no_other(tmp_path: Path) -> None:
-    path = write_mcap(tmp_path / "bag.mcap", RECORDED, chunk_size=600)
+@pytest.mark.parametrize("compression", ["NONE", "ZSTD", "LZ4"])
+def test_a_damaged_chunk_costs_no_other(tmp_path: Path, compression: str) -> None:
+    from mcap.writer import CompressionType
+
+    path = write_mcap(
+        tmp_path / "bag.mcap", RECORDED, chunk_size=600, compression=CompressionType[compression]
+    )
     content = bytearray(path.read_bytes())
     assert read(path) == (list(range(FRAMES)), [])
     content[len(content) // 2 - 300] ^= 0x10
@@ -344,7 +350,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "metadata alone": (without_its_files, "is a bag without its files: bag.mcap; copy them"),
     "metadata that are no YAML, alone": (a_folder(metadata__yaml="a: [b"), "yaml is no YAML"),
     "metadata of something else": (a_folder(metadata__yaml="a: 1"), "has no rosbag2_bagfile_inf"),
-    "damaged zstd": (damaged_zstd, "bag.mcap is empty"),
+    "damaged zstd": (damaged_zstd, "bag.mcap.zstd holds nothing that could be unpacked"),
     "no images": (
         lambda tmp_path: write_sqlite(
             tmp_path / "bag.db3", [Recorded("/words", "std_msgs/msg/String", 1, text("a"))]
@@ -413,6 +419,11 @@ TOLERATED: dict[str, tuple[Callable[[Path], object], int, list[str]]] = {
         8,
         ["begins at 1700000000.001 s, and its metadata.yaml says 1600000000.001 s"],
     ),
+    "unpacked by hand": (
+        lambda path: edit(path, "- bag.mcap\n", "- bag.mcap.zstd\n"),
+        8,
+        [],
+    ),
     "a wrong plugin": (
         lambda path: edit(path, "storage_identifier: mcap", "storage_identifier: sqlite3"),
         8,
@@ -436,7 +447,10 @@ TOLERATED: dict[str, tuple[Callable[[Path], object], int, list[str]]] = {
     "an empty file": (
         with_an_empty_second,
         4,
-        ["bag_1.mcap is empty (0 bytes): its recorder never wrote to it; the other files were"],
+        [
+            "bag_1.mcap is empty (0 bytes): its recorder never wrote to it, or it was cut off; "
+            "the other files were read"
+        ],
     ),
     "a file that is not listed": (
         lambda path: shutil.copy(path / "bag.mcap", path / "bag_1.mcap"),
@@ -457,6 +471,42 @@ def test_what_is_wrong_with_a_bag_is_told_and_the_rest_read(
     assert len(problems) == len(told), problems
     for part in told:
         assert any(part in problem for problem in problems)
+
+
+def test_compressed_files_are_unpacked_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    for number in range(FRAMES):
+        packed = write_rosbags(
+            tmp_path / f"bag_{number}", RECORDED[2 * number : 2 * number + 2], compression="file"
+        )
+        shutil.move(packed / f"bag_{number}.mcap.zstd", folder)
+    source = BagSource(folder)
+    numbers = []
+    for frame in source.read(Interval()):
+        assert len(list(temporary.iterdir())) <= 3
+        numbers.append(round((frame.time - START) / (SECOND // 10)))
+    assert numbers == list(range(FRAMES))
+    source.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_disk_without_room_for_what_is_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rosbags(tmp_path / "bag", RECORDED, compression="file")
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(InputError, match="No space left on device; choose a place with more room"):
+        BagSource(path)
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
