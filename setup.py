@@ -62,6 +62,7 @@ EXTRAS = {
         "mcap>=1.2",
         "mcap-ros2-support>=0.5",
         "mypy>=1.11",
+        "nvidia-cuda-nvrtc>=13",  # compiles the kernel of inference/fit_kernel.cu, without a GPU
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ros-domain-coordinator>=0.12",
