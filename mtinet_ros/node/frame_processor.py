@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame's way in three steps: decode and preprocess, infer, postprocess and publish."""
+"""A frame's way in steps: decode and preprocess, infer, postprocess and publish."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mtinet_ros.errors import BackendError, BackendLostError, InputError
-from mtinet_ros.inference import Outputs
+from mtinet_ros.inference import Outputs, Run
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.statistics import DropReason, StreamStatistics
 from mtinet_ros.perception.decoded_image import DecodedImage
@@ -99,12 +100,14 @@ class Work:
     Attributes:
         batch: Their images.
         pending: The frames, in the order of the images.
-        outputs: What the network said of them.
+        run: The network's run on them, once it has begun.
+        outputs: What the network said of them, once the run is over.
     """
 
     batch: Batch
     pending: list[_Pending] = field(default_factory=list)
-    outputs: Outputs = field(default_factory=dict)
+    run: Run | None = None
+    outputs: Outputs | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -114,11 +117,13 @@ class Work:
 class FrameProcessor:
     """Takes frames of several cameras to their topics in one run of the network (`Steps`).
 
-    One camera's bad frame costs the others nothing, and every frame is answered or counted. Each
-    step may have a thread of its own; `infer` belongs to the backend's.
+    One camera's bad frame costs the others nothing, and every frame is answered or counted.
+    `prepare` and `publish` may have a thread of their own; `begin` and `finish` belong to the
+    backend's.
 
     Attributes:
         is_pipelined: See `Steps`.
+        runs_at_once: See `Steps`; 2 where the device works by itself.
     """
 
     def __init__(
@@ -141,12 +146,13 @@ class FrameProcessor:
             is_pipelined: See `Steps`.
         """
         self.is_pipelined = is_pipelined
+        self.runs_at_once = 2 if is_pipelined and predictor.backend.leaves_cpu_free else 1
         self._predictor = predictor
         self._problems = problems
         self._middleware_is_up = middleware_is_up
         self._is_stopped = is_stopped
         self._on_lost = on_lost
-        # One for each step that may have one in work at the same time; they take turns.
+        # They take turns: the one before the last is free again when the next is prepared.
         self._batches = [predictor.new_batch() for _ in range(3 if is_pipelined else 1)]
 
     def prepare(self, frames: Sequence[Frame]) -> Work | None:
@@ -160,8 +166,8 @@ class FrameProcessor:
         self._batches.append(self._batches.pop(0))
         return work
 
-    def infer(self, work: Work) -> bool:
-        """Run the network on what is not too old by now; whether there is something to publish."""
+    def begin(self, work: Work) -> bool:
+        """Have the network run on what is not too old by now; whether it does."""
         if self._is_stopped():
             self._drop(work, DropReason.STOPPED)
             return False
@@ -169,27 +175,38 @@ class FrameProcessor:
             self._drop_too_old(item.frame)
             work.batch.remove(work.pending.index(item))
             work.pending.remove(item)
-        wanted: frozenset[str] = frozenset().union(*(item.wanted for item in work.pending))
-        try:
-            if work.pending:
-                work.outputs = self._predictor.infer(work.batch, wanted)
-        except BackendError as error:
-            self._drop(work, DropReason.INFERENCE_FAILED)
-            if isinstance(error, BackendLostError):
-                self._on_lost(error)
-            else:
-                self._problems.report("engine", str(error))
-            return False
-        except Exception as error:
-            self._fail(work, error)
-            return False
         if not work.pending:
             return False
-        self._problems.resolve("engine", "works again")
-        return True
+        wanted: frozenset[str] = frozenset().union(*(item.wanted for item in work.pending))
+        with self._count_failure(work):
+            work.run = self._predictor.begin(work.batch, wanted)
+        return work.run is not None
+
+    def finish(self, work: Work) -> bool:
+        """Wait for the network; whether there is something to publish."""
+        assert work.run is not None
+        with self._count_failure(work):
+            work.outputs = work.run.outputs()
+            self._problems.resolve("engine", "works again")
+        return work.outputs is not None
+
+    @contextmanager
+    def _count_failure(self, work: Work) -> Iterator[None]:
+        """Count a batch on which the network fails inside the block, and go on behind it."""
+        try:
+            yield
+        except BackendError as error:
+            self._drop(work, DropReason.INFERENCE_FAILED)
+            if not isinstance(error, BackendLostError):
+                self._problems.report("engine", str(error))
+            elif not self._is_stopped():  # as it is after the first of two runs that were lost
+                self._on_lost(error)
+        except Exception as error:
+            self._fail(work, error)
 
     def publish(self, work: Work) -> None:
         """Postprocess what the network said, and publish it."""
+        assert work.outputs is not None
         try:
             predictions = self._predictor.postprocess(work.batch, work.outputs)
         except Exception as error:

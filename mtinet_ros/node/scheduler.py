@@ -21,6 +21,7 @@ from typing import Generic, Protocol, TypeVar
 
 from mtinet_ros.errors import MtinetError
 from mtinet_ros.inference import Backend
+from mtinet_ros.node.side_by_side import SideBySide
 from mtinet_ros.node.stages import Preparer, Publisher, Step, WorkT
 
 logger = logging.getLogger("mtinet_ros.node")
@@ -154,22 +155,32 @@ class NewestFrames(Generic[FrameT]):
 
 
 class Steps(Protocol[TakenT, WorkT]):
-    """What becomes of frames: three steps, none of which raises for a bad frame.
+    """What becomes of frames: they are prepared, inferred on in two steps, and published.
+
+    None of the steps raises for a bad frame.
 
     Attributes:
-        is_pipelined: Whether each step has a thread of its own, in which one batch is prepared and
-            one published while another is in the network. Else all is done in turn.
+        is_pipelined: Whether batches are prepared and published in threads of their own, while
+            others are in the network. Else all is done in turn.
+        runs_at_once: How many batches may be in the network, 1 or 2; 2 only if pipelined.
     """
 
     is_pipelined: bool
+    runs_at_once: int
 
     def prepare(self, frames: Sequence[TakenT]) -> WorkT | None:
         """Make a batch of frames, at most `backend.max_batch`; None if nothing is left to do."""
 
-    def infer(self, work: WorkT) -> bool:
-        """Run the network, in the backend's thread; returns whether there is something to publish.
+    def begin(self, work: WorkT) -> bool:
+        """Have the network run, in the backend's thread; whether it does, and is to be finished.
 
-        If there is, it has been published before the second `infer` after this one.
+        What was begun before the last one has been published by now.
+        """
+
+    def finish(self, work: WorkT) -> bool:
+        """Wait for the network, in the same thread; whether there is something to publish.
+
+        Batches are finished in the order in which they were begun.
         """
 
     def publish(self, work: WorkT) -> None:
@@ -244,27 +255,23 @@ class InferenceWorker(Generic[FrameT, WorkT]):
             backend.close()
 
     def _work_in_turn(self, steps: Steps[FrameT, WorkT], max_batch: int) -> None:
-        prepare, infer, publish = Step(steps.prepare), Step(steps.infer), Step(steps.publish)
+        prepare, publish = Step(steps.prepare), Step(steps.publish)
+        begin, finish = Step(steps.begin), Step(steps.finish)
         while frames := self._frames.take(max_batch):
             work = prepare(list(frames.values()))
-            if work is not None and infer(work):
+            if work is not None and begin(work) and finish(work):
                 publish(work)
 
     def _work_side_by_side(self, steps: Steps[FrameT, WorkT], max_batch: int) -> None:
-        infer = Step(steps.infer)
         publisher = Publisher(Step(steps.publish))
         preparer = Preparer(
             lambda: list(self._frames.take(max_batch).values()),
             lambda: min(self._frames.waiting(), max_batch),
             Step(steps.prepare),
-            lambda images: max(infer.shortest(images), publisher.seconds_left()),
         )
+        begin, finish = Step(steps.begin), Step(steps.finish)
         try:
-            while (work := preparer.take()) is not None:
-                is_worth_publishing = infer(work)
-                publisher.wait()  # the last batch's memory is used again from here on
-                if is_worth_publishing:
-                    publisher.give(work)
+            SideBySide(begin, finish, preparer, publisher, steps.runs_at_once).work()
         finally:  # both use memory of the backend, which is closed next
             self._frames.close()
             preparer.end()

@@ -3,7 +3,7 @@
 
 At most one batch is prepared ahead, and at most one is being published. Preparing begins as late
 as it may without letting the network wait: until then a newer frame can still take an older one's
-place.
+place. `SideBySide` is what they work for.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ class Preparer(Generic[ItemT, WorkT]):
         take_frames: Callable[[], Sequence[ItemT]],
         count_waiting: Callable[[], int],
         prepare: Step[Sequence[ItemT], WorkT | None],
-        busy_for: Callable[[int], float],
     ) -> None:
         """Start the thread.
 
@@ -73,32 +72,47 @@ class Preparer(Generic[ItemT, WorkT]):
             take_frames: Waits for frames and takes them; empty: there will be no more.
             count_waiting: How many it would take now.
             prepare: Makes a batch of frames, or None where nothing is left to do.
-            busy_for: Seconds until the taker of a batch of so many images comes back for the next.
         """
         self._take_frames = take_frames
         self._count_waiting = count_waiting
         self._prepare = prepare
-        self._busy_for = busy_for
         self._changed = threading.Condition()
         self._work: WorkT | None = None
         self._is_awaited = False
         self._has_ended = False
-        self._needed_at = 0.0
+        self._needed_at = -math.inf
         self._last_size = 1
         self._thread = _start(self._run, "mtinet_prepare")
 
-    def take(self) -> WorkT | None:
-        """Wait for the next batch and take it; None: there are no more frames."""
+    def take(self, until: float = math.inf) -> WorkT | None:
+        """Wait for the next batch and take it; `expect` then says when the one after is needed.
+
+        Args:
+            until: When to give up, on the steady clock. Infinite: the taker has nothing else to
+                do, so that frames are prepared as they come.
+
+        Returns:
+            The batch; None: there was none in time, or there are no more frames.
+        """
         with self._changed:
-            self._is_awaited = True
+            self._is_awaited = until == math.inf
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._work is not None or self._has_ended)
+            self._changed.wait_for(
+                lambda: self._work is not None or self._has_ended,
+                None if self._is_awaited else max(0.0, until - time.monotonic()),
+            )
             work, self._work = self._work, None
             self._is_awaited = False
             if work is not None:
-                self._needed_at = time.monotonic() + self._busy_for(len(work))
+                self._needed_at = math.inf
             self._changed.notify_all()
         return work
+
+    def expect(self, needed_at: float) -> None:
+        """Have the next batch ready at a time of the steady clock, and begin it no earlier."""
+        with self._changed:
+            self._needed_at = needed_at
+            self._changed.notify_all()
 
     def end(self) -> None:
         """Wait until the thread has ended; `take_frames` must give no more by then."""
@@ -129,6 +143,9 @@ class Preparer(Generic[ItemT, WorkT]):
         with self._changed:
             self._changed.wait_for(lambda: self._work is None)
             while not self._is_awaited:
+                if self._needed_at == math.inf:
+                    self._changed.wait()
+                    continue
                 expected = max(self._last_size, self._count_waiting())
                 begin_at = self._needed_at - self._prepare.longest(expected)
                 delay = begin_at - time.monotonic()
@@ -159,6 +176,10 @@ class Publisher(Generic[WorkT]):
         with self._changed:
             self._work, self._begun = work, time.monotonic()
             self._changed.notify_all()
+
+    def shortest(self, images: int) -> float:
+        """Seconds that publishing so many took at least lately; 0 if not known."""
+        return self._publish.shortest(images)
 
     def seconds_left(self) -> float:
         """Seconds that the batch in work will at least take from now on; 0 without one."""

@@ -50,37 +50,59 @@ class Chance:
 
 
 class EchoBackend(Backend):
-    """Labels are the first byte of each image, in two sets of buffers as a GPU's backend has."""
+    """Labels are the first byte of each image, in two sets of buffers as a GPU's backend has.
+
+    With `leaves_cpu_free` it reads the images, and fails, as late as a device may: when somebody
+    waits for the run.
+    """
 
     name, device, card = "echo", "none", tiny_card()
     output_names, precision = ("labels",), "none"
     max_batch = 3
-    alive = 0
+    alive = most_under_way = 0
     misuse: tuple[str, ...] = ()
 
-    def __init__(self, chance: Chance) -> None:
+    def __init__(self, chance: Chance, leaves_cpu_free: bool = False) -> None:
+        self.leaves_cpu_free = leaves_cpu_free
         EchoBackend.alive += 1
         if EchoBackend.alive > 1:
             EchoBackend.misuse += ("two backends at once",)
         self._chance = chance
         self._runs = Runs(self.name)
         self._labels = np.zeros((2, self.max_batch, *SIZE), np.uint8)
-        self._closed = False
+        self._closed = self._is_lost = False
 
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
-        if self._closed:
-            EchoBackend.misuse += ("used when closed",)
         labels = self._labels[self._runs.next_turn()][: len(images)]
         labels[...] = 0
+        if not self.leaves_cpu_free:
+            self._compute(images, labels)
+            return self._runs.begun(lambda: {"labels": labels})
+        self._fail_perhaps(0.2)
+
+        def wait() -> dict[str, NDArray[np.uint8]]:
+            self._compute(images, labels)
+            return {"labels": labels}
+
+        run = self._runs.begun(wait)
+        EchoBackend.most_under_way = max(EchoBackend.most_under_way, self._runs.under_way)
+        return run
+
+    def _compute(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         time.sleep(self._chance.seconds(0.002))
-        if self._chance.happens(0.05):
-            raise BackendError("out of memory")
-        if self._chance.happens(0.02):
-            raise KeyError("a defect")
-        if self._chance.happens(0.01):
-            raise BackendLostError("the context is lost")
+        self._fail_perhaps(1.0)
         labels[...] = images[:, :1, :1, 0]
-        return self._runs.begun(lambda: {"labels": labels})
+
+    def _fail_perhaps(self, share: float) -> None:
+        if self._closed:
+            EchoBackend.misuse += ("used when closed",)
+        if self._is_lost or self._chance.happens(0.01 * share):
+            self._is_lost = True
+            raise BackendLostError("the context is lost")
+        if self._chance.happens(0.05 * share):
+            raise BackendError("out of memory")
+        if self._chance.happens(0.02 * share):
+            raise KeyError("a defect")
 
     def close(self) -> None:
         EchoBackend.alive -= 1
@@ -140,16 +162,22 @@ class CountingStream:
     def report_defect(self, error: Exception) -> None: ...
 
 
-@pytest.mark.parametrize("pipelined", ["on", "off"])
-def test_thousands_of_frames_under_stop_start_and_reconfiguration_add_up(pipelined: str) -> None:
+@pytest.mark.parametrize(
+    ("pipelined", "two_runs"),
+    [("off", False), ("on", False), ("auto", True)],
+    ids=["in turn", "side by side", "two runs under way"],
+)
+def test_thousands_of_frames_under_stop_start_and_reconfiguration_add_up(
+    pipelined: str, two_runs: bool
+) -> None:
     chance = Chance(17)
     problems = ProblemLog(RecordingLogger())  # type: ignore[arg-type]
     streams = [CountingStream(f"camera{n}", chance, max_age=0.004 * (n == 3)) for n in range(5)]
-    EchoBackend.misuse = ()
+    EchoBackend.misuse, EchoBackend.most_under_way = (), 0
 
     def new(predecessor: InferencePipeline | None) -> InferencePipeline:
         return InferencePipeline(
-            lambda progress, cancelled: EchoBackend(chance),
+            lambda progress, cancelled: EchoBackend(chance, two_runs),
             tiny_card(),
             "",
             problems,
@@ -178,6 +206,7 @@ def test_thousands_of_frames_under_stop_start_and_reconfiguration_add_up(pipelin
     assert pipeline.stop(10.0)
     assert EchoBackend.alive == 0
     assert EchoBackend.misuse == ()
+    assert EchoBackend.most_under_way == (2 if two_runs else 0)
     seen: set[DropReason] = set()
     for stream in streams:
         summary = stream.statistics.summary()
@@ -218,10 +247,39 @@ def test_a_frame_that_waited_too_long_is_counted_as_that_and_the_newer_one_answe
     assert work is not None
     assert len(work) == 3
     streams[1].max_age = 50.0
-    assert steps.infer(work)
+    assert steps.begin(work)
+    assert steps.finish(work)
     steps.publish(work)
     assert [len(stream.answered) for stream in streams] == [1, 0, 1]
     assert [stream.wrong for stream in streams] == [[], [], []]
     assert streams[1].statistics.summary().dropped == {DropReason.TOO_OLD: 2}
     assert len(told) == 2
+    EchoBackend.alive = 0
+
+
+def test_a_backend_lost_under_two_runs_costs_the_frames_of_both_and_is_told_once() -> None:
+    problems = ProblemLog(RecordingLogger())  # type: ignore[arg-type]
+    chance = Chance(0)
+    chance.happens = lambda share: False  # type: ignore[method-assign]
+    backend = EchoBackend(chance, leaves_cpu_free=True)
+    stream = CountingStream("front", chance, max_age=0.0)
+    lost: list[BackendLostError] = []
+    steps = FrameProcessor(
+        Predictor(backend),
+        problems,
+        lambda: True,
+        is_stopped=lambda: bool(lost),  # as the pipeline is, from then on
+        on_lost=lost.append,
+        is_pipelined=True,
+    )
+    assert steps.runs_at_once == 2
+    works = [steps.prepare([stream.frame()]) for _ in range(3)]
+    assert all(steps.begin(work) for work in works[:2] if work)
+    backend._is_lost = True
+    assert not any(steps.finish(work) for work in works[:2] if work)
+    assert works[2]
+    assert not steps.begin(works[2])
+    assert len(lost) == 1
+    dropped = {DropReason.INFERENCE_FAILED: 2, DropReason.STOPPED: 1}
+    assert stream.statistics.summary().dropped == dropped
     EchoBackend.alive = 0

@@ -204,14 +204,14 @@ def test_every_frame_is_answered_or_counted_when_the_pipeline_stops(
     pipeline.start()
     assert bench.loaded.wait(10.0)
     entered, go_on = threading.Event(), threading.Event()
-    infer = Predictor.infer
+    begin = Predictor.begin
 
     def slow(*arguments: Any) -> Any:
         entered.set()
         go_on.wait(10.0)
-        return infer(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(Predictor, "infer", slow)
+    monkeypatch.setattr(Predictor, "begin", slow)
     submitted = 0
     for stream in cameras:
         pipeline.submit(stream.frame())
@@ -264,19 +264,19 @@ def test_a_failed_run_is_a_present_trouble_until_one_succeeds(
     assert bench.loaded.wait(10.0)
 
     def failing(error: BackendError) -> Callable[..., Any]:
-        def infer(*_: object) -> Any:
+        def begin(*_: object) -> Any:
             raise error
 
-        return infer
+        return begin
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "infer", failing(BackendError("out of memory")))
+        patch.setattr(Predictor, "begin", failing(BackendError("out of memory")))
         pipeline.submit(stream.frame())
         assert eventually(lambda: bench.problems.current_of("engine") == "out of memory")
     assert stream.dropped == {DropReason.INFERENCE_FAILED: 1}
     pipeline.submit(stream.frame())
     assert eventually(lambda: bench.problems.current_of("engine") == "")
-    monkeypatch.setattr(Predictor, "infer", failing(BackendLostError("the context is lost")))
+    monkeypatch.setattr(Predictor, "begin", failing(BackendLostError("the context is lost")))
     pipeline.submit(stream.frame())
     assert eventually(lambda: pipeline.report.state == "failed")
     assert pipeline.report.detail == "the context is lost"

@@ -159,10 +159,11 @@ def test_a_full_batch_and_a_frame_that_has_waited_enough_wait_no_more(
 
 
 class Recorder:
-    """A backend, its owner and the three steps in one, noting who calls from which thread."""
+    """A backend, its owner and the steps in one, noting who calls from which thread."""
 
     max_batch = 2
     gains_by_batching = True
+    runs_at_once = 1
 
     def __init__(self, is_pipelined: bool = False) -> None:
         self.is_pipelined = is_pipelined
@@ -210,8 +211,12 @@ class Recorder:
         self.note("prepare")
         return list(frames)
 
-    def infer(self, work: list[Any]) -> bool:
-        self.note("infer")
+    def begin(self, work: list[Any]) -> bool:
+        self.note("begin")
+        return True
+
+    def finish(self, work: list[Any]) -> bool:
+        self.note("finish")
         return True
 
     def publish(self, work: list[Any]) -> None:
@@ -240,7 +245,7 @@ def test_the_backend_lives_and_dies_in_one_thread(is_pipelined: bool) -> None:
     assert recorder.names()[:2] == ["load", "ready"]
     assert recorder.names()[-1] == "close"
     assert all(len(batch) <= 2 for batch in recorder.batches)
-    assert len(recorder.threads("load", "ready", "infer", "close")) == 1
+    assert len(recorder.threads("load", "ready", "begin", "finish", "close")) == 1
     threads = recorder.threads(*recorder.names())
     assert len(threads) == (3 if is_pipelined else 1)
     assert threading.get_ident() not in threads
@@ -287,12 +292,13 @@ def test_a_failed_load_is_told_with_its_reason(error: Exception) -> None:
     assert recorder.names() == ["failed"]
 
 
-@pytest.mark.parametrize("step", ["prepare", "infer", "publish"])
-@pytest.mark.parametrize("is_pipelined", [False, True])
+@pytest.mark.parametrize("step", ["prepare", "begin", "finish", "publish"])
+@pytest.mark.parametrize(("is_pipelined", "runs_at_once"), [(False, 1), (True, 1), (True, 2)])
 def test_a_defect_in_any_step_does_not_end_the_stream(
-    caplog: pytest.LogCaptureFixture, is_pipelined: bool, step: str
+    caplog: pytest.LogCaptureFixture, is_pipelined: bool, runs_at_once: int, step: str
 ) -> None:
     recorder = Recorder(is_pipelined)
+    recorder.runs_at_once = runs_at_once
     recorder.raises_at = step
     worker, frames = start(recorder)
     recorder.wait_for("ready")
@@ -325,7 +331,7 @@ class Meeting(Recorder):
         super().__init__(is_pipelined=True)
         self.barrier = threading.Barrier(3)
         # The first batches are alone in the first steps.
-        self.alone = {"prepare": 2, "infer": 1, "publish": 0}
+        self.alone = {"prepare": 2, "finish": 1, "publish": 0}
 
     def note(self, what: str) -> None:
         super().note(what)
@@ -356,15 +362,15 @@ def test_runs_that_fail_do_not_overtake_a_slow_publisher() -> None:
     recorder = Recorder(is_pipelined=True)
     go_on = threading.Event()
 
-    def infer(work: list[Any]) -> bool:
-        recorder.note("infer")
+    def finish(work: list[Any]) -> bool:
+        recorder.note("finish")
         return work == [0]
 
     def publish(work: list[Any]) -> None:
         recorder.note("publish")
         go_on.wait(PATIENCE)
 
-    recorder.infer, recorder.publish = infer, publish  # type: ignore[method-assign]
+    recorder.finish, recorder.publish = finish, publish  # type: ignore[method-assign]
     worker, frames = start(recorder)
     recorder.wait_for("ready")
     frames.put("front", 0)
@@ -375,7 +381,7 @@ def test_runs_that_fail_do_not_overtake_a_slow_publisher() -> None:
     names = recorder.names()
     go_on.set()
     assert worker.stop(PATIENCE)
-    assert names.count("infer") == 2
+    assert names.count("finish") == 2
     assert names.count("prepare") <= 3
 
 
@@ -386,6 +392,7 @@ class StepOfKnownLength(Step[Any, Any]):
 
 @pytest.mark.parametrize("busy_for", [0.0, 1e6])
 def test_a_batch_is_prepared_when_it_will_soon_be_missed_and_no_earlier(busy_for: float) -> None:
+    """Also while the taker waits for it with something else to do."""
     frames: NewestFrames[int] = NewestFrames()
     prepared = threading.Semaphore(0)
 
@@ -397,13 +404,16 @@ def test_a_batch_is_prepared_when_it_will_soon_be_missed_and_no_earlier(busy_for
         lambda: list(frames.take(8).values()),
         frames.waiting,
         StepOfKnownLength(prepare),
-        lambda images: busy_for,
     )
     frames.put("front", 0)
     assert preparer.take() == [0]
+    preparer.expect(time.monotonic() + busy_for)
     assert prepared.acquire(timeout=PATIENCE)
     frames.put("front", 1)
     assert prepared.acquire(timeout=0.05 if busy_for else PATIENCE) is not bool(busy_for)
+    if busy_for:
+        assert preparer.take(until=time.monotonic() + 0.02) is None
+        assert not prepared.acquire(timeout=0)
     frames.put("front", 2)
     assert preparer.take() == ([2] if busy_for else [1])
     frames.close()
