@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("mtinet_ros.cli.inspect", "show all that an exported model says of itself"),
     "doctor": ("mtinet_ros.cli.doctor", "say what this machine has, what it lacks, what to do"),
     "demo": ("mtinet_ros.cli.demo", "watch the node work on pictures played as a camera"),
+    "view": ("mtinet_ros.cli.view", "see what a node publishes, or what a bag holds, in Rerun"),
     "train": ("mtinet_ros.cli.train", "train a network, or continue a run that was cut off"),
     "reproduce": (
         "mtinet_ros.cli.reproduce",
@@ -59,6 +60,7 @@ _EXTRAS = {
     "scenes": "train",
     "data": "train",
     "process": "process",
+    "view": "view",
 }
 # What pip calls a package that Python calls otherwise.
 _PIP_NAMES = {"cv2": "opencv-python", "yaml": "PyYAML"}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtinet view`: what a node publishes, or published into a bag, in Rerun."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtinet_ros.cli.options import path
+from mtinet_ros.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import rerun as rr
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument(
+        "bag",
+        nargs="?",
+        type=path,
+        help="rosbag2 with a node's topics, as `mtinet process` writes it (default: a running node)",
+    )
+    parser.add_argument(
+        "--node", default="/perception", help="name of the node (default: /perception)"
+    )
+    parser.add_argument(
+        "--web",
+        action="store_true",
+        help="a page for a browser (the default where there is no display) instead of a window",
+    )
+    parser.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="address that the page is served on (default: 127.0.0.1, this machine only)",
+    )
+    parser.add_argument("--port", type=int, default=9090, help="port of the page (default: 9090)")
+    parser.add_argument(
+        "--save", type=path, metavar="FILE.rrd", help="write into a file instead of showing"
+    )
+    parser.add_argument(
+        "--memory-limit",
+        default="1GB",
+        help="what the viewer keeps before it drops the oldest (default: 1GB)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show until Ctrl-C, which is the regular end."""
+    if not 0 <= arguments.port <= 65535:
+        raise ConfigurationError(f"--port {arguments.port} is not allowed; from 0 to 65535")
+    # Before it is imported: whatever it would tell its makers, it does not.
+    os.environ.setdefault("RERUN_ANALYTICS_ENABLED", "0")
+    import rerun as rr
+
+    from mtinet_ros.viewer.scene import Scene
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stream = rr.RecordingStream("mtinet_ros")
+    with contextlib.suppress(KeyboardInterrupt), _shown(arguments, stream):
+        scene = Scene(stream)
+        if arguments.bag is None:
+            _watch(scene, arguments.node)
+        else:
+            _replay(scene, arguments.bag, arguments)
+    print()
+    return 0
+
+
+@contextlib.contextmanager
+def _shown(arguments: argparse.Namespace, stream: rr.RecordingStream) -> Iterator[None]:
+    """Connect the recording to a file, a window or a page, and say which."""
+    from mtinet_ros.viewer import window
+
+    if arguments.save is not None:
+        with _saved(arguments.save, stream):
+            yield
+    elif not arguments.web and window.has_display():
+        with window.window(arguments.memory_limit) as address:
+            stream.connect_grpc(address)
+            yield
+            stream.flush(timeout_sec=5.0)
+    else:
+        with window.page(arguments.address, arguments.port, arguments.memory_limit) as (to, url):
+            stream.connect_grpc(to)
+            print(f"open {url} in a browser; Ctrl-C ends it", flush=True)
+            yield
+            stream.flush(timeout_sec=5.0)
+
+
+@contextlib.contextmanager
+def _saved(file: Path, stream: rr.RecordingStream) -> Iterator[None]:
+    """Write into a file beside `file`, which it becomes at the end, by Ctrl-C too."""
+    aside = file.with_name(f".{file.name}.part")
+    try:
+        aside.touch()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {file}: {error.strerror}; choose another place"
+        ) from error
+    try:
+        stream.save(aside)
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+        stream.disconnect()  # all is written when it returns
+        os.replace(aside, file)
+        print(f"\nwrote {file}; `rerun {file}` shows it")
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _watch(scene: object, node: str) -> None:
+    try:
+        from mtinet_ros.viewer.live import watch
+    except ImportError as error:
+        raise ConfigurationError(
+            f"a running node is watched with ROS 2 ({error}): source your ROS installation, or "
+            "install the wheels with pip install 'mtinet_ros[ros]'"
+        ) from error
+    watch(scene, node)  # type: ignore[arg-type]
+
+
+def _replay(scene: object, bag: Path, arguments: argparse.Namespace) -> None:
+    from mtinet_ros.viewer.replay import replay
+
+    count = replay(scene, bag, arguments.node)  # type: ignore[arg-type]
+    print(f"{count} messages of {bag}")
+    if arguments.save is None:
+        signal.pause()

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions of several cameras as Rerun shows them: pictures, a cloud, a legend, plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import rerun as rr
+import rerun.blueprint as rrb
+from numpy.typing import NDArray
+
+# A clock that began with the simulation, not with the epoch: shown as a duration.
+_YEAR_1973 = 100_000_000 * 10**9  # ns
+
+# The plots of a camera: their titles, and what of /diagnostics is in them, by the line's name.
+PLOTS = {
+    "rate": ("rate [Hz]", {"in": "input rate [Hz]", "out": "output rate [Hz]"}),
+    "latency": ("latency [ms]", {"p50": "latency p50 [ms]", "p99": "latency p99 [ms]"}),
+}
+
+
+class Scene:
+    """What is logged to one recording; the times are those of the images."""
+
+    def __init__(self, stream: rr.RecordingStream) -> None:
+        """Log to a recording, which has its sinks."""
+        self._stream = stream
+        self._cameras: list[str] = []
+
+    def add_camera(self, camera: str) -> None:
+        """Make room for a camera, unless there is some."""
+        if camera in self._cameras:
+            return
+        self._cameras.append(camera)
+        self._stream.log(f"{camera}/3d", rr.ViewCoordinates.RDF, static=True)
+        for plot, (_, lines) in PLOTS.items():
+            for line in lines:
+                style = rr.SeriesLines(names=line)
+                self._stream.log(f"{camera}/{plot}/{line}", style, static=True)
+        self._stream.send_blueprint(blueprint(self._cameras))
+
+    def set_time(self, stamp: int) -> None:
+        """What is logged from here on is of this time, in ns."""
+        if stamp < _YEAR_1973:
+            self._stream.set_time("stamp", duration=np.timedelta64(stamp, "ns"))
+        else:
+            self._stream.set_time("stamp", timestamp=np.datetime64(stamp, "ns"))
+
+    def legend(self, camera: str, classes: Sequence[Mapping[str, Any]]) -> None:
+        """Names and colors of the classes, as in the topic `segmentation/label_info_json`."""
+        annotations = [
+            rr.AnnotationInfo(id=entry["id"], label=entry["name"], color=tuple(entry["color"]))
+            for entry in classes
+        ]
+        void = rr.AnnotationInfo(id=255, label="void", color=(0, 0, 0, 0))
+        context = rr.AnnotationContext([*annotations, void])
+        self._stream.log(f"{camera}/segmentation", context, static=True)
+        text = rr.TextDocument(legend_text(classes), media_type=rr.MediaType.MARKDOWN)
+        self._stream.log(f"{camera}/legend", text, static=True)
+
+    def image(self, camera: str, image: NDArray[np.uint8]) -> None:
+        """The camera's picture, uint8 [H,W,3] RGB."""
+        self._stream.log(f"{camera}/image", rr.Image(image).compress(jpeg_quality=90))
+
+    def labels(self, camera: str, labels: NDArray[np.uint8]) -> None:
+        """Class ids, uint8 [H,W]."""
+        self._stream.log(f"{camera}/segmentation", rr.SegmentationImage(labels))
+
+    def depth(self, camera: str, depth: NDArray[np.float32]) -> None:
+        """Metres, float32 [H,W]; NaN: unknown, drawn black."""
+        known = np.nan_to_num(depth, nan=0.0)
+        self._stream.log(f"{camera}/depth", rr.DepthImage(known, meter=1.0, colormap="inferno"))
+
+    def normals(self, camera: str, colors: NDArray[np.uint8]) -> None:
+        """Normals in colors, uint8 [H,W,3] RGB."""
+        self._stream.log(f"{camera}/normals", rr.Image(colors))
+
+    def points(
+        self, camera: str, positions: NDArray[np.float32], colors: NDArray[np.uint8]
+    ) -> None:
+        """Points [N,3] in the camera's optical frame, metres, with RGB colors uint8 [N,3]."""
+        cloud = rr.Points3D(positions, colors=colors, radii=rr.Radius.ui_points(1.5))
+        self._stream.log(f"{camera}/3d/points", cloud)
+
+    def lens(self, camera: str, K: Sequence[float], size: tuple[int, int]) -> None:
+        """The camera's frustum: K [9] row by row, and (height, width) in pixels."""
+        height, width = size
+        matrix = np.asarray(K, np.float64).reshape(3, 3)
+        pinhole = rr.Pinhole(
+            image_from_camera=matrix,
+            resolution=[width, height],
+            camera_xyz=rr.ViewCoordinates.RDF,
+            image_plane_distance=0.3,
+        )
+        self._stream.log(f"{camera}/3d/lens", pinhole)
+
+    def status(self, camera: str, values: Mapping[str, str]) -> None:
+        """What /diagnostics says of the camera, by key; what is no number is left out."""
+        for plot, (_, lines) in PLOTS.items():
+            for line, key in lines.items():
+                if values.get(key):
+                    self._stream.log(f"{camera}/{plot}/{line}", rr.Scalars(float(values[key])))
+
+
+def legend_text(classes: Sequence[Mapping[str, Any]]) -> str:
+    """The classes and their colors as a table in Markdown."""
+    rows = [
+        f"| {entry['id']} | {entry['name']} | #{bytes(entry['color']).hex()} |"
+        for entry in classes
+    ]
+    return "\n".join(["| id | class | color |", "|--:|---|---|", *rows])
+
+
+def blueprint(cameras: Sequence[str]) -> rrb.Blueprint:
+    """Where everything is: a tab for each camera."""
+    tabs = [_camera_tab(camera) for camera in cameras]
+    whole = tabs[0] if len(tabs) == 1 else rrb.Tabs(*tabs)
+    return rrb.Blueprint(
+        whole,
+        rrb.TimePanel(state="collapsed"),
+        rrb.SelectionPanel(state="collapsed"),
+        rrb.BlueprintPanel(state="collapsed"),
+    )
+
+
+def _camera_tab(camera: str) -> rrb.Horizontal:
+    pictures = rrb.Grid(
+        *(
+            rrb.Spatial2DView(origin=f"{camera}/{name}", name=name)
+            for name in ("image", "segmentation", "depth", "normals")
+        ),
+        grid_columns=2,
+    )
+    side = rrb.Vertical(
+        rrb.Spatial3DView(origin=f"{camera}/3d", name="points"),
+        rrb.Horizontal(
+            rrb.TextDocumentView(origin=f"{camera}/legend", name="classes"),
+            rrb.Vertical(
+                *(
+                    rrb.TimeSeriesView(origin=f"{camera}/{plot}", name=title)
+                    for plot, (title, _) in PLOTS.items()
+                )
+            ),
+        ),
+        row_shares=[3, 2],
+    )
+    return rrb.Horizontal(pictures, side, column_shares=[3, 2], name=camera)

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Rerun viewer as a process: a window where there is a display, else a page for a browser.
+
+Rerun listens on all addresses unless told, and its page asks the internet for fonts, releases and
+telemetry. So the viewer is told which address to listen on, and the page comes through a small
+server of ours that forbids it, by a Content-Security-Policy, to talk to anyone but the viewer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from mtinet_ros.errors import ConfigurationError
+
+LOCAL = "127.0.0.1"
+_START = 15.0  # seconds that the viewer may take to listen
+
+
+def has_display(environment: os._Environ[str] = os.environ) -> bool:
+    """Whether a window could be opened."""
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
+def rerun_program() -> str:
+    """Path of Rerun's viewer, beside this Python or on the path.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    beside = Path(sys.executable).parent
+    found = shutil.which("rerun", path=f"{beside}:{os.environ.get('PATH', os.defpath)}")
+    if found is None:
+        raise ConfigurationError(
+            "the program rerun is not there; `pip install 'mtinet_ros[view]'` brings it"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def window(memory_limit: str) -> Iterator[str]:
+    """Open the viewer's window; gives the address to log to. Closed with the block, if not before.
+
+    Raises:
+        ConfigurationError: The viewer does not start.
+    """
+    port = free_port(LOCAL)
+    options = ["--port", str(port), "--expect-data-soon", "--memory-limit", memory_limit]
+    with _running([rerun_program(), "--bind", LOCAL, *options], LOCAL, port):
+        yield grpc_address(LOCAL, port)
+
+
+@contextlib.contextmanager
+def page(address: str, port: int, memory_limit: str) -> Iterator[tuple[str, str]]:
+    """Serve the viewer as a page.
+
+    Args:
+        address: Address to listen on.
+        port: Port of the page; 0: any.
+        memory_limit: Of what is kept for late viewers, e.g. `1GB`.
+
+    Yields:
+        The address to log to, and the page's.
+
+    Raises:
+        ConfigurationError: The viewer does not start, or the port is taken.
+    """
+    grpc, inner = free_port(address), free_port(LOCAL)
+    # The page itself listens where this program alone looks.
+    command = [rerun_program(), "--serve-web", "--bind", address, "--port", str(grpc)]
+    command += ["--web-viewer-port", str(inner), "--server-memory-limit", memory_limit]
+    try:
+        server = ThreadingHTTPServer((address, port), _handler(address, inner, grpc))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {address}, port {port}: {error.strerror}; choose another --port"
+        ) from error
+    near = LOCAL if _is_every(address) else address
+    with server, _running(command, near, grpc):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            host, chosen = _host(address), server.server_address[1]
+            source = f"rerun%2Bhttp://{host}:{grpc}/proxy"
+            yield grpc_address(near, grpc), f"http://{host}:{chosen}/?url={source}"
+        finally:
+            server.shutdown()
+
+
+def grpc_address(address: str, port: int) -> str:
+    """What `RecordingStream.connect_grpc` connects to."""
+    return f"rerun+http://{_host(address)}:{port}/proxy"
+
+
+def free_port(address: str) -> int:
+    """A port that nobody listens on.
+
+    Raises:
+        ConfigurationError: The address is none of this machine's.
+    """
+    try:
+        with socket.create_server((address, 0)) as listener:
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {address}: {error.strerror}; choose an address of this machine"
+        ) from error
+
+
+def content_security_policy(host: str, grpc_port: int) -> str:
+    """What the page may do: run its own code, and talk to the viewer's port of its host."""
+    return (
+        "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        f"worker-src 'self' blob:; manifest-src 'self'; connect-src 'self' http://{host}:{grpc_port}"
+    )
+
+
+def _host(address: str) -> str:
+    """The address as others call it: the machine's name where it is every address."""
+    return socket.gethostname() if _is_every(address) else address
+
+
+def _is_every(address: str) -> bool:
+    """Whether it stands for all addresses of the machine."""
+    return address in ("0.0.0.0", "::")  # noqa: S104
+
+
+@contextlib.contextmanager
+def _running(command: list[str], address: str, port: int) -> Iterator[None]:
+    environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        _wait_for(process, address, port)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(process: subprocess.Popen[bytes], address: str, port: int) -> None:
+    """Return once the viewer listens. Raises `ConfigurationError` if it never does."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    stderr = process.stderr
+    reader = threading.Thread(target=lambda: lines.extend(_decoded(stderr)), daemon=True)
+    reader.start()
+    end = time.monotonic() + _START
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 0.2):
+            return
+        time.sleep(0.05)
+    reader.join(1.0)
+    reason = next((line for line in reversed(lines) if line), "it says nothing")
+    raise ConfigurationError(f"the viewer rerun does not start: {reason}")
+
+
+def _decoded(lines: Iterator[bytes]) -> Iterator[str]:
+    return (line.decode(errors="replace").strip() for line in lines)
+
+
+def _handler(address: str, inner: int, grpc: int) -> type[BaseHTTPRequestHandler]:
+    policy = content_security_policy(_host(address), grpc)
+
+    class Handler(BaseHTTPRequestHandler):
+        """Hands on what the viewer's own server says, and what the page may do."""
+
+        def do_GET(self) -> None:  # noqa: N802  # the name is http.server's
+            connection = http.client.HTTPConnection(LOCAL, inner, timeout=10.0)
+            try:
+                connection.request("GET", self.path)
+                response = connection.getresponse()
+                body = response.read()
+            except OSError:
+                self.send_error(502, "the viewer does not answer")
+                return
+            finally:
+                connection.close()
+            self.send_response(response.status)
+            for name in ("Content-Type", "Content-Encoding"):
+                if value := response.getheader(name):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Security-Policy", policy)
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *values: object) -> None:
+            """Say nothing of each request."""
+
+    return Handler
