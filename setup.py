@@ -51,6 +51,7 @@ EXTRAS = {
         "lz4>=4",  # with the next, what compressed bags need; rosbags brings both
         "backports.zstd>=1; python_version < '3.14'",
     ],
+    "view": ["rerun-sdk>=0.41,<1"],
     "dev": [
         "catkin-pkg>=1",
         "cyclonedds>=11",

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.messages.image_message import decode_image
-from mtinet_ros.viewer.scene import Scene
+
+if TYPE_CHECKING:
+    from mtinet_ros.viewer.scene import Scene
 
 _NANOSECONDS = 10**9
 
@@ -55,7 +57,10 @@ def _labels(scene: Scene, camera: str, message: Any) -> None:
 
 
 def _depth(scene: Scene, camera: str, message: Any) -> None:
-    encodings = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16)}
+    encodings: dict[str, np.dtype[Any]] = {
+        "32FC1": np.dtype(np.float32),
+        "16UC1": np.dtype(np.uint16),
+    }
     depth = _pixels(message, encodings)
     if depth.dtype == np.uint16:
         depth = np.where(depth == 0, np.nan, depth / 1000.0)
@@ -92,11 +97,14 @@ def _points(scene: Scene, camera: str, message: Any) -> None:
 def _pixels(message: Any, encodings: Mapping[str, np.dtype[Any]]) -> NDArray[Any]:
     """The pixels [H,W] of an Image with one channel in one of these encodings, as dtypes say."""
     if message.encoding not in encodings:
-        raise ValueError(f"its encoding is {message.encoding[:20]!r}, not {' or '.join(encodings)}")
+        raise ValueError(
+            f"its encoding is {message.encoding[:20]!r}, not {' or '.join(encodings)}"
+        )
     dtype = encodings[message.encoding].newbyteorder(">" if message.is_bigendian else "<")
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     used = np.ascontiguousarray(rows[:, : message.width * dtype.itemsize])
-    return used.view(dtype).astype(dtype.newbyteorder("="))
+    pixels: NDArray[Any] = used.view(dtype).astype(dtype.newbyteorder("="))
+    return pixels
 
 
 LEGEND = "segmentation/label_info_json"

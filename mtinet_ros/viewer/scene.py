@@ -11,8 +11,13 @@ import rerun as rr
 import rerun.blueprint as rrb
 from numpy.typing import NDArray
 
+from mtinet_ros.visualization.montage import legend_image
+
 # A clock that began with the simulation, not with the epoch: shown as a duration.
 _YEAR_1973 = 100_000_000 * 10**9  # ns
+
+_LEGEND_WIDTH = 260  # pixels: two columns
+_LINE_COLORS = ((70, 130, 230), (240, 130, 30))
 
 # The plots of a camera: their titles, and what of /diagnostics is in them, by the line's name.
 PLOTS = {
@@ -36,8 +41,8 @@ class Scene:
         self._cameras.append(camera)
         self._stream.log(f"{camera}/3d", rr.ViewCoordinates.RDF, static=True)
         for plot, (_, lines) in PLOTS.items():
-            for line in lines:
-                style = rr.SeriesLines(names=line)
+            for line, color in zip(lines, _LINE_COLORS, strict=True):
+                style = rr.SeriesLines(names=line, colors=color)
                 self._stream.log(f"{camera}/{plot}/{line}", style, static=True)
         self._stream.send_blueprint(blueprint(self._cameras))
 
@@ -57,8 +62,9 @@ class Scene:
         void = rr.AnnotationInfo(id=255, label="void", color=(0, 0, 0, 0))
         context = rr.AnnotationContext([*annotations, void])
         self._stream.log(f"{camera}/segmentation", context, static=True)
-        text = rr.TextDocument(legend_text(classes), media_type=rr.MediaType.MARKDOWN)
-        self._stream.log(f"{camera}/legend", text, static=True)
+        entries = [(f"{entry['id']} {entry['name']}", tuple(entry["color"])) for entry in classes]
+        picture = rr.Image(legend_image(entries, _LEGEND_WIDTH))
+        self._stream.log(f"{camera}/legend", picture, static=True)
 
     def image(self, camera: str, image: NDArray[np.uint8]) -> None:
         """The camera's picture, uint8 [H,W,3] RGB."""
@@ -104,15 +110,6 @@ class Scene:
                     self._stream.log(f"{camera}/{plot}/{line}", rr.Scalars(float(values[key])))
 
 
-def legend_text(classes: Sequence[Mapping[str, Any]]) -> str:
-    """The classes and their colors as a table in Markdown."""
-    rows = [
-        f"| {entry['id']} | {entry['name']} | #{bytes(entry['color']).hex()} |"
-        for entry in classes
-    ]
-    return "\n".join(["| id | class | color |", "|--:|---|---|", *rows])
-
-
 def blueprint(cameras: Sequence[str]) -> rrb.Blueprint:
     """Where everything is: a tab for each camera."""
     tabs = [_camera_tab(camera) for camera in cameras]
@@ -136,7 +133,7 @@ def _camera_tab(camera: str) -> rrb.Horizontal:
     side = rrb.Vertical(
         rrb.Spatial3DView(origin=f"{camera}/3d", name="points"),
         rrb.Horizontal(
-            rrb.TextDocumentView(origin=f"{camera}/legend", name="classes"),
+            rrb.Spatial2DView(origin=f"{camera}/legend", name="classes"),
             rrb.Vertical(
                 *(
                     rrb.TimeSeriesView(origin=f"{camera}/{plot}", name=title)

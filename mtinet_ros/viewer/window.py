@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -27,7 +27,7 @@ LOCAL = "127.0.0.1"
 _START = 15.0  # seconds that the viewer may take to listen
 
 
-def has_display(environment: os._Environ[str] = os.environ) -> bool:
+def has_display(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a window could be opened."""
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
@@ -132,7 +132,7 @@ def _host(address: str) -> str:
 
 def _is_every(address: str) -> bool:
     """Whether it stands for all addresses of the machine."""
-    return address in ("0.0.0.0", "::")  # noqa: S104
+    return address in ("0.0.0.0", "::")
 
 
 @contextlib.contextmanager
@@ -180,7 +180,7 @@ def _handler(address: str, inner: int, grpc: int) -> type[BaseHTTPRequestHandler
     class Handler(BaseHTTPRequestHandler):
         """Hands on what the viewer's own server says, and what the page may do."""
 
-        def do_GET(self) -> None:  # noqa: N802  # the name is http.server's
+        def do_GET(self) -> None:  # the name is http.server's
             connection = http.client.HTTPConnection(LOCAL, inner, timeout=10.0)
             try:
                 connection.request("GET", self.path)

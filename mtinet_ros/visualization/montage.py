@@ -83,7 +83,7 @@ def montage(
     if note:
         rows.insert(0, _strip(note, rows[0].shape[1], (255, 200, 80)))
     if legend:
-        rows.append(_legend(legend, rows[0].shape[1]))
+        rows.append(legend_image(legend, rows[0].shape[1]))
     return np.asarray(np.vstack(rows), np.uint8)
 
 
@@ -93,7 +93,8 @@ def _strip(text: str, width: int, color: RGB = (235, 235, 235)) -> NDArray[np.ui
     return strip
 
 
-def _legend(legend: Sequence[tuple[str, RGB]], width: int) -> NDArray[np.uint8]:
+def legend_image(legend: Sequence[tuple[str, RGB]], width: int) -> NDArray[np.uint8]:
+    """Names of classes beside their colors, uint8 [H,width,3] RGB."""
     columns = max(1, width // 130)
     rows = math.ceil(len(legend) / columns)
     sheet = np.full((rows * _STRIP, width, 3), 30, np.uint8)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page is served on one address, and may talk to nobody but the viewer.
+
+A small program stands in for Rerun's: it listens where it is told, and serves a page.
+"""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.viewer import window
+
+STAND_IN = f"""#!{sys.executable}
+import http.server, socket, sys, threading
+given = dict(zip(sys.argv[1:], sys.argv[2:]))
+if "FAIL" in open(__file__ + ".mode").read():
+    print("error: the port is taken", file=sys.stderr)
+    sys.exit(1)
+listener = socket.create_server((given["--bind"], int(given["--port"])))
+open(__file__ + ".arguments", "w").write(" ".join(sys.argv[1:]))
+if "--web-viewer-port" in given:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = b"page " + self.path.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(body)
+    address = (given["--bind"], int(given["--web-viewer-port"]))
+    http.server.HTTPServer(address, Page).serve_forever()
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stand-in, found in place of Rerun's program."""
+    program = tmp_path / "rerun"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    Path(f"{program}.mode").write_text("")
+    monkeypatch.setattr(window, "rerun_program", lambda: str(program))
+    return program
+
+
+def test_the_page_may_talk_to_the_viewer_alone(program: Path) -> None:
+    with window.page("127.0.0.1", 0, "1GB") as (log_to, url):
+        port = log_to.removeprefix("rerun+http://127.0.0.1:").removesuffix("/proxy")
+        with urllib.request.urlopen(url) as response:
+            assert response.read().startswith(b"page /?url=rerun%2Bhttp://127.0.0.1:")
+            policy = response.headers["Content-Security-Policy"]
+            assert response.headers["Content-Type"] == "text/html"
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["connect-src"] == f"'self' http://127.0.0.1:{port}"
+    assert not any("http" in sources for rule, sources in rules.items() if rule != "connect-src")
+    assert "--bind 127.0.0.1" in Path(f"{program}.arguments").read_text()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(url)  # gone with the block
+
+
+def test_a_window_is_told_to_listen_on_this_machine_only(program: Path) -> None:
+    with window.window("2GB") as log_to:
+        assert log_to.startswith("rerun+http://127.0.0.1:")
+    arguments = Path(f"{program}.arguments").read_text()
+    assert "--bind 127.0.0.1" in arguments
+    assert "--memory-limit 2GB" in arguments
+
+
+def test_a_viewer_that_does_not_start_says_why(program: Path) -> None:
+    Path(f"{program}.mode").write_text("FAIL")
+    with (
+        pytest.raises(ConfigurationError, match="does not start: error: the port is taken"),
+        window.page("127.0.0.1", 0, "1GB"),
+    ):
+        pass
+
+
+def test_addresses_and_ports_that_cannot_be_had(program: Path) -> None:
+    with (
+        pytest.raises(ConfigurationError, match=r"cannot listen on 192\.0\.2\.1: .*; choose"),
+        window.page("192.0.2.1", 0, "1GB"),
+    ):
+        pass
+    with window.page("127.0.0.1", 0, "1GB") as (_, url):
+        taken = int(url.split(":")[2].split("/")[0])
+        with (
+            pytest.raises(ConfigurationError, match=f"port {taken}: .*; choose another --port"),
+            window.page("127.0.0.1", taken, "1GB"),
+        ):
+            pass
+
+
+def test_without_rerun_the_way_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'mtinet_ros\[view\]'"):
+        window.rerun_program()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, False), ({"DISPLAY": ":0"}, True), ({"WAYLAND_DISPLAY": "w"}, True)],
+)
+def test_where_a_window_can_be_opened(environment: dict[str, str], expected: bool) -> None:
+    assert window.has_display(environment) is expected
