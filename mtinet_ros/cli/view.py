@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bag",
         nargs="?",
         type=path,
-        help="rosbag2 with a node's topics, as `mtinet process` writes it; without: a running node",
+        help="rosbag2 with a node's topics, as `mtinet process` writes it; none: a running node",
     )
     parser.add_argument(
         "--node", default="/perception", help="name of the node (default: /perception)"

@@ -108,10 +108,15 @@ def _pixels(message: Any, encodings: Mapping[str, np.dtype[Any]]) -> NDArray[Any
 
 
 LEGEND = "segmentation/label_info_json"
+PICTURE = "rgb/image"
+OVERLAY = "segmentation/overlay"
+"""Shown as the picture where there is no other."""
+
 # What is subscribed to, and what shows it.
 SHOWN: dict[str, Callable[[Scene, str, Any], None]] = {
     LEGEND: _legend,
-    "rgb/image": _image,
+    PICTURE: _image,
+    OVERLAY: _image,
     "segmentation/image": _labels,
     "depth/image": _depth,
     "depth/camera_info": _lens,

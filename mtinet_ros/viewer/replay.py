@@ -9,21 +9,11 @@ from pathlib import Path
 from mtinet_ros.errors import InputError
 from mtinet_ros.recordings.bag_files import BagFiles
 from mtinet_ros.recordings.bag_messages import MessageReader, plain
-from mtinet_ros.recordings.bag_storage import CDR, Channel
-from mtinet_ros.viewer.messages import LEGEND, SHOWN, show
+from mtinet_ros.viewer.channels import cameras_in
+from mtinet_ros.viewer.messages import LEGEND, show
 from mtinet_ros.viewer.scene import Scene
 
 _TOLD = 5  # messages that cannot be shown
-
-
-def cameras_in(channels: dict[Channel, int], prefix: str) -> dict[Channel, tuple[str, str]]:
-    """Channels of a node, with the camera and the name below it of each."""
-    found = {}
-    for channel in channels:
-        camera, _, name = channel.topic.removeprefix(prefix).partition("/")
-        if channel.topic.startswith(prefix) and name in SHOWN and channel.serialization == CDR:
-            found[channel] = (camera, name)
-    return found
 
 
 def replay(scene: Scene, bag: Path, perception: str) -> int:
