@@ -36,8 +36,10 @@ SOURCE ?=
 
 .PHONY: demo test test-fast test-numpy1 bare check bench soak parameters colcon model model-rendered model-smoke verify-gpu clean
 
-demo: $(VENV)/.demo $(MODEL)
-	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)'
+# VIEW=1: with `mtinet view` beside it.
+VIEW ?=
+demo: $(VENV)/.demo $(MODEL) $(if $(VIEW),$(VENV)/.view)
+	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)' $(if $(VIEW),--view)
 
 # Two processes, each with a ROS domain of its own; a free one takes tests over from the other.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
@@ -189,6 +191,10 @@ $(UNTRAINED): | $(VENV)/.export
 
 $(VENV)/.demo: $(VENV)/bin/python constraints.txt $(SOURCES)
 	$(call install,$(VENV),$(PINNED) '.[ros$(comma)openvino]')
+	@touch $@
+
+$(VENV)/.view: $(VENV)/.demo
+	$(call install,$(VENV),$(PINNED) '.[view]')
 	@touch $@
 
 $(VENV)/.export: $(VENV)/.demo

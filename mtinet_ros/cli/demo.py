@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 
 from mtinet_ros.cli.options import model_or_name, path, path_text
 from mtinet_ros.errors import ConfigurationError
@@ -35,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="end after so many frames (default: never, or 20 if CI=true)",
     )
     parser.add_argument("-o", "--output", type=path, default="build/demo")
+    parser.add_argument(
+        "--view", action="store_true", help="with `mtinet view` beside it, while it runs"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"the demonstration needs ROS 2 ({error}): source your ROS installation, or install "
             "the wheels with pip install 'mtinet_ros[ros]'"
         ) from error
-    try:
+    with contextlib.suppress(KeyboardInterrupt), _viewer(arguments.view):
         run_demonstration(
             arguments.model or bundled_model(),
             arguments.backend,
@@ -57,6 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.frames,
             arguments.output,
         )
-    except KeyboardInterrupt:
-        print()
     return 0
+
+
+@contextlib.contextmanager
+def _viewer(is_wanted: bool) -> Iterator[None]:
+    """`mtinet view` as a process of its own, if it is wanted."""
+    command = [sys.executable, "-m", "mtinet_ros.cli.main", "view"]
+    # A session of its own: Ctrl-C reaches only this process, which then ends the viewer.
+    viewer = subprocess.Popen(command, start_new_session=True) if is_wanted else None
+    try:
+        yield
+    finally:
+        if viewer is not None:
+            viewer.terminate()
+            viewer.wait()

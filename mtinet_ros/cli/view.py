@@ -81,16 +81,25 @@ def _shown(arguments: argparse.Namespace, stream: rr.RecordingStream) -> Iterato
         with _saved(arguments.save, stream):
             yield
     elif not arguments.web and window.has_display():
-        with window.window(arguments.memory_limit) as address:
-            stream.connect_grpc(address)
+        with window.window(arguments.memory_limit) as address, _connected(stream, address):
             yield
-            stream.flush(timeout_sec=5.0)
     else:
         with window.page(arguments.address, arguments.port, arguments.memory_limit) as (to, url):
-            stream.connect_grpc(to)
             print(f"open {url} in a browser; Ctrl-C ends it", flush=True)
-            yield
-            stream.flush(timeout_sec=5.0)
+            with _connected(stream, to):
+                yield
+
+
+@contextlib.contextmanager
+def _connected(stream: rr.RecordingStream, address: str) -> Iterator[None]:
+    """Log to a viewer; what was logged has arrived before the viewer is closed."""
+    stream.connect_grpc(address)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):  # the viewer may be gone already
+            stream.flush(timeout_sec=2.0)
+        stream.disconnect()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -139,18 +140,26 @@ def _is_every(address: str) -> bool:
 def _running(command: list[str], address: str, port: int) -> Iterator[None]:
     environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # `rerun` is a script that starts the viewer: both have to end
     )
     try:
         _wait_for(process, address, port)
         yield
     finally:
-        process.terminate()
-        try:
+        _signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _wait_for(process: subprocess.Popen[bytes], address: str, port: int) -> None:

@@ -6,6 +6,7 @@ A small program stands in for Rerun's: it listens where it is told, and serves a
 
 from __future__ import annotations
 
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -71,6 +72,19 @@ def test_a_window_is_told_to_listen_on_this_machine_only(program: Path) -> None:
     arguments = Path(f"{program}.arguments").read_text()
     assert "--bind 127.0.0.1" in arguments
     assert "--memory-limit 2GB" in arguments
+
+
+def test_what_the_program_has_started_ends_with_it(program: Path) -> None:
+    """Rerun's program is a script around the viewer, which would go on by itself."""
+    inner = program.rename(program.with_name("viewer"))
+    Path(f"{inner}.mode").write_text("")
+    program.write_text(f'#!/bin/sh\n{inner} "$@" & wait\n')
+    program.chmod(0o755)
+    with window.window("1GB") as log_to:
+        port = int(log_to.split(":")[2].split("/")[0])
+        socket.create_connection(("127.0.0.1", port)).close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port))
 
 
 def test_a_viewer_that_does_not_start_says_why(program: Path) -> None:
