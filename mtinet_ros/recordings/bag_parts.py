@@ -17,6 +17,7 @@ import yaml
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.output_files import file_errors, replace_file
+from mtinet_ros.recordings.disk import remove_left_behind
 
 METADATA_VERSION = 8
 METADATA_NAME = "metadata.yaml"
@@ -99,6 +100,7 @@ def write_metadata(folder: Path, files: Sequence[FileRecord]) -> None:
     path = folder / METADATA_NAME
     text = _yaml({"rosbag2_bagfile_information": _information(files)})
     with file_errors(f"write {path}", InputError):
+        remove_left_behind(path)
         replace_file(path, text, flush=True)
 
 

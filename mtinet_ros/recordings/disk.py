@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting until files are on the disk itself, so that a power cut takes none of them."""
+"""What a power cut or a kill must not take, and must not leave behind."""
 
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 from pathlib import Path
 
@@ -37,3 +38,13 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove_left_behind(path: Path) -> None:
+    """Remove what processes that were killed had written aside, to put it in place of `path`.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    for aside in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        aside.unlink(missing_ok=True)

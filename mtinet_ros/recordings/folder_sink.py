@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -23,7 +22,7 @@ from mtinet_ros.output_files import file_errors, make_folder, npy_bytes, replace
 from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.depth import to_millimeters
 from mtinet_ros.perception.prediction import Prediction
-from mtinet_ros.recordings.disk import flush_file_system, flush_folder
+from mtinet_ros.recordings.disk import flush_file_system, flush_folder, remove_left_behind
 from mtinet_ros.recordings.folder_record import RECORD_FOLDER
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame
 from mtinet_ros.recordings.names import safe_name
@@ -209,7 +208,10 @@ class FolderSink:
         """
         path = self._folder / "frames.jsonl"
         aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        legend_path = self._folder / "legend.json"
         with file_errors(f"write {path}", InputError):
+            for file in (path, legend_path):
+                remove_left_behind(file)
             with aside.open("wb") as joined:
                 for part in sorted(parts, key=lambda part: (part["start"], part["number"])):
                     joined.write(self._path(part["number"]).read_bytes())
@@ -217,7 +219,7 @@ class FolderSink:
                 os.fsync(joined.fileno())
             os.replace(aside, path)
             legend = json.dumps(self._legend(), indent=2, ensure_ascii=False)
-            replace_file(self._folder / "legend.json", f"{legend}\n", flush=True)
+            replace_file(legend_path, f"{legend}\n", flush=True)
 
     def _path(self, number: int, ending: str = "") -> Path:
         return self._records / f"part-{number:06d}.jsonl{ending}"
@@ -235,8 +237,7 @@ class FolderSink:
             for path in paths:
                 path.unlink(missing_ok=True)
         for path in paths:  # of the last frame, in the midst of which a kill may have come
-            for aside in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-                aside.unlink()
+            remove_left_behind(path)
         listing.unlink()
 
     def _write_file(self, path: Path, content: Content, prediction: Prediction) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.output_files import file_errors
+from mtinet_ros.recordings.disk import remove_left_behind
 
 TICK = Fraction(1, 90_000)
 """Seconds per unit of time: whole numbers of these are in 24, 25, 30, 30/1.001 and 60 Hz."""
@@ -148,8 +148,7 @@ def join_segments(av: Any, pieces: Sequence[tuple[Path, int]], path: Path, conta
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with _errors(av, path):
-            for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-                left.unlink()  # by a process that was killed
+            remove_left_behind(path)
             _join(av, pieces, aside, container)
             _flush(aside)
             os.replace(aside, path)

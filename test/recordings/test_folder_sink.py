@@ -96,6 +96,7 @@ def test_a_part_that_was_killed_is_gone_when_it_begins_anew(tmp_path: Path) -> N
         frame, decoded = made_up_frame(index, index * 10**8)
         sink.write(frame, decoded, made_up_prediction(index))
     (tmp_path / "depth/clip/.000004.npy.77.part").write_bytes(b"half")
+    (tmp_path / ".frames.jsonl.77.part").write_bytes(b"half")
     # Killed here; goes on with fewer frames, of which one fails.
     again = FolderSink(tmp_path, CARD, ["segmentation", "depth"])
     second = write(again, 2, range(2, 4))
