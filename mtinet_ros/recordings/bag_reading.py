@@ -19,7 +19,7 @@ from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.recordings.bag_camera import BagCamera
 from mtinet_ros.recordings.bag_files import BagFiles
 from mtinet_ros.recordings.bag_messages import MessageReader, plain
-from mtinet_ros.recordings.bag_storage import CDR, Channel, StoredMessage
+from mtinet_ros.recordings.bag_storage import Channel, StoredMessage
 from mtinet_ros.recordings.bag_topics import CAMERA_INFO
 from mtinet_ros.recordings.calibration_history import (
     PATIENCE,
@@ -30,6 +30,7 @@ from mtinet_ros.recordings.calibration_history import (
 )
 from mtinet_ros.recordings.frame import Header, PassedMessage, RecordedFrame
 from mtinet_ros.recordings.problem_list import ProblemList
+from mtinet_ros.recordings.ros1_conversion import Ros1Conversion
 
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
 _TIME_JUMP = 1_000_000_000
@@ -65,6 +66,7 @@ class BagReading:
         self._cameras = {channel: camera for camera in cameras for channel in camera.channels}
         self._histories: dict[str, CalibrationHistory] = {}
         self._others: set[Channel] = set()
+        self._ros1 = Ros1Conversion()
         self._last_stamps: dict[str, int] = {}
         self._last_names: dict[str, tuple[int, int]] = {}
 
@@ -74,9 +76,7 @@ class BagReading:
         """Frames with begin <= record time < end [ns], and other messages if asked for."""
         info_channels = self._follow_calibrations(begin)
         if with_other_messages:
-            self._others = {c for c in self._channels if c.serialization == CDR}
-            if len(self._others) < len(self._channels):
-                self._told.add("has messages of ROS 1, which are not passed on")
+            self._others = set(self._channels)
         queue: deque[_Item] = deque()
         channels = {*self._cameras, *info_channels, *self._others}
         for stored in self._files.messages(channels, begin, end):
@@ -130,11 +130,11 @@ class BagReading:
 
     def _passed(self, stored: StoredMessage) -> PassedMessage | None:
         try:
-            data = bytes(plain(stored).data)
+            stored = self._ros1.convert(plain(stored))
         except InputError as error:
             self._told.report(f"{stored.channel.topic}:", f"{error}; it was left out")
             return None
-        channel = stored.channel
+        channel, data = stored.channel, bytes(stored.data)
         return PassedMessage(channel.topic, channel.type_name, stored.time, data, channel)
 
     def _frame(

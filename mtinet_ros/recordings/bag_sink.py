@@ -25,7 +25,7 @@ from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.recordings.bag_definitions import TopicDescription, published_topic
 from mtinet_ros.recordings.bag_parts import FileRecord, write_metadata
-from mtinet_ros.recordings.bag_passing import PassedTopic, conversion_problem, passed_topic
+from mtinet_ros.recordings.bag_passing import passed_topic
 from mtinet_ros.recordings.bag_types import BagMessages, open_typestore
 from mtinet_ros.recordings.bag_writer import SUFFIXES, PartFile
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame
@@ -101,7 +101,8 @@ class BagSink:
         make_folder(folder)
         self.problems: list[str] = []
         self._folder = folder
-        self._stem = folder.resolve().name
+        name = folder.resolve()
+        self._stem = name.stem if name.suffix in SUFFIXES.values() else name.name
         self._storage = storage
         self._is_compressed = bool(compression)
         self._prefix = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
@@ -126,8 +127,7 @@ class BagSink:
             "mtinet_ros.fingerprint": (card.fingerprint,),
         }
         self._cameras: dict[str, _CameraTopics] = {}
-        self._passed: dict[tuple[str, str], PassedTopic] = {}
-        self._unconvertible: set[str] = set()
+        self._passed: dict[tuple[str, str], TopicDescription | None] = {}
         self._part: PartFile | None = None
         self._introduced: set[str] = set()
         self._up_to_scale: set[str] = set()
@@ -176,20 +176,12 @@ class BagSink:
         part = self._current_part()
         key = (message.topic, message.type_name)
         if key not in self._passed:
-            self._passed[key] = self._describe(message)
-            if self._passed[key].problem:
-                self.problems.append(self._passed[key].problem)
+            self._passed[key], problem = self._describe(message)
+            if problem:
+                self.problems.append(problem)
         topic = self._passed[key]
-        if topic.description is None:
-            return
-        try:
-            data = topic.convert(message.data)
-        except Exception as error:  # bytes from outside in foreign code
-            if message.topic not in self._unconvertible:
-                self._unconvertible.add(message.topic)
-                self.problems.append(conversion_problem(message.topic, error))
-            return
-        part.write(topic.description, message.time, data)
+        if topic is not None:
+            part.write(topic, message.time, message.data)
 
     def end_part(self) -> dict[str, Any]:
         """Put the part's file in its place; see `Sink`. An empty one has no file.
@@ -245,13 +237,12 @@ class BagSink:
         )
         return camera
 
-    def _describe(self, message: PassedMessage) -> PassedTopic:
+    def _describe(self, message: PassedMessage) -> tuple[TopicDescription | None, str]:
         _, _, name = message.topic.removeprefix(f"{self._prefix}/").partition("/")
         if message.topic.startswith(f"{self._prefix}/") and name in self._names:
-            return PassedTopic(
-                None,
+            return None, (
                 f"{message.topic} is not kept: what this run makes has the same name; choose "
-                "another prefix to have both",
+                "another prefix to have both"
             )
         return passed_topic(self._types, message)
 

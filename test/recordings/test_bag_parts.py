@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 pytest.importorskip("rosbags")
 from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from support.bag_frames import (
     ALL,
     START,
@@ -89,6 +87,14 @@ def test_a_discarded_and_an_empty_part_leave_no_file(tmp_path: Path) -> None:
     write(sink, frame(0))
     sink.finish([empty, sink.end_part()])
     assert metadata(tmp_path / "bag")["relative_file_paths"] == ["bag_2.mcap"]
+
+
+def test_a_folder_with_the_name_of_a_file_does_not_name_its_files_twice(tmp_path: Path) -> None:
+    for name, file in (("out.mcap", "out_1.mcap"), ("v1.2", "v1.2_1.mcap")):
+        sink = BagSink(tmp_path / name, tiny_card(), ALL)
+        sink.begin_part(1)
+        write(sink, frame(0))
+        assert sink.end_part()["file"] == file
 
 
 def test_parts_of_two_processes_become_one_bag_in_order_of_time(tmp_path: Path) -> None:
@@ -244,6 +250,22 @@ def test_a_type_without_a_definition_is_looked_up_or_kept_and_told_once(tmp_path
     assert names.count("/battery") == 3
 
 
+def test_a_type_without_fields_is_nothing_to_tell_of(tmp_path: Path) -> None:
+    channel = replace(PLAIN, definition="", definition_format="ros2msg")
+    sink = BagSink(tmp_path / "bag", tiny_card(), ALL)
+    sink.begin_part(1)
+    sink.pass_on(passed("/beat", "std_msgs/msg/Empty", channel))
+    sink.finish([sink.end_part()])
+    assert sink.problems == []
+    with Reader(tmp_path / "bag") as reader:
+        (connection,) = reader.connections
+    assert connection.msgdef.data == ""
+    # As rosidl says: rosidl_generate_interfaces' std_msgs/msg/Empty.json.
+    assert connection.digest == (
+        "RIHS01_20b625256f32d5dbc0d04fee44f43c41e51c70d3502f84b4a08e7a9c26a96312"
+    )
+
+
 @pytest.mark.parametrize(
     ("topic", "channel", "why"),
     [
@@ -263,57 +285,3 @@ def test_what_would_spoil_the_bag_is_left_out_and_told_once(
     (problem,) = sink.problems
     assert topic in problem
     assert why in problem
-
-
-# As rosbag of ROS 1 writes it; time and duration are types of its own.
-BATTERY_OF_ROS1 = (
-    "Header header\ntime charged\nfloat32[] cells\n"
-    + "=" * 80
-    + "\nMSG: std_msgs/Header\nuint32 seq\ntime stamp\nstring frame_id\n"
-)
-
-
-def test_messages_of_ros_1_become_those_of_ros_2(tmp_path: Path) -> None:
-    ros1 = get_typestore(Stores.ROS1_NOETIC)
-    ros1.register(
-        {
-            name: type_
-            for name, type_ in get_types_from_msg(BATTERY_OF_ROS1, "my_msgs/msg/Battery").items()
-            if name.startswith("my_msgs")
-        }
-    )
-    make = ros1.types
-    stamp = make["builtin_interfaces/msg/Time"](5, 6)
-    header = make["std_msgs/msg/Header"](seq=9, stamp=stamp, frame_id="base_link")
-    battery = make["my_msgs/msg/Battery"](header, stamp, np.array([3.5, 4.0], np.float32))
-    channel = Channel("/battery", "my_msgs/msg/Battery", "ros1", BATTERY_OF_ROS1, "ros1msg")
-    twist = make["geometry_msgs/msg/Twist"](
-        *(make["geometry_msgs/msg/Vector3"](x, 0.0, 0.0) for x in (1.5, 2.5))
-    )
-    sink = BagSink(tmp_path / "bag", tiny_card(), ALL)
-    sink.begin_part(1)
-    for topic, type_name, message in (
-        ("/battery", "my_msgs/msg/Battery", battery),
-        ("/twist", "geometry_msgs/msg/Twist", twist),
-    ):
-        told = replace(channel, topic=topic, type_name=type_name)
-        data = bytes(ros1.serialize_ros1(message, type_name))
-        sink.pass_on(PassedMessage(topic, type_name, START, data, told))
-        sink.pass_on(PassedMessage(topic, type_name, START, data[:7], told))
-    bad = replace(channel, topic="/bad", type_name="my_msgs/msg/Bad", definition="float128[ x")
-    sink.pass_on(PassedMessage("/bad", "my_msgs/msg/Bad", START, b"", bad))
-    sink.finish([sink.end_part()])
-    decoded = {m[1].topic: m[3] for m in foreign_messages(tmp_path / "bag" / "bag_1.mcap")}
-    assert set(decoded) == {"/battery", "/twist"}
-    assert decoded["/battery"].header.frame_id == "base_link"
-    assert decoded["/battery"].header.stamp.nanosec == 6
-    assert list(decoded["/battery"].cells) == [3.5, 4.0]
-    assert (decoded["/twist"].linear.x, decoded["/twist"].angular.x) == (1.5, 2.5)
-    with Reader(tmp_path / "bag") as reader:
-        assert sorted(c.msgcount for c in reader.connections) == [1, 1]
-        assert all(c.digest.startswith("RIHS01_") for c in reader.connections)
-    assert [problem.split(":")[0] for problem in sink.problems] == [
-        "a message of /battery is not kept",
-        "a message of /twist is not kept",
-        "/bad is not kept",
-    ]
