@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mtinet_ros.offline.journal import Journal, Part, Tally
-from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame, Sink
 
@@ -34,8 +38,8 @@ class Entry:
         time: On the recording's axis, in ns.
         camera: Of the frame; empty for another message.
         frame: The frame; None where it was left out, or for another message.
-        decoded: Its picture.
-        prediction: What was predicted for it; None where it could not be read.
+        valid_mask: See `DecodedImage`; its picture is in the batch, and nowhere else.
+        encoded: What the sink makes of the prediction; None where it could not be read.
         failure: Why it could not be read; empty where it was.
         message: To be kept as it was recorded; None: nothing.
     """
@@ -43,14 +47,17 @@ class Entry:
     time: int
     camera: str = ""
     frame: RecordedFrame | None = None
-    decoded: DecodedImage | None = None
-    prediction: Prediction | None = None
+    valid_mask: NDArray[np.bool_] | None = None
+    encoded: Future[Any] | None = None
     failure: str = ""
     message: PassedMessage | None = None
 
 
 class PartWriter:
-    """Gives what comes to a sink, part by part, and keeps the journal; belongs to one thread."""
+    """Gives what comes to a sink, part by part, and keeps the journal.
+
+    All but `encode` belongs to one thread.
+    """
 
     def __init__(
         self,
@@ -88,6 +95,10 @@ class PartWriter:
         self.frames = 0  # of this run; another thread reads it
         self.time: int | None = None  # as far as it is written; the same
 
+    def encode(self, frame: RecordedFrame, prediction: Prediction) -> Any:
+        """See `Sink.encode`; in any thread."""
+        return self._sink.encode(frame, prediction)
+
     def take(self, entry: Entry) -> None:
         """Write an entry, in a new part if the last one is full.
 
@@ -103,9 +114,9 @@ class PartWriter:
         if entry.message is not None:
             self._begin_part()
             self._sink.pass_on(entry.message)
-        if entry.frame is not None and entry.decoded is not None and entry.prediction is not None:
+        if entry.frame is not None and entry.encoded is not None:
             self._begin_part()
-            self._sink.write(entry.frame, entry.decoded, entry.prediction)
+            self._sink.write(entry.frame, entry.encoded.result())
             self._tally.frames += 1
             self.frames += 1
         self._last_time = self.time = entry.time

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A recording's way through the network, every step beside the others, nothing dropped.
 
-    read ──▶ decode (pool) ──▶ prepare ──▶ infer ──▶ keep ──▶ write
+    read ──▶ decode (pool) ──▶ prepare ──▶ infer ──▶ keep ──▶ encode (pool) ──▶ write
 
 Each arrow is a `Flow`, so that no step is far ahead of the next and memory stays bounded. `infer`
 runs in the caller's thread, which owns the backend; where the network leaves the CPU free, two
-runs are under way. `keep` copies what a run said, so that writing may take its time.
+runs are under way. `keep` copies what a run said, so that all behind it may take its time.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _WAITING_BYTES = 256 * 2**20
 _MESSAGE_BYTES = 16 * 2**20
 # One is filled, one waits, two are in the network, of one the results are kept.
 _BATCHES = 5
-# Threads that decode: what one network can use of a machine with many cores.
-_MOST_DECODERS = 8
+# Threads that decode, and that encode: what one network can use of a machine with many cores.
+_MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,11 @@ class Pipeline:
         self._chooser = chooser
         self._writer = writer
         self._is_stopped = is_stopped
-        decoders = max(1, min(_MOST_DECODERS, len(os.sched_getaffinity(0))))
-        self._decoders = ThreadPoolExecutor(decoders, thread_name_prefix="mtinet_decode")
+        threads = max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="mtinet_decode")
+        self._encoders = ThreadPoolExecutor(threads, thread_name_prefix="mtinet_encode")
         self._picture_bytes = 0
-        self._found: Flow[_Found | Ending] = Flow(2 * self._batch_size + decoders, _WAITING_BYTES)
+        self._found: Flow[_Found | Ending] = Flow(2 * self._batch_size + threads, _WAITING_BYTES)
         self._prepared: Flow[_Work] = Flow(1)
         self._inferred: Flow[_Work] = Flow(1)
         self._kept: Flow[_Work] = Flow(4, _WAITING_BYTES)
@@ -148,7 +149,8 @@ class Pipeline:
             self._abandon()
             raise
         finally:
-            self._decoders.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._decoders, self._encoders):
+                pool.shutdown(wait=False, cancel_futures=True)
         if self._error is not None:
             with contextlib.suppress(MtinetError):
                 self._writer.discard()
@@ -246,7 +248,9 @@ class Pipeline:
                 f"{entry.frame.name}: a defect, please report it: {type(error).__name__}: {error}"
             )
         else:
-            entry.decoded = decoded
+            entry.valid_mask = decoded.valid_mask
+            # What it was decoded from is as large as itself, and nobody needs it any more.
+            entry.frame = replace(entry.frame, decode=_decode_again, message=None)
             self._picture_bytes = max(self._picture_bytes, decoded.image.nbytes)
             work.in_batch.append(entry)
 
@@ -305,8 +309,10 @@ class Pipeline:
             if work.batch is not None:
                 predictions = self._predictor.postprocess(work.batch, work.outputs)
                 for entry, prediction in zip(work.in_batch, predictions, strict=True):
-                    entry.prediction = self._own(prediction, entry)
-                    size += _bytes_of(entry)
+                    assert entry.frame is not None
+                    own = _own(prediction, entry.valid_mask)
+                    size += 2 * _bytes_of(own)  # and as much once it is encoded
+                    entry.encoded = self._encoders.submit(self._writer.encode, entry.frame, own)
                 work.outputs = {}
                 with contextlib.suppress(Abandoned):  # nothing is prepared any more
                     self._free.put(work.batch)
@@ -314,19 +320,6 @@ class Pipeline:
             work.is_kept.set()
             self._kept.put(work, size)
         self._kept.end()
-
-    def _own(self, prediction: Prediction, entry: Entry) -> Prediction:
-        """A prediction that needs neither the batch nor the backend any more."""
-        assert entry.decoded is not None
-        if entry.decoded.valid_mask is not None:
-            prediction = prediction.masked(entry.decoded.valid_mask)
-        return replace(
-            prediction,
-            image=prediction.image.copy(),
-            labels=_copy(prediction.labels),
-            normals=_copy(prediction.normals),
-            confidence=_copy(prediction.confidence),
-        )
 
     def _write(self) -> None:
         """Write predictions, and what is passed on."""
@@ -348,11 +341,23 @@ def _copy(array: NDArray[Scalar] | None) -> NDArray[Scalar] | None:
     return None if array is None else array.copy()
 
 
-def _bytes_of(entry: Entry) -> int:
-    """Bytes that an entry keeps until it is written."""
-    prediction, decoded = entry.prediction, entry.decoded
-    if prediction is None or decoded is None:
-        return 0
-    optional = (prediction.labels, prediction.depth, prediction.normals, prediction.confidence)
-    size = prediction.image.nbytes + decoded.image.nbytes
-    return size + sum(array.nbytes for array in optional if array is not None)
+def _decode_again() -> DecodedImage:
+    raise AssertionError("a frame is decoded once")
+
+
+def _own(prediction: Prediction, valid_mask: NDArray[np.bool_] | None) -> Prediction:
+    """A prediction that needs neither the batch nor the backend any more."""
+    if valid_mask is not None:
+        prediction = prediction.masked(valid_mask)
+    return replace(
+        prediction,
+        image=prediction.image.copy(),
+        labels=_copy(prediction.labels),
+        normals=_copy(prediction.normals),
+        confidence=_copy(prediction.confidence),
+    )
+
+
+def _bytes_of(prediction: Prediction) -> int:
+    arrays = (prediction.labels, prediction.depth, prediction.normals, prediction.confidence)
+    return prediction.image.nbytes + sum(array.nbytes for array in arrays if array is not None)

@@ -7,6 +7,7 @@ Every part is one complete file, which can be played alone or with the others.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from mtinet_ros.messages.output_topics import (
 )
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.output_files import make_folder
-from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.recordings.bag_definitions import TopicDescription, published_topic
 from mtinet_ros.recordings.bag_parts import FileRecord, write_metadata
@@ -46,6 +46,14 @@ class _CameraTopics:
     below: str
     outputs: list[tuple[OutputTopic, TopicDescription]]
     legends: list[tuple[TopicDescription, memoryview]]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Messages of one frame, serialized, and whether its depth is in no known unit."""
+
+    messages: list[tuple[TopicDescription, memoryview]]
+    is_up_to_scale: bool
 
 
 class BagSink:
@@ -127,6 +135,7 @@ class BagSink:
             "mtinet_ros.fingerprint": (card.fingerprint,),
         }
         self._cameras: dict[str, _CameraTopics] = {}
+        self._adding = threading.Lock()
         self._passed: dict[tuple[str, str], TopicDescription | None] = {}
         self._part: PartFile | None = None
         self._introduced: set[str] = set()
@@ -144,28 +153,38 @@ class BagSink:
         self._introduced = set()
         self._up_to_scale = set()
 
-    def write(self, frame: RecordedFrame, decoded: DecodedImage, prediction: Prediction) -> None:
-        """Write what the node would publish for a frame; see `Sink`.
+    def encode(self, frame: RecordedFrame, prediction: Prediction) -> _Encoded:
+        """The messages that the node would publish, serialized; see `Sink`.
+
+        Raises:
+            InputError: Two cameras would have the same topics.
+        """
+        header = self._messages.header(frame.header)
+        messages = []
+        for output, topic in self._topics_of(frame.camera).outputs:
+            if any(getattr(prediction, name) is None for name in output.needs):
+                continue
+            message = output.encode(prediction, header)
+            if message is not None:
+                messages.append((topic, self._types.serialize_cdr(message, output.type_name)))
+        has_scale = prediction.depth is None or prediction.depth_is_metric
+        return _Encoded(messages, is_up_to_scale=not has_scale)
+
+    def write(self, frame: RecordedFrame, encoded: _Encoded) -> None:
+        """Write the messages of a frame; see `Sink`.
 
         Raises:
             InputError: It cannot be written.
         """
         part = self._current_part()
-        camera = self._cameras.get(frame.camera) or self._add_camera(frame.camera)
         if frame.camera not in self._introduced:
             self._introduced.add(frame.camera)
-            for topic, data in camera.legends:
+            for topic, data in self._topics_of(frame.camera).legends:
                 part.write(topic, frame.time, data)
-        if prediction.depth is not None and not prediction.depth_is_metric:
+        if encoded.is_up_to_scale:
             self._up_to_scale.add(frame.camera)
-        header = self._messages.header(frame.header)
-        for output, topic in camera.outputs:
-            if any(getattr(prediction, name) is None for name in output.needs):
-                continue
-            message = output.encode(prediction, header)
-            if message is not None:
-                data = self._types.serialize_cdr(message, output.type_name)
-                part.write(topic, frame.time, data)
+        for topic, data in encoded.messages:
+            part.write(topic, frame.time, data)
 
     def pass_on(self, message: PassedMessage) -> None:
         """Write a message of the source as it was recorded; see `Sink`.
@@ -212,6 +231,10 @@ class BagSink:
     def _current_part(self) -> PartFile:
         assert self._part is not None, "begin_part comes first"
         return self._part
+
+    def _topics_of(self, camera: str) -> _CameraTopics:
+        with self._adding:
+            return self._cameras.get(camera) or self._add_camera(camera)
 
     def _add_camera(self, name: str) -> _CameraTopics:
         below = f"{self._prefix}/{topic_token(name)}"

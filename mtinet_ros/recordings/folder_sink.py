@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,7 +20,6 @@ from mtinet_ros.image_files import png_bytes
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import file_errors, make_folder, npy_bytes, replace_file
-from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.depth import to_millimeters
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.recordings.disk import flush_file_system, flush_folder, remove_left_behind
@@ -34,6 +34,14 @@ _KINDS = ("rgb", "segmentation", "overlay", "depth", "normals", "confidence")
 _JPEG_QUALITY = 92
 
 Content = Callable[[Prediction], bytes | None]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A frame's line in `frames.jsonl`, and its files by name."""
+
+    entry: dict[str, Any]
+    contents: dict[str, bytes]
 
 
 class FolderSink:
@@ -130,7 +138,18 @@ class FolderSink:
         self._number = number
         self._frames, self._times = 0, []
 
-    def write(self, frame: RecordedFrame, decoded: DecodedImage, prediction: Prediction) -> None:
+    def encode(self, frame: RecordedFrame, prediction: Prediction) -> _Encoded:
+        """The contents of a frame's files; see `Sink`."""
+        name = safe_name(frame.name)
+        files, contents = {}, {}
+        for kind, (suffix, content) in self._contents.items():
+            encoded = content(prediction) if _has(prediction, kind) else None
+            if encoded is not None:
+                files[kind] = f"{kind}/{name}{suffix}"
+                contents[files[kind]] = encoded
+        return _Encoded(_entry(name, frame, prediction) | {"files": files}, contents)
+
+    def write(self, frame: RecordedFrame, encoded: _Encoded) -> None:
         """Write the files of a frame; see `Sink`.
 
         Raises:
@@ -138,13 +157,7 @@ class FolderSink:
         """
         if self._list is None:
             raise RuntimeError("write without begin_part")
-        name = safe_name(frame.name)
-        jobs = []
-        for kind, (suffix, content) in self._contents.items():
-            if _has(prediction, kind):
-                jobs.append((kind, f"{kind}/{name}{suffix}", content))
-        entry = _entry(name, frame, prediction) | {"files": {kind: file for kind, file, _ in jobs}}
-        for _, file, _ in jobs:
+        for file in encoded.contents:
             if os.path.lexists(self._folder / file):
                 raise InputError(
                     f"{self._folder / file} is there and was not written by this run; remove it "
@@ -152,14 +165,14 @@ class FolderSink:
                 )
         # Before the files: a run that is killed in between leaves none that nobody knows.
         with file_errors(f"write {self._path(self._number)}", InputError):
-            self._list.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._list.write(json.dumps(encoded.entry, ensure_ascii=False) + "\n")
             self._list.flush()
         writing = [
-            self._pool.submit(self._write_file, self._folder / file, content, prediction)
-            for _, file, content in jobs
+            self._pool.submit(self._write_file, self._folder / file, content)
+            for file, content in encoded.contents.items()
         ]
         for job in writing:
-            job.exception()  # all of them: the arrays may be used anew afterwards
+            job.exception()  # all of them, before another frame is begun
         for job in writing:
             job.result()
         self._frames += 1
@@ -240,15 +253,12 @@ class FolderSink:
             remove_left_behind(path)
         listing.unlink()
 
-    def _write_file(self, path: Path, content: Content, prediction: Prediction) -> None:
-        encoded = content(prediction)
-        if encoded is None:
-            return
+    def _write_file(self, path: Path, content: bytes) -> None:
         with file_errors(f"write {path}", InputError):
             if path.parent not in self._made:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._made.add(path.parent)
-            replace_file(path, encoded)
+            replace_file(path, content)
 
     def _legend(self) -> dict[str, Any]:
         card = self._card

@@ -138,8 +138,14 @@ class Sink(Protocol):
     def begin_part(self, number: int) -> None:
         """Begin a part; what an earlier process left of the same number is gone."""
 
-    def write(self, frame: RecordedFrame, decoded: DecodedImage, prediction: Prediction) -> None:
-        """Take what was predicted for a frame.
+    def encode(self, frame: RecordedFrame, prediction: Prediction) -> Any:
+        """Make what `write` takes of a frame and what was predicted for it.
+
+        May be called in any threads, for several frames at a time; belongs to no part.
+        """
+
+    def write(self, frame: RecordedFrame, encoded: Any) -> None:
+        """Write what `encode` made of a frame; as all that follows, in one thread.
 
         Raises:
             InputError: It cannot be written, e.g. because the disk is full.

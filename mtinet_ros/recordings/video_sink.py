@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.output_files import file_errors, make_folder
-from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.recordings.disk import flush_folder
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame
@@ -101,7 +100,11 @@ class VideoSink:
                 file.unlink()
         self._number = number
 
-    def write(self, frame: RecordedFrame, decoded: DecodedImage, prediction: Prediction) -> None:
+    def encode(self, frame: RecordedFrame, prediction: Prediction) -> NDArray[np.uint8]:
+        """A frame's montage, uint8 [H,W,3] RGB; see `Sink`."""
+        return self._montage(prediction)
+
+    def write(self, frame: RecordedFrame, encoded: NDArray[np.uint8]) -> None:
         """Add a frame's montage; see `Sink`.
 
         Raises:
@@ -109,15 +112,14 @@ class VideoSink:
         """
         if self._number is None:
             raise RuntimeError("write without begin_part")
-        image = self._montage(prediction)
-        size = self._sizes.get(frame.camera) or self._agreed_size(frame.camera, image)
+        size = self._sizes.get(frame.camera) or self._agreed_size(frame.camera, encoded)
         self._sizes[frame.camera] = size
         segment = self._open.get(frame.camera)
         if segment is None:
             file = self._segments / f"part-{self._number:06d}-{_file_name(frame.camera)}.mp4"
             segment = Segment(self._av, file, size, self._encoder)
             self._open[frame.camera] = segment
-        segment.add(_fitted(image, size), frame.time)
+        segment.add(_fitted(encoded, size), frame.time)
 
     def pass_on(self, message: PassedMessage) -> None:
         """Nothing: a video holds no messages."""

@@ -387,7 +387,7 @@ def test_a_model_without_a_task_has_no_such_topics(tmp_path: Path) -> None:
     card = replace(tiny_card(), tasks=("depth",), class_names=(), palette=())
     sink = BagSink(tmp_path / "bag", card, ALL)
     sink.begin_part(1)
-    sink.write(frame(0), frame(0).decode(), prediction(0).only({"depth"}))
+    sink.write(frame(0), sink.encode(frame(0), prediction(0).only({"depth"})))
     sink.finish([sink.end_part()])
     assert {
         topic.removeprefix("/perception/front/")

@@ -14,7 +14,7 @@ import pytest
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.recordings.folder_sink import FolderSink
 from mtinet_ros.recordings.pictures_source import PicturesSource
-from test.support.predictions import CARD, made_up_frame, made_up_prediction
+from test.support.predictions import CARD, made_up_frame, made_up_prediction, write_frame
 
 ALL = ("rgb", "segmentation", "overlay", "depth", "normals")
 
@@ -22,8 +22,8 @@ ALL = ("rgb", "segmentation", "overlay", "depth", "normals")
 def write(sink: FolderSink, number: int, indices: range, **how: object) -> dict:
     sink.begin_part(number)
     for index in indices:
-        frame, decoded = made_up_frame(index, index * 10**8)
-        sink.write(frame, decoded, made_up_prediction(index, **how))
+        frame = made_up_frame(index, index * 10**8)
+        write_frame(sink, frame, made_up_prediction(index, **how))
     return sink.end_part()
 
 
@@ -93,8 +93,8 @@ def test_a_part_that_was_killed_is_gone_when_it_begins_anew(tmp_path: Path) -> N
     first = write(sink, 1, range(2))
     sink.begin_part(2)
     for index in range(2, 5):
-        frame, decoded = made_up_frame(index, index * 10**8)
-        sink.write(frame, decoded, made_up_prediction(index))
+        frame = made_up_frame(index, index * 10**8)
+        write_frame(sink, frame, made_up_prediction(index))
     (tmp_path / "depth/clip/.000004.npy.77.part").write_bytes(b"half")
     (tmp_path / ".frames.jsonl.77.part").write_bytes(b"half")
     # Killed here; goes on with fewer frames, of which one fails.
@@ -117,7 +117,7 @@ def test_a_part_that_is_whole_but_not_in_the_journal_is_made_again(tmp_path: Pat
 def test_a_part_is_discarded_with_its_files(tmp_path: Path) -> None:
     sink = FolderSink(tmp_path, CARD, ["segmentation"])
     sink.begin_part(1)
-    sink.write(*made_up_frame(0, 0), made_up_prediction(0))
+    write_frame(sink, made_up_frame(0, 0), made_up_prediction(0))
     sink.discard_part()
     assert files_of(tmp_path) == set()
 
@@ -138,8 +138,8 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
     sink = FolderSink(tmp_path / "out", CARD, ["segmentation"])
     sink.begin_part(1)
     for index, name in enumerate(("../../up", "/tmp/root", "x" * 400, "caf\udce9")):
-        frame, decoded = made_up_frame(index, index, name=name)
-        sink.write(frame, decoded, made_up_prediction(index))
+        frame = made_up_frame(index, index, name=name)
+        write_frame(sink, frame, made_up_prediction(index))
     sink.finish([sink.end_part()])
     assert len(files_of(tmp_path)) == 6
     assert all((tmp_path / "out" / entry["files"]["segmentation"]).is_file()
@@ -154,7 +154,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
         with pytest.raises(InputError, match=r"cannot write .*000002\.npy: File too large"):
-            sink.write(*made_up_frame(2, 2 * 10**8), made_up_prediction(2))
+            write_frame(sink, made_up_frame(2, 2 * 10**8), made_up_prediction(2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     sink.discard_part()

@@ -20,7 +20,7 @@ from mtinet_ros.recordings import video_segments
 from mtinet_ros.recordings.frame import Interval
 from mtinet_ros.recordings.video_sink import VideoSink
 from mtinet_ros.recordings.video_source import VideoSource
-from test.support.predictions import CARD, made_up_frame, made_up_prediction
+from test.support.predictions import CARD, made_up_frame, made_up_prediction, write_frame
 
 OUTPUTS = ("segmentation", "depth", "normals")
 # Of a bag: record times, and one gap.
@@ -31,8 +31,8 @@ TIMES = [START + 33_333_333 * i + (700_000_000 if i > 7 else 0) for i in range(1
 def write(sink: VideoSink, number: int, indices: range, **how: object) -> dict:
     sink.begin_part(number)
     for index in indices:
-        frame, decoded = made_up_frame(index, TIMES[index], **how)
-        sink.write(frame, decoded, made_up_prediction(index))
+        frame = made_up_frame(index, TIMES[index], **how)
+        write_frame(sink, frame, made_up_prediction(index))
     return sink.end_part()
 
 
@@ -83,7 +83,7 @@ def test_more_parts_can_follow(tmp_path: Path) -> None:
     sink.finish(parts)
     assert len(opencv_frames(tmp_path / "room.mkv")[0]) == 3
     sink.begin_part(2)  # killed
-    sink.write(*made_up_frame(3, TIMES[3]), made_up_prediction(3))
+    write_frame(sink, made_up_frame(3, TIMES[3]), made_up_prediction(3))
     again = VideoSink(tmp_path / "room.mkv", CARD, OUTPUTS)
     parts.append(write(again, 2, range(3, 9)))
     (tmp_path / ".room.mkv.77.part").write_bytes(b"half")
@@ -97,7 +97,7 @@ def test_pictures_of_other_sizes_are_fitted(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "mixed.mp4", CARD, OUTPUTS)
     sink.begin_part(1)
     for index, size in enumerate([(64, 96), (63, 95), (96, 64), (48, 128)]):
-        sink.write(*made_up_frame(index, TIMES[index]), made_up_prediction(index, size))
+        write_frame(sink, made_up_frame(index, TIMES[index]), made_up_prediction(index, size))
     sink.finish([sink.end_part()])
     images, _ = opencv_frames(tmp_path / "mixed.mp4")
     assert len({image.shape for image in images}) == 1
@@ -110,8 +110,8 @@ def test_each_camera_has_its_video(tmp_path: Path) -> None:
     sink.begin_part(1)
     for index in range(4):
         camera = ("front", "arm/wrist")[index % 2]
-        frame, decoded = made_up_frame(index, TIMES[index], camera=camera)
-        sink.write(frame, decoded, made_up_prediction(index))
+        frame = made_up_frame(index, TIMES[index], camera=camera)
+        write_frame(sink, frame, made_up_prediction(index))
     sink.finish([sink.end_part()])
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == [
         "robot_arm_wrist.mp4",
@@ -123,7 +123,7 @@ def test_two_frames_at_one_time_are_both_there(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "twin.mp4", CARD, ())
     sink.begin_part(1)
     for index in range(3):
-        sink.write(*made_up_frame(index, START), made_up_prediction(index))
+        write_frame(sink, made_up_frame(index, START), made_up_prediction(index))
     sink.finish([sink.end_part()])
     assert len(opencv_frames(tmp_path / "twin.mp4")[0]) == 3
 
@@ -131,7 +131,7 @@ def test_two_frames_at_one_time_are_both_there(tmp_path: Path) -> None:
 def test_a_part_is_discarded(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "room.mp4", CARD, ())
     sink.begin_part(1)
-    sink.write(*made_up_frame(0, START), made_up_prediction(0))
+    write_frame(sink, made_up_frame(0, START), made_up_prediction(0))
     sink.discard_part()
     assert not list(tmp_path.rglob("*.mp4*.part"))
     sink.finish([write(sink, 1, range(2))])

@@ -49,7 +49,8 @@ def prediction(seed: int, has_camera: bool = True) -> Prediction:
 
 def write(sink: BagSink, *frames: RecordedFrame, has_camera: bool = True) -> None:
     for one in frames:
-        sink.write(one, one.decode(), prediction(one.time // 1000 % 1000, has_camera))
+        seen = prediction(one.time // 1000 % 1000, has_camera)
+        sink.write(one, sink.encode(one, seen))
 
 
 def predicted(one: RecordedFrame) -> Prediction:

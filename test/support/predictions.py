@@ -9,7 +9,7 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
-from mtinet_ros.recordings.frame import Header, RecordedFrame
+from mtinet_ros.recordings.frame import Header, RecordedFrame, Sink
 
 CARD = ModelCard(
     name="toy",
@@ -39,9 +39,15 @@ def made_up_prediction(
     return Prediction(image, labels, depth, normals, None, camera, is_metric)
 
 
-def made_up_frame(index: int, time: int, *, camera: str = "camera", name: str = "") -> tuple:
-    """The frame of such a prediction, and its picture."""
+def made_up_frame(
+    index: int, time: int, *, camera: str = "camera", name: str = ""
+) -> RecordedFrame:
+    """The frame of such a prediction."""
     decoded = DecodedImage(made_up_prediction(index).image, None)
     header = Header(time + 5, "camera_optical_frame")
-    frame = RecordedFrame(camera, time, header, name or f"clip/{index:06d}", lambda: decoded)
-    return frame, decoded
+    return RecordedFrame(camera, time, header, name or f"clip/{index:06d}", lambda: decoded)
+
+
+def write_frame(sink: Sink, frame: RecordedFrame, prediction: Prediction) -> None:
+    """Both steps of a sink."""
+    sink.write(frame, sink.encode(frame, prediction))
