@@ -23,8 +23,7 @@ typedef struct {
     Byte *out;
     long long step;
     int layout, pixel_bytes, first, second, third, sample_bytes, is_bigendian;
-    int width, height, halvings;
-    int shrunk_width, shrunk_height;
+    int width, height, grows, halvings;
     int content_width, content_height, left, top;
     int out_width, out_height;
     int pad_red, pad_green, pad_blue;
@@ -130,20 +129,20 @@ INLINE int quotient(Wide sum, Wide weight) {
     return (int)(whole + (rest > weight || (rest == weight && (whole & 1))));
 }
 
-// A pixel of the shrunk image: the average of the area that it covers. Lengths are in units of which
-// a pixel of the halved image has as many as the shrunk one has pixels, and the other way round.
+// A pixel of an image that shrinks: the average of the area that it covers. Lengths are in units of
+// which a pixel of the halved image has as many as the result has pixels, and the other way round.
 INLINE Rgb averaged(const FitJob *job, int column, int line) {
     const int width = job->width >> job->halvings, height = job->height >> job->halvings;
     const int left = column * width, right = left + width;
     const int top = line * height, bottom = top + height;
     Wide red = 0, green = 0, blue = 0;
-    for (int y = top / job->shrunk_height; y * job->shrunk_height < bottom; y++) {
-        const int begin = y * job->shrunk_height;
-        const Wide weight = smaller(begin + job->shrunk_height, bottom) - larger(begin, top);
+    for (int y = top / job->content_height; y * job->content_height < bottom; y++) {
+        const int begin = y * job->content_height;
+        const Wide weight = smaller(begin + job->content_height, bottom) - larger(begin, top);
         Rgb sum = rgb(0, 0, 0);
-        for (int x = left / job->shrunk_width; x * job->shrunk_width < right; x++) {
-            const int start = x * job->shrunk_width;
-            const int length = smaller(start + job->shrunk_width, right) - larger(start, left);
+        for (int x = left / job->content_width; x * job->content_width < right; x++) {
+            const int start = x * job->content_width;
+            const int length = smaller(start + job->content_width, right) - larger(start, left);
             const Rgb value = halved(job, x, y);
             sum.r += length * value.r;
             sum.g += length * value.g;
@@ -174,7 +173,7 @@ INLINE Place place_of(int pixel, int size, int content_size) {
     return place;
 }
 
-// Along a row, scaled by 2048, and then along the column, with OpenCV's own truncations.
+// A pixel of an image that grows: along a row, scaled by 2048, and then along the column, with OpenCV's own truncations.
 INLINE int along(Place x, int left, int right) {
     return (x.weight * left + x.next_weight * right) >> 4;
 }
@@ -184,14 +183,12 @@ INLINE int across(Place y, int above, int below) {
 }
 
 INLINE Rgb interpolated(const FitJob *job, int column, int line) {
-    if (job->shrunk_width == job->content_width && job->shrunk_height == job->content_height)
-        return averaged(job, column, line);
-    const Place x = place_of(column, job->shrunk_width, job->content_width);
-    const Place y = place_of(line, job->shrunk_height, job->content_height);
+    const Place x = place_of(column, job->width, job->content_width);
+    const Place y = place_of(line, job->height, job->content_height);
     Rgb rows[2];
     for (int row = 0; row < 2; row++) {
-        const Rgb left = averaged(job, x.index, row ? y.next : y.index);
-        const Rgb right = averaged(job, x.next, row ? y.next : y.index);
+        const Rgb left = decoded(job, x.index, row ? y.next : y.index);
+        const Rgb right = decoded(job, x.next, row ? y.next : y.index);
         rows[row] = rgb(along(x, left.r, right.r), along(x, left.g, right.g),
                         along(x, left.b, right.b));
     }
@@ -203,7 +200,7 @@ INLINE void fit_pixel(const FitJob *job, int x, int y) {
     const int column = x - job->left, line = y - job->top;
     Rgb color = rgb(job->pad_red, job->pad_green, job->pad_blue);
     if (column >= 0 && column < job->content_width && line >= 0 && line < job->content_height)
-        color = interpolated(job, column, line);
+        color = job->grows ? interpolated(job, column, line) : averaged(job, column, line);
     Byte *pixel = job->out + 3LL * (y * job->out_width + x);
     pixel[0] = (Byte)color.r;
     pixel[1] = (Byte)color.g;

@@ -38,8 +38,8 @@ _JOB = np.dtype(
             for name in (
                 *("layout", "pixel_bytes", "first", "second", "third"),  # see `PixelLayout`
                 *("sample_bytes", "is_bigendian"),
-                *("width", "height", "halvings"),  # of the image
-                *("shrunk_width", "shrunk_height"),  # after averaging
+                *("width", "height"),  # of the image
+                *("grows", "halvings"),
                 *("content_width", "content_height", "left", "top"),  # in the result
                 *("out_width", "out_height"),
                 *("pad_red", "pad_green", "pad_blue"),
@@ -113,8 +113,7 @@ class FitJob:
         is_bigendian: Of samples of two bytes.
         step: Bytes from row to row.
         image_size: Of the image.
-        halvings: How often it is halved, see `Fit.halvings`.
-        shrunk_size: Its size after averaging.
+        halvings: How often it is halved before it shrinks, see `Fit.halvings`.
         content_size: Its size in the result.
         offset: (y, x) of its first pixel there.
         network_size: Of the result.
@@ -126,7 +125,6 @@ class FitJob:
     step: int
     image_size: tuple[int, int]
     halvings: int
-    shrunk_size: tuple[int, int]
     content_size: tuple[int, int]
     offset: tuple[int, int]
     network_size: tuple[int, int]
@@ -134,17 +132,28 @@ class FitJob:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the kernel's numbers are large enough for it."""
+        """Whether the kernel can do it, and its numbers are large enough.
+
+        Where one axis shrinks and the other grows, both roundings, which may differ by one gray
+        level each, meet.
+        """
+        sizes = list(zip(self.image_size, self.content_size, strict=True))
         return (
-            self.halvings <= _MAX_HALVINGS
+            (self.grows or all(size >= content for size, content in sizes))
+            and self.halvings <= _MAX_HALVINGS
             and min(self.image_size) >= self.layout.smallest
+            # Lengths in units of a part of a pixel, and sums of a row of them.
             and all(
-                # Lengths in units of a part of a pixel, and sums of a row of them.
-                max(2 * (size + 1) * max(shrunk, content), 256 * size) < _LARGEST
-                for size, shrunk, content in zip(
-                    self.image_size, self.shrunk_size, self.content_size, strict=True
-                )
+                max(2 * (size + 1) * content, 256 * size) < _LARGEST for size, content in sizes
             )
+        )
+
+    @property
+    def grows(self) -> bool:
+        """Whether an axis grows and none shrinks."""
+        (height, width), (content_height, content_width) = self.image_size, self.content_size
+        return self.image_size != self.content_size and (
+            height <= content_height and width <= content_width
         )
 
     @property
@@ -171,8 +180,7 @@ class FitJob:
             *(source, out, self.step),
             *(layout.kind, layout.pixel_bytes, *layout.places),
             *(layout.sample_bytes, self.is_bigendian),
-            *(*reversed(self.image_size), self.halvings),
-            *reversed(self.shrunk_size),
+            *(*reversed(self.image_size), self.grows, self.halvings),
             *reversed(self.content_size),
             *reversed(self.offset),
             *reversed(self.network_size),

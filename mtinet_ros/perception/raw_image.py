@@ -50,10 +50,9 @@ class RawImage:
         layout = LAYOUTS.get(self.encoding)
         if layout is None:
             return None
-        (height, width), shrunk = self.size, fit.shrunk_size
         halvings = fit.halvings
         # OpenCV rounds the average of just 2x2 pixels as it does in halving, of others to even.
-        if (height, width) == tuple(size << halvings + 1 for size in shrunk):
+        if self.size == tuple(size << halvings + 1 for size in fit.content_size):
             halvings += 1
         job = FitJob(
             layout,
@@ -61,7 +60,6 @@ class RawImage:
             self.step,
             self.size,
             halvings,
-            shrunk,
             fit.content_size,
             fit.offset,
             fit.network_size,

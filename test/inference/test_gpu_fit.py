@@ -24,7 +24,7 @@ from mtinet_ros.inference.nvrtc import compile_kernel
 
 SIZE, NETWORK = (45, 60), (24, 40)
 JOB = FitJob(
-    LAYOUTS["bgr8"], False, 190, SIZE, 0, (24, 32), (24, 32), (0, 4), NETWORK, (1, 2, 3)
+    LAYOUTS["bgr8"], False, 190, SIZE, 0, (24, 32), (0, 4), NETWORK, (1, 2, 3)
 )  # fmt: skip
 CONTENT = np.random.default_rng(0).integers(0, 256, JOB.source_size, np.uint8)
 

@@ -30,9 +30,9 @@ FITS = [
     ((96, 128), NETWORK, "letterbox"),  # as it is
     ((97, 33), NETWORK, "letterbox"),  # upright
     ((480, 640), (64, 160), "stretch"),
-    ((40, 1280), NETWORK, "stretch"),  # x shrinks, y grows
-    ((1200, 50), NETWORK, "stretch"),  # the other way round
-    ((30, 256), (64, 128), "stretch"),  # by just 2, where halves are rounded to even
+    ((96, 256), NETWORK, "stretch"),  # x by just 2, where halves are rounded to even; y as it is
+    ((1200, 130), NETWORK, "stretch"),
+    ((96, 50), NETWORK, "stretch"),  # x grows, y as it is
     ((4, 4), NETWORK, "letterbox"),
     ((3, 5), (32, 32), "stretch"),
     ((1, 1), (32, 32), "letterbox"),
@@ -138,6 +138,8 @@ def test_a_pixel_out_of_place_would_show() -> None:
         ("bayer_rggb8", (2, 64)),
         ("mono8", (1, 10_000_000)),
         ("rgb8", (64, 9000)),
+        ("bgr8", (40, 1280)),  # x shrinks, y grows
+        ("bgr8", (1200, 50)),  # the other way round
     ],
 )
 def test_what_the_kernel_cannot_do_is_left_to_the_cpu(
