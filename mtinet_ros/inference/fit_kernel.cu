@@ -4,7 +4,8 @@
 // kernel. `Fit.apply` (perception/fit.py) on a decoded image is the measure: equal to one gray level.
 //
 // It is plain C on whole numbers, so that every compiler makes the same results of it: NVRTC for the
-// GPU, and the system's own for the tests, which hold it against `Fit.apply` without a GPU.
+// GPU, and the system's own for the tests, which hold it against `Fit.apply` without a GPU. Its
+// argument, `FitJob`, is declared by `kernel_source` (fit_kernel.py), which also says what it means.
 
 #ifdef __CUDACC__
 #define INLINE static __device__ __forceinline__
@@ -16,18 +17,6 @@
 
 typedef unsigned char Byte;
 typedef unsigned long long Wide;
-
-// The fields of `_JOB` in fit_kernel.py, which says what they mean.
-typedef struct {
-    const Byte *source;
-    Byte *out;
-    long long step;
-    int layout, pixel_bytes, first, second, third, sample_bytes, is_bigendian;
-    int width, height, grows, halvings;
-    int content_width, content_height, left, top;
-    int out_width, out_height;
-    int pad_red, pad_green, pad_blue;
-} FitJob;
 
 enum { PACKED, YUV_422, NV21, BAYER };
 

@@ -27,7 +27,7 @@ _MAX_HALVINGS = 6
 # The kernel's `int`.
 _LARGEST = 2**31 - 1
 
-# `FitJob` of the kernel: the fields in its order, laid out as a C compiler does.
+# `FitJob` of the kernel, laid out as a C compiler does; its declaration there is made of this.
 _JOB = np.dtype(
     [
         ("source", np.uint64),  # address of the bytes
@@ -192,5 +192,12 @@ class FitJob:
 
 
 def kernel_source() -> str:
-    """The kernel, in C and CUDA C++ alike."""
-    return resources.files("mtinet_ros.inference").joinpath("fit_kernel.cu").read_text("utf-8")
+    """The kernel, in C and CUDA C++ alike, behind the declaration of its argument."""
+    kinds = {"source": "const unsigned char *", "out": "unsigned char *", "step": "long long "}
+    fields = "".join(f"{kinds.get(name, 'int ')}{name}; " for name in _JOB.names or ())
+    return f"typedef struct {{ {fields}}} FitJob;\n" + _SOURCE
+
+
+# Read with this module, whose arithmetic it shares: the files of a package may be replaced under a
+# process that runs.
+_SOURCE = resources.files("mtinet_ros.inference").joinpath("fit_kernel.cu").read_text("utf-8")

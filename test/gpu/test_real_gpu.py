@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gpu.fitting import noise
 from support.tensorrt_editions import require_edition
 
 from mtinet_ros.errors import BackendError
 from mtinet_ros.inference import load_backend
 from mtinet_ros.inference.cuda import DeviceBuffer, DeviceContext, cuda_driver, identify_gpu
+from mtinet_ros.inference.gpu_settings import GpuSettings
+from mtinet_ros.perception.predictor import Predictor
 
 MODEL = Path(os.environ.get("MTINET_GPU_MODEL", ""))
 MEBIBYTE = 2**20
@@ -115,3 +118,24 @@ def test_a_full_gpu_is_a_sentence_and_the_next_try_works(name: str) -> None:
             hog.free()
         held.release()
     load_backend(MODEL, name).close()
+
+
+def test_raw_images_are_fitted_on_the_gpu_as_on_the_cpu(name: str) -> None:
+    loaded = load_backend(MODEL, name, gpu=GpuSettings(fits_images=True))
+    try:
+        if not loaded.fits_images:
+            pytest.skip("there is no NVRTC for this driver")
+        predictor = Predictor(loaded)
+        raw = noise("bgr8", (480, 640))
+        for _ in range(3):  # in either set of memory, call by call or as a graph
+            here, there = predictor.new_batch(), predictor.new_batch()
+            predictor.preprocess(here, raw.pixels, None)
+            predictor.preprocess(there, raw, None)
+            said = predictor.infer(there, ["depth"])["depth"].copy()
+            assert there.raw, "the GPU was not trusted: see the log"
+            assert np.abs(there.images.astype(int) - here.images).max() <= 1
+            # What it says of the very picture that the GPU has made.
+            expected = loaded.infer(np.ascontiguousarray(there.images), ["depth"])["depth"]
+            np.testing.assert_allclose(said, expected, rtol=1e-3)
+    finally:
+        loaded.close()
