@@ -60,10 +60,9 @@ class MessageReader:
                 return self._ros1.deserialize_ros1(data, channel.type_name)
             return self._ros2.deserialize_cdr(data, channel.type_name)
         except Exception as error:  # bytes from outside in foreign code
-            reason = str(error).rstrip(".").replace("\n", " ") or type(error).__name__
             raise InputError(
                 f"a message of {len(data)} bytes cannot be deserialized as {channel.type_name}: "
-                f"{reason}"
+                "it is damaged or was cut off"
             ) from error
 
     def camera_info(self, stored: StoredMessage) -> tuple[bytes, Any]:

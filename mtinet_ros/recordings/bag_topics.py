@@ -24,6 +24,9 @@ _MEASUREMENTS = re.compile(
 _OUTPUTS = {"segmentation", "depth", "normals", "disparity"}
 _MASKS = {"mask", "masks", "label", "labels", "segmentation"}
 
+# Stands beside all that the node publishes of a camera, where its model has classes.
+_OWN = "/segmentation/label_info_json"
+
 # What drivers and image_proc call the pictures of one camera, best first: as it comes, before what
 # was made of it.
 _FORMS = ("image_raw", "image_color", "image", "image_rect_color", "image_rect", "image_mono")
@@ -58,9 +61,12 @@ def choose_image_topics(
         raise InputError(
             f"it holds no images (sensor_msgs/Image, CompressedImage); its topics: {_some(types)}"
         )
-    left_out = {
-        topic: why for topic in images if (why := _why_no_camera(topic, encodings.get(topic, "")))
-    }
+    own = tuple(f"{t.removesuffix(_OWN)}/" for t in types if t.endswith(_OWN))
+    left_out = {}
+    for topic in images:
+        why = "is an output of this package" if topic.startswith(own) else ""
+        if why := why or _why_no_camera(topic, encodings.get(topic, "")):
+            left_out[topic] = why
     groups: dict[str, list[str]] = {}
     for topic in images:
         if topic not in left_out:

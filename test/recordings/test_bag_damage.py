@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rosbags")
+pytest.importorskip("mcap")
 from support.bags import (
     IMAGE,
     SECOND,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rosbags")
+pytest.importorskip("mcap")
 from support.bags import (
     CAMERA_INFO,
     IMAGE,

@@ -95,6 +95,8 @@ CHOICES: dict[str, tuple[dict[str, tuple[str, str]], list[str]]] = {
     "what this node publishes": (
         {
             "/front/image_raw": (IMAGE, "bgr8"),
+            "/perception/front/rgb/image": (IMAGE, "rgb8"),
+            "/perception/front/segmentation/label_info_json": ("std_msgs/msg/String", ""),
             "/perception/front/segmentation/image": (IMAGE, "mono8"),
             "/perception/front/segmentation/color": (IMAGE, "rgb8"),
             "/perception/front/segmentation/overlay": (IMAGE, "rgb8"),
@@ -103,6 +105,13 @@ CHOICES: dict[str, tuple[dict[str, tuple[str, str]], list[str]]] = {
             "/perception/front/normals/color/compressed": (COMPRESSED_IMAGE, PNG),
         },
         ["/front/image_raw"],
+    ),
+    "what another node publishes beside": (
+        {
+            "/kinect/rgb/image": (IMAGE, "rgb8"),
+            "/kinect/depth/image": (IMAGE, "32FC1"),
+        },
+        ["/kinect/rgb/image"],
     ),
     "raw beside compressed": (
         {

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rosbags")
+pytest.importorskip("mcap")
 from support.bags import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
