@@ -138,6 +138,9 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--storage", choices=("mcap", "sqlite3"), default="", help="of a bag (default: mcap)"
     )
+    group.add_argument(
+        "--compress", choices=("zstd",), default="", help="of a bag in mcap: its chunks"
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -209,12 +212,19 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
         raise ConfigurationError(
             f"--storage is {arguments.storage} and the output a {format_}; leave it out"
         )
+    storage = choose_storage(arguments.output, arguments.storage)
+    if arguments.compress and (format_ != "bag" or storage != "mcap"):
+        written = f"bag in {storage}" if format_ == "bag" else format_
+        raise ConfigurationError(
+            f"--compress is {arguments.compress} and the output a {written}; it is for bags in mcap"
+        )
     return OutputOptions(
         format_,
         outputs,
         arguments.depth_encoding,
         arguments.points_stride,
-        choose_storage(arguments.output, arguments.storage),
+        storage,
+        arguments.compress,
     )
 
 
@@ -235,4 +245,5 @@ def decisive(arguments: argparse.Namespace, options: OutputOptions) -> dict[str,
         "--depth-encoding": options.depth_encoding,
         "--points-stride": options.points_stride,
         "--storage": options.storage,
+        "--compress": options.compression,
     }

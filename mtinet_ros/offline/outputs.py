@@ -32,6 +32,7 @@ class OutputOptions:
         depth_encoding: `32FC1` or `16UC1`.
         points_stride: As the node's parameter.
         storage: Of a bag: `mcap` or `sqlite3`.
+        compression: Of a bag in mcap: `zstd`, or none.
     """
 
     format: str
@@ -39,6 +40,7 @@ class OutputOptions:
     depth_encoding: str = "32FC1"
     points_stride: int = 1
     storage: str = "mcap"
+    compression: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -127,6 +129,7 @@ def open_sink(path: Path, card: ModelCard, options: OutputOptions) -> Sink:
             points_stride=options.points_stride,
             depth_encoding=options.depth_encoding,
             storage=options.storage,
+            compression=options.compression,
         )
     if options.format == "video":
         from mtinet_ros.recordings.video_sink import VideoSink

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from mtinet_ros.recordings.bag_definitions import SERIALIZATION, TopicDescription
@@ -36,6 +37,7 @@ from mtinet_ros.recordings.mcap_records import (
 _CHUNK_BYTES = 1 << 20
 _CHUNK_START = struct.Struct("<QQQI")  # first and last time, size, checksum (0: none)
 _NO_CHECKSUM = 0
+_LEVEL = 1  # of zstd: higher ones take long, and gain little on what a network computes
 
 
 class McapWriter:
@@ -48,7 +50,7 @@ class McapWriter:
             OSError: It cannot be written; here and in all methods.
             InputError: There is no zstd.
         """
-        self._compress = zstd().compress if is_compressed else None
+        self._compress = partial(zstd().compress, level=_LEVEL) if is_compressed else None
         self._file = path.open("xb")
         self._schemas: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._channels: list[bytes] = []

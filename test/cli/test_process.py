@@ -106,6 +106,8 @@ def test_several_recordings_become_a_folder_of_results_each(
         (["-o", "new", "--start", "100"], "nothing is between 100.000 s and 7.000 s"),
         (["-o", "new", "--keep-input"], "--keep-input is for bags"),
         (["-o", "new", "--storage", "sqlite3"], "--storage is sqlite3 and the output a folder"),
+        (["-o", "new", "--compress", "zstd"], "--compress is zstd and the output a folder"),
+        (["-o", "new.db3", "--compress", "zstd"], "the output a bag in sqlite3; it is for bags"),
         (["-o", "new", "--topics", "/a"], "--topics is not for"),
         (["-o", "new", "--format", "video"], "give it the name of a video"),
         (["-o", "new.mp4", "--format", "bag"], "new.mp4, the name of a video; choose one"),
