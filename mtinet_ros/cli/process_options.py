@@ -216,7 +216,8 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
     if arguments.compress and (format_ != "bag" or storage != "mcap"):
         written = f"bag in {storage}" if format_ == "bag" else format_
         raise ConfigurationError(
-            f"--compress is {arguments.compress} and the output a {written}; it is for bags in mcap"
+            f"--compress is {arguments.compress} and the output a {written}; it is for bags in "
+            "mcap"
         )
     return OutputOptions(
         format_,
