@@ -198,7 +198,7 @@ class Backend(Protocol):
         raise BackendError(f"{self.name}: images are fitted by the CPU alone")
 
     def fit_image(self, unfitted: UnfittedImage) -> NDArray[np.uint8]:
-        """Bring one image to the network's size and wait, with no run under way.
+        """Bring one image to the network's size and wait for it, and for the runs under way.
 
         Only if `fits_images`.
 

@@ -104,7 +104,11 @@ class _Compiler:
         self._library = library
 
     def call(self, name: str, *arguments: Any) -> None:
-        result = getattr(self._library, name)(*arguments)
+        try:
+            function = getattr(self._library, name)
+        except AttributeError as error:
+            raise BackendError(f"this NVRTC is too old, or none at all: {error}") from error
+        result = function(*arguments)
         if result != _SUCCESS:
             words = self._library.nvrtcGetErrorString
             words.restype = ctypes.c_char_p

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from collections.abc import Iterator
@@ -189,6 +190,14 @@ def test_a_gpu_that_the_compiler_does_not_know_is_told(gpu: Any) -> None:
 def test_what_does_not_compile_is_told_in_the_compilers_words(gpu: Any) -> None:
     with pytest.raises(BackendError, match=r"COMPILATION: kernel.cu\(1\): error: as the C"):
         compile_kernel("this is no program", "8.9", 13000)
+
+
+def test_a_library_that_is_not_nvrtc_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvrtc, "open_library", lambda name: ctypes.CDLL(None))
+    with pytest.raises(
+        BackendError, match=r"this NVRTC is too old, or none at all: .*nvrtcGetNum"
+    ):
+        compile_kernel("", "8.9", 13000)
 
 
 @pytest.mark.parametrize(
