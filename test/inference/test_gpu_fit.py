@@ -194,9 +194,7 @@ def test_what_does_not_compile_is_told_in_the_compilers_words(gpu: Any) -> None:
 
 def test_a_library_that_is_not_nvrtc_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvrtc, "open_library", lambda name: ctypes.CDLL(None))
-    with pytest.raises(
-        BackendError, match=r"this NVRTC is too old, or none at all: .*nvrtcGetNum"
-    ):
+    with pytest.raises(BackendError, match=r"NVRTC is too old, or none at all: .*nvrtcGetNum"):
         compile_kernel("", "8.9", 13000)
 
 
