@@ -68,7 +68,8 @@ def test_rviz_shows_every_picture_and_the_cloud_in_displays_for_their_types() ->
     offered = published()
     assert {topic: offered.get(topic) for topic in shown} == shown
     # Ids and unit vectors are no pictures: their colors are shown.
-    machines = {f"{CAMERA}/segmentation/image", f"{CAMERA}/normals/image"}
+    machines = {f"{CAMERA}/{name}/image" for name in ("segmentation", "normals")}
+    machines.add(f"{CAMERA}/segmentation/confidence")
     pictures = {t for t, kind in offered.items() if kind in (IMAGE, POINT_CLOUD)} - machines
     assert set(shown) == pictures
 

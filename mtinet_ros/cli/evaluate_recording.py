@@ -215,7 +215,12 @@ def _check_camera(source: Source, truth: tuple[str, ...]) -> None:
     """Refuse several cameras, and truth taken for pictures."""
     topics = [camera.topic for camera in source.cameras]
     others = [topic for topic in topics if topic not in truth]
-    if len(topics) != 1 or not others:
+    if len(topics) == 1 and not others:
+        raise ConfigurationError(
+            f"{topics[0]} is named as truth, and it is what the model is to see in {source.path}; "
+            "name another topic"
+        )
+    if len(topics) != 1:
         raise ConfigurationError(
             f"{source.path} has pictures on {', '.join(topics)}; name one by --topic, e.g. "
             f"--topic {(others or ['/camera/image_raw'])[0]}"

@@ -179,8 +179,11 @@ def _read(path: Path) -> dict[Any, Any]:
                         "the color in quotes, or write it as 70,70,70"
                     )
             entries = yaml.load(text, _loader(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read the classes from {path}: {error}") from error
+    except OSError as error:
+        said = error.strerror or error
+        raise ConfigurationError(f"cannot read the classes from {path}: {said}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is no text in UTF-8: {error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise ConfigurationError(f"{path} is neither YAML nor JSON: {said}") from error

@@ -139,6 +139,7 @@ class RecordingSamples:
         self._resized: set[str] = set()
         self._depth = DepthSeen(options.is_distance)
         self._stretched = False
+        self._repeated = 0
         frames, truths = self._look_through()
         self._pairs = {
             task: pair_stamps(list(frames), truths[task], options.tolerance)
@@ -188,6 +189,11 @@ class RecordingSamples:
                 f"truth on {', '.join(sorted(self._resized))} is of another size than the "
                 "pictures and was brought to theirs by nearest pixel"
             )
+        if self._repeated:
+            found.append(
+                f"{self._repeated} pictures on {self._camera} have the stamp of an earlier one, "
+                "as of a simulation that began anew, and are left out"
+            )
         if self._stretched:
             found.append("the lens has fx unlike fy; their geometric mean is taken for both")
         if "depth" in self._pairs:
@@ -200,7 +206,7 @@ class RecordingSamples:
                 )
             if unmet := self._class_map.said_unmet():
                 found.append(f"{self._class_map.path} names what never occurred: {unmet}")
-        return found + [f"{self._source.path}: {problem}" for problem in self._source.problems]
+        return [*found, *self._source.problems]
 
     def check(self) -> None:
         """Refuse truth of which nothing was usable, once all was read.
@@ -242,6 +248,7 @@ class RecordingSamples:
         truths: dict[str, list[int]] = {task: [] for task in self._options.tasks}
         for entry in self._read():
             if isinstance(entry, RecordedFrame):
+                self._repeated += entry.header.stamp in frames
                 frames.setdefault(entry.header.stamp, entry.name)
             elif tasks.get(entry.topic) == "names":
                 text = str(self._deserialize(entry).data)

@@ -210,6 +210,7 @@ def test_a_part_of_a_bag_is_measured(
         (("--truth", "depth=/sim/depth", "--tolerance=-1"), "--tolerance is -1; 0 or more"),
         (("--truth", "depth=/sim/none"), "has no messages on /sim/none"),
         (("--truth", "depth=/sim/labels"), "depth comes as '32SC1'"),
+        (("--truth", "depth=/camera/image_raw"), "/camera/image_raw is named as truth, and it is"),
         (("--classes=same",), "--classes same goes with --truth"),
         (("--topic=/a",), "--topic /a goes with a recording"),
         (("--noise=2",), "--noise 2.0 goes with --steadiness"),

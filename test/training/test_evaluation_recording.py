@@ -262,6 +262,19 @@ def test_pictures_that_were_rectified_are_not_compared_with_truth_that_was_not()
         bag.samples(LABELS, {7: 0})[0]
 
 
+def test_stamps_that_come_again_are_told_and_count_once() -> None:
+    bag = Bag()
+    for value in (7, 8):  # a simulation that was begun twice
+        bag.picture(10)
+        bag.truth("/sim/labels", 10, "mono8", ids(value))
+    samples = bag.samples(LABELS, {7: 0, 8: 1})
+    assert len(samples) == 1
+    assert (samples[0].targets["semseg"] == 0).all()
+    assert "1 pictures on /camera/image have the stamp of an earlier one" in " ".join(
+        samples.notes()
+    )
+
+
 def test_topics_without_messages_are_named() -> None:
     bag = Bag()
     bag.picture(10)
