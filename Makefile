@@ -111,7 +111,7 @@ model-rendered: $(VENV)/.dev
 	$(BIN)/mtinet train config/train/rooms.yaml $(SMALL)
 	$(BIN)/mtinet train config/train/rooms.yaml
 	$(BIN)/mtinet train config/train/rooms.yaml $(AGAIN)
-	$(call finish,mtinet_indoor_rendered,build/train/rooms_again,192x256)
+	$(call finish,mtinet_indoor_rendered,build/train/rooms_again,192x256,build/rooms)
 
 # The bundled model: those weights, trained on with real rooms beside the rendered ones, at last on
 # larger pictures. NYUD names a folder of NYU Depth V2 in the compact layout (docs/data.md); it is not
@@ -134,10 +134,11 @@ model: $(VENV)/.dev
 	$(BIN)/mtinet scenes -n 11500 -o build/rooms
 	$(BIN)/mtinet train config/train/indoor.yaml
 	$(BIN)/mtinet train config/train/indoor.yaml $(LARGER)
-	$(call finish,mtinet_indoor,build/train/indoor_larger,256x352)
+	$(call finish,mtinet_indoor,build/train/indoor_larger,256x352,build/nyud)
 	$(BIN)/mtinet evaluate build/models/mtinet_indoor.onnx --data build/nyud --record 'real rooms'
 
-# $(call finish,NAME,RUN,SIZE): both files of a run's weights, measured on rendered rooms.
+# $(call finish,NAME,RUN,SIZE,DATA): both files of a run's weights, the confidence calibrated on the
+# validation frames of DATA, measured on rendered rooms.
 define finish
 @mkdir -p build/models
 rm -f build/models/$(1).safetensors
@@ -174,6 +175,7 @@ model-smoke: $(VENV)/.dev
 	$(BIN)/mtinet export $(SMOKE)/larger/latest.safetensors --precision fp16 \
 	    -o $(SMOKE)/model.safetensors
 	$(BIN)/mtinet export $(SMOKE)/larger/latest.safetensors -o $(SMOKE)/model.onnx
+	$(BIN)/mtinet confidence $(SMOKE)/model.onnx --data $(SMOKE)/rooms/NYUD_MT --frames 10
 	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms/NYUD_MT --split val \
 	    --frames 10 --record 'real rooms'
 	$(BIN)/mtinet evaluate $(SMOKE)/model.onnx --data $(SMOKE)/rooms --split val --frames 20 \

@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from mtinet_ros.export.confidence import check_untouched, with_confidence, without_confidence
     from mtinet_ros.export.onnx_graph import attach_card, measurable_card, write_model
+    from mtinet_ros.model_card import SCHEMA_VERSION
     from mtinet_ros.output_files import check_target
     from mtinet_ros.training.evaluation_data import open_data
 
@@ -74,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     record, images = _fitted(model, card, data, arguments)
     complete = with_confidence(model, record["temperature"])
     check_untouched(model, complete, images)
-    attach_card(complete, dataclasses.replace(card, confidence=record))
+    written = dataclasses.replace(card, confidence=record, schema_version=SCHEMA_VERSION)
+    attach_card(complete, written)
     write_model(complete, output)
     print(
         f"{output}: temperature {record['temperature']:.4g}, fitted on {record['frames']} frames "

@@ -23,6 +23,7 @@ from mtinet_ros.visualization.montage import UNTRAINED_NOTE, frame_panels, monta
 
 # Ends of the results' names, by task.
 _SUFFIXES = {"semseg": "labels.png", "depth": "depth.npy", "normals": "normals.npy"}
+_CONFIDENCE = "confidence.png"
 _MONTAGE = "montage.png"
 
 
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict each image and write labels, depth, normals and a montage of them.
 
     For an image NAME.jpg: NAME_labels.png (class ids, 255 void), NAME_depth.npy (float32, metres
-    if the focal length is known), NAME_normals.npy (float32 unit vectors) and NAME_montage.png.
+    if the focal length is known), NAME_normals.npy (float32 unit vectors) and NAME_montage.png;
+    of a model that has a confidence, NAME_confidence.png (255 certain).
 
     Returns:
         0; 1 if some pictures could not be read. They are named, and the others done.
@@ -62,7 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     images = [file for path in arguments.images for file in list_images(path)]
     _check_names(images)
     model = arguments.model or bundled_model()
-    suffixes = [_SUFFIXES[task] for task in read_model_card(model).tasks if task in _SUFFIXES]
+    card = read_model_card(model)
+    suffixes = [_SUFFIXES[task] for task in card.tasks if task in _SUFFIXES]
+    suffixes += [_CONFIDENCE] if card.has_confidence else []
     results = ResultFolder(arguments.output)
     results.check(f"{path.stem}_{end}" for path in images for end in (*suffixes, _MONTAGE))
     backend = load_backend(model, arguments.backend, max_batch=1, cpu=cpu_settings(arguments))
@@ -128,6 +132,8 @@ def _camera(width: int, height: int, focal_length: float | None) -> CameraModel 
 def _write(results: ResultFolder, stem: str, prediction: Prediction, card: ModelCard) -> None:
     if prediction.labels is not None:
         results.write(f"{stem}_{_SUFFIXES['semseg']}", png_bytes(prediction.labels))
+    if prediction.confidence is not None:
+        results.write(f"{stem}_{_CONFIDENCE}", png_bytes(prediction.confidence))
     for task, array in (("depth", prediction.depth), ("normals", prediction.normals)):
         if array is not None:
             results.write(f"{stem}_{_SUFFIXES[task]}", npy_bytes(array))
@@ -139,5 +145,7 @@ def _write(results: ResultFolder, stem: str, prediction: Prediction, card: Model
         labels=prediction.labels,
         depth=prediction.depth,
         normals=prediction.normals,
+        confidence=prediction.confidence,
     )
-    results.write(f"{stem}_{_MONTAGE}", png_bytes(montage(panels, legend, note)))
+    sheet = montage(panels, legend, note, columns=2 if len(panels) <= 4 else 3)
+    results.write(f"{stem}_{_MONTAGE}", png_bytes(sheet))

@@ -44,7 +44,7 @@ class MessageFactory(Protocol):
         """sensor_msgs/CameraInfo of an image that `camera` describes."""
 
     def point_cloud(self, points: NDArray[np.void], header: Any) -> Any:
-        """sensor_msgs/PointCloud2 of `POINT_DTYPE` [H,W]; [1,N]: not organised."""
+        """sensor_msgs/PointCloud2 of `perception.point_cloud` [H,W]; [1,N]: not organised."""
 
     def string(self, text: str) -> Any:
         """std_msgs/String."""
@@ -190,6 +190,7 @@ class _Topics:
 
     def of(self, output: str) -> list[OutputTopic]:
         labels, depth, normals = (frozenset({name}) for name in ("labels", "depth", "normals"))
+        confidence = frozenset({"confidence"} if self._card.has_confidence else ())
         tasks = self._card.tasks
         if not _TASKS[output] <= set(tasks):
             return []
@@ -201,6 +202,11 @@ class _Topics:
             return [
                 OutputTopic("segmentation/image", IMAGE, labels, self._label_image),
                 OutputTopic("segmentation/color", IMAGE, labels, self._label_color),
+                *(
+                    [OutputTopic("segmentation/confidence", IMAGE, confidence, self._certainty)]
+                    if confidence
+                    else []
+                ),
                 self._camera_info_of(output),
             ]
         if output == "overlay":
@@ -218,11 +224,12 @@ class _Topics:
             ]
         if output == "obstacles":
             ground = is_ground(self._card, self._obstacles.ground_classes)
+            needs = depth | labels | confidence
             return [
-                OutputTopic(name, POINT_CLOUD, depth | labels, partial(self._points_of, wanted))
+                OutputTopic(name, POINT_CLOUD, needs, partial(self._points_of, wanted))
                 for name, wanted in (("points/obstacles", ~ground), ("points/ground", ground))
             ]
-        fields = (("semseg", labels), ("normals", normals))
+        fields = (("semseg", labels | confidence), ("normals", normals))
         needs = depth.union(*(field for task, field in fields if task in tasks))
         return [OutputTopic("points", POINT_CLOUD, needs, self._points)]
 
@@ -241,6 +248,9 @@ class _Topics:
     def _label_color(self, prediction: Prediction, header: Any) -> Any:
         colors = self._colors.colorize(_required(prediction.labels))
         return self._factory.image(colors, "rgb8", header)
+
+    def _certainty(self, prediction: Prediction, header: Any) -> Any:
+        return self._factory.image(_required(prediction.confidence), "mono8", header)
 
     def _overlay(self, prediction: Prediction, header: Any) -> Any:
         overlay = self._colors.overlay(prediction.image, _required(prediction.labels))
@@ -262,13 +272,18 @@ class _Topics:
     def _points(self, prediction: Prediction, header: Any) -> Any:
         if prediction.camera is None:
             return None
-        return self._factory.point_cloud(point_cloud(prediction, self._points_stride), header)
+        return self._factory.point_cloud(self._cloud(prediction, self._points_stride), header)
 
     def _points_of(self, is_wanted: NDArray[np.bool_], prediction: Prediction, header: Any) -> Any:
         if prediction.camera is None:
             return None
-        points = points_of(point_cloud(prediction, self._obstacles.stride), is_wanted)
+        points = points_of(self._cloud(prediction, self._obstacles.stride), is_wanted)
         return self._factory.point_cloud(points[np.newaxis], header)
+
+    def _cloud(self, prediction: Prediction, stride: int) -> NDArray[np.void]:
+        # The fields are the model's, whoever else listens to what.
+        has_confidence = self._card.has_confidence
+        return point_cloud(prediction, stride, with_confidence=has_confidence)
 
 
 def _required(array: NDArray[Any] | None) -> NDArray[Any]:

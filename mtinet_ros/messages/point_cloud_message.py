@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.perception.point_cloud import POINT_DTYPE
-
 # sensor_msgs/PointField: UINT32 and FLOAT32.
 _DATATYPES = {"u4": 6, "f4": 7}
 
 
-def point_fields() -> list[dict[str, Any]]:
-    """What the PointFields of `POINT_DTYPE` say."""
+def point_fields(points: NDArray[np.void]) -> list[dict[str, Any]]:
+    """What the PointFields of points say."""
     return [
         {"name": name, "offset": offset, "datatype": _DATATYPES[dtype.str[1:]], "count": 1}
-        for name, (dtype, offset, *_) in (POINT_DTYPE.fields or {}).items()
+        for name, (dtype, offset, *_) in (points.dtype.fields or {}).items()
     ]
 
 
@@ -27,14 +25,15 @@ def point_cloud_fields(points: NDArray[np.void]) -> dict[str, Any]:
     """What the PointCloud2 of points says, all but its header, its fields and its data.
 
     Args:
-        points: `POINT_DTYPE` [H,W]. The cloud is organised, and not dense: invalid points are NaN.
+        points: [H,W] of `perception.point_cloud`. The cloud is organised, and not dense: invalid
+            points are NaN.
     """
     height, width = points.shape
     return {
         "height": height,
         "width": width,
         "is_bigendian": sys.byteorder == "big",
-        "point_step": POINT_DTYPE.itemsize,
-        "row_step": POINT_DTYPE.itemsize * width,
+        "point_step": points.itemsize,
+        "row_step": points.itemsize * width,
         "is_dense": False,
     }

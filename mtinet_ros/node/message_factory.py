@@ -98,8 +98,8 @@ def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
 
 
 def point_cloud_message(points: NDArray[np.void], header: Header) -> PointCloud2:
-    """`POINT_DTYPE` [H,W] as an organised PointCloud2; not dense, since invalid points are NaN."""
-    fields = [PointField(**field) for field in point_fields()]
+    """Points [H,W] as an organised PointCloud2; not dense, since invalid points are NaN."""
+    fields = [PointField(**field) for field in point_fields(points)]
     message = PointCloud2(header=header, fields=fields, **point_cloud_fields(points))
     # Not assigned to the field, which copies what it is given.
     if points.size:  # a view of nothing cannot be cast

@@ -11,31 +11,36 @@ from mtinet_ros.perception.prediction import Prediction
 
 # Field names and order as PCL's PointXYZRGBL and PointNormal have them. `rgb` is a float32 whose
 # bytes are 0x00RRGGBB, the form that rviz and PCL read.
-POINT_DTYPE = np.dtype(
-    [
-        ("x", np.float32),
-        ("y", np.float32),
-        ("z", np.float32),
-        ("rgb", np.float32),
-        ("label", np.uint32),
-        ("normal_x", np.float32),
-        ("normal_y", np.float32),
-        ("normal_z", np.float32),
-    ]
-)
+_FIELDS = [
+    ("x", np.float32),
+    ("y", np.float32),
+    ("z", np.float32),
+    ("rgb", np.float32),
+    ("label", np.uint32),
+    ("normal_x", np.float32),
+    ("normal_y", np.float32),
+    ("normal_z", np.float32),
+]
+POINT_DTYPE = np.dtype(_FIELDS)
+# A probability, 0..1, behind the fields that are always there: as float32 it can be a channel of
+# PCL, rviz and elevation maps, which take no bytes, and every field stays at a multiple of four.
+CONFIDENT_POINT_DTYPE = np.dtype([*_FIELDS, ("confidence", np.float32)])
 
 
-def point_cloud(prediction: Prediction, stride: int = 1) -> NDArray[np.void]:
+def point_cloud(
+    prediction: Prediction, stride: int = 1, *, with_confidence: bool = False
+) -> NDArray[np.void]:
     """The prediction's points in the camera optical frame.
 
     Args:
         prediction: With depth and a camera model.
         stride: Take every n-th pixel in both directions.
+        with_confidence: Whether points have the field `confidence`.
 
     Returns:
-        `POINT_DTYPE` [ceil(H/stride), ceil(W/stride)]; x = (u − cx)·z/fx as in depth_image_proc;
-        x y z are NaN where depth is invalid. Without labels `label` is 255, without normals they
-        are NaN.
+        `POINT_DTYPE`, or `CONFIDENT_POINT_DTYPE`, [ceil(H/stride), ceil(W/stride)];
+        x = (u − cx)·z/fx as in depth_image_proc; x y z are NaN where depth is invalid. Without
+        labels `label` is 255, without normals or confidence they are NaN.
 
     Raises:
         ValueError: The prediction has no depth or no camera model.
@@ -44,7 +49,7 @@ def point_cloud(prediction: Prediction, stride: int = 1) -> NDArray[np.void]:
         raise ValueError("a point cloud needs depth and a camera model")
     take = (slice(None, None, stride), slice(None, None, stride))
     depth = prediction.depth[take]
-    points = np.empty(depth.shape, POINT_DTYPE)
+    points = np.empty(depth.shape, CONFIDENT_POINT_DTYPE if with_confidence else POINT_DTYPE)
     camera = prediction.camera
     x, y = camera.ray_slopes()
     points["x"] = x[::stride] * depth
@@ -57,6 +62,11 @@ def point_cloud(prediction: Prediction, stride: int = 1) -> NDArray[np.void]:
         points[name] = (
             np.nan if prediction.normals is None else prediction.normals[take][..., axis]
         )
+    if with_confidence:
+        confidence = prediction.confidence
+        points["confidence"] = (
+            np.nan if confidence is None else confidence[take] / np.float32(255.0)
+        )
     return points
 
 
@@ -64,11 +74,11 @@ def points_of(points: NDArray[np.void], is_wanted: NDArray[np.bool_]) -> NDArray
     """The valid points of some classes, one after the other.
 
     Args:
-        points: `POINT_DTYPE` [H,W] from `point_cloud`.
+        points: [H,W] from `point_cloud`.
         is_wanted: bool [256], by label; 255 is void.
 
     Returns:
-        `POINT_DTYPE` [N], row by row, without NaN in x, y and z.
+        The same [N], row by row, without NaN in x, y and z.
     """
     wanted: NDArray[np.void] = points[np.isfinite(points["z"]) & is_wanted[points["label"]]]
     return wanted

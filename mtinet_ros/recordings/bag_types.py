@@ -98,7 +98,7 @@ class BagMessages:
         make_field = self._types["sensor_msgs/msg/PointField"]
         return self._types[POINT_CLOUD](
             header=header,
-            fields=[make_field(**field) for field in point_fields()],
+            fields=[make_field(**field) for field in point_fields(points)],
             data=_bytes_of(points),
             **point_cloud_fields(points),
         )

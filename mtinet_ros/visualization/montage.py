@@ -29,6 +29,7 @@ def frame_panels(
     labels: NDArray[np.uint8] | None = None,
     depth: NDArray[np.float32] | None = None,
     normals: NDArray[np.float32] | None = None,
+    confidence: NDArray[np.uint8] | None = None,
 ) -> list[Panel]:
     """A titled image of the input and of everything that is known of its pixels.
 
@@ -38,6 +39,7 @@ def frame_panels(
         labels: uint8 [H,W] class ids; None here and below: not known, and no panel.
         depth: float32 [H,W]; NaN or 0: unknown.
         normals: float32 [H,W,3] unit vectors in the camera optical frame; NaN or zero: unknown.
+        confidence: uint8 [H,W] of the labels, white is certain.
     """
     panels: list[Panel] = [("image", image)]
     if labels is not None:
@@ -46,6 +48,8 @@ def frame_panels(
         panels.append((depth_title(depth), colorize_depth(depth)))
     if normals is not None:
         panels.append(("normals", colorize_normals(normals)))
+    if confidence is not None:
+        panels.append(("confidence of the labels", np.repeat(confidence[..., np.newaxis], 3, -1)))
     return panels
 
 

@@ -60,6 +60,22 @@ def test_from_picture_to_results(
     assert "weights of tiny are random" in said
 
 
+def test_a_confidence_is_written_and_shown(picture: Path, tmp_path: Path) -> None:
+    outputs = ("labels", "depth", "normals", "confidence")
+    model = write_tiny_model(tmp_path / "sure.onnx", outputs=outputs)
+    out = tmp_path / "out"
+    assert predict(model, picture, "-o", out) == 0
+    backend = load_backend(model, "onnxruntime")
+    expected = backend.infer(random_images(1), ("confidence",))["confidence"][0]
+    backend.close()
+    written = cv2.imread(str(out / "room_confidence.png"), cv2.IMREAD_UNCHANGED)
+    assert written is not None
+    assert np.array_equal(written, expected)
+    sheet = cv2.imread(str(out / "room_montage.png"))
+    assert sheet is not None
+    assert sheet.shape[1] == 3 * 320  # five panels, three abreast
+
+
 def test_a_known_lens_makes_meters(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

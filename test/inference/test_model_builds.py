@@ -50,13 +50,16 @@ def build(model: Path, cache: Path, *options: str) -> dict[str, object]:
     return record
 
 
-def check(record: dict, batch: int, size: tuple[int, int], layers: int, least_mb: float) -> None:
+def check(
+    record: dict, batch: int, size: tuple[int, int], layers: int, least_mb: float, *more: str
+) -> None:
     network = record["network"]
     assert network["inputs"] == {"image": ["uint8", [batch, *size, 3]]}
     assert network["outputs"] == {
         "labels": ["uint8", [batch, *size]],
         "depth": ["float32", [batch, *size]],
         "normals": ["float32", [batch, *size, 3]],
+        **{name: ["uint8", [batch, *size]] for name in more},
     }
     assert network["layers"] >= layers
     assert record["engine_bytes"] >= least_mb * 1e6
@@ -103,5 +106,5 @@ def test_a_fixed_batch_compiles(exported: Callable[[str, str], Path], tmp_path: 
 def test_the_bundled_model_compiles(tmp_path: Path, model: Path) -> None:
     card = read_model_card(model)
     record = build(model, tmp_path / "cache")
-    check(record, -1, card.input_size, 100, 1)
+    check(record, -1, card.input_size, 100, 1, "confidence")
     assert record["model_card"]["name"] == card.name

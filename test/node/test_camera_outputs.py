@@ -14,7 +14,7 @@ from support.tiny_model import tiny_card
 
 pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from mtinet_ros.errors import ConfigurationError
@@ -22,7 +22,11 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.node.camera_outputs import CameraOutputs
 from mtinet_ros.node.settings import OUTPUTS, CameraSettings
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.point_cloud import POINT_DTYPE
+from mtinet_ros.perception.point_cloud import (
+    CONFIDENT_POINT_DTYPE,
+    POINT_DTYPE,
+    point_cloud,
+)
 from mtinet_ros.perception.prediction import Prediction
 
 pytestmark = pytest.mark.ros
@@ -237,6 +241,37 @@ def test_depth_in_millimeters_on_request_and_at_any_time() -> None:
     assert depth is not None
     assert data[0, 0] == 0
     assert np.abs(data[1:] / 1000.0 - depth[1:]).max() <= 0.0005001
+
+
+def test_a_confidence_is_published_beside_the_labels_and_in_the_clouds() -> None:
+    """Of a model that has one; the fields before it stay where they were."""
+    card = replace(tiny_card(), confidence={"temperature": 1.4})
+    made, publishers = outputs(card=card)
+    assert advertised(publishers) == {*ALL_TOPICS, "segmentation/confidence"}
+    made.apply(camera(points_stride=1, obstacles_stride=1), depth_encoding="32FC1")
+    publishers["~/front/segmentation/confidence"].subscribers = 1
+    assert made.wanted_outputs() == {"confidence"}
+    for name in ("points", "points/ground"):
+        publishers[f"~/front/{name}"].subscribers = 1
+    assert made.wanted_outputs() == {"labels", "depth", "normals", "confidence"}
+    confidence = np.arange(H * W, dtype=np.uint8).reshape(H, W)
+    seen, header = replace(prediction(), confidence=confidence), Header(frame_id="optical")
+    made.publish(seen, header)
+    (image,) = publishers["~/front/segmentation/confidence"].messages
+    assert (image.encoding, image.header) == ("mono8", header)
+    np.testing.assert_array_equal(np.frombuffer(image.data, np.uint8), confidence.ravel())
+    (cloud,) = publishers["~/front/points"].messages
+    plain, names = point_cloud(seen), list(POINT_DTYPE.names or ())
+    assert [field.name for field in cloud.fields] == [*names, "confidence"]
+    assert [f.offset for f in cloud.fields[:-1]] == [v[1] for v in POINT_DTYPE.fields.values()]
+    last = cloud.fields[-1]
+    assert (last.offset, last.datatype, last.count) == (32, PointField.FLOAT32, 1)
+    assert (cloud.point_step, cloud.row_step) == (36, 36 * W)
+    points = np.frombuffer(cloud.data, CONFIDENT_POINT_DTYPE)
+    assert points[names].astype(POINT_DTYPE).tobytes() == plain.tobytes()
+    np.testing.assert_allclose(points["confidence"], confidence.ravel() / 255, rtol=1e-6)
+    (ground,) = publishers["~/front/points/ground"].messages
+    assert [field.name for field in ground.fields] == [*names, "confidence"]
 
 
 def test_the_clouds_stride() -> None:

@@ -96,7 +96,8 @@ def write_tiny_model(
     """
     if card is None:
         tasks = tuple(task for task in tiny_card().tasks if TASK_OUTPUTS[task] in outputs)
-        card = replace(tiny_card(), tasks=tasks)
+        confidence = {"temperature": 1.0} if "confidence" in outputs else {}
+        card = replace(tiny_card(), tasks=tasks, confidence=confidence)
     half = card.precision == "fp16"
     int8 = card.precision == "int8"
     graph = _Graph(TensorProto.FLOAT16 if half else TensorProto.FLOAT)
@@ -120,6 +121,12 @@ def write_tiny_model(
         if labels_type == TensorProto.UINT8:
             y = graph.add("Cast", y, to=TensorProto.FLOAT)
         graph.add("Cast", y, to=labels_type, output="labels")
+    if "confidence" in outputs:
+        y = graph.add(
+            "ReduceMax", graph.add("Softmax", heads["labels"], axis=1), axes=[1], keepdims=0
+        )
+        y = graph.add("Mul", y, graph.constant(np.array(255.0, np.float32), exact=True))
+        graph.add("Cast", graph.add("Round", y), to=TensorProto.UINT8, output="confidence")
     if "depth" in outputs:
         y = graph.add("Exp", graph.add("Tanh", heads["depth"]))
         if depth_rank == 3:
@@ -135,6 +142,7 @@ def write_tiny_model(
 
     shapes: dict[str, tuple[int, list[object]]] = {
         "labels": (labels_type, ["N", HEIGHT, WIDTH]),
+        "confidence": (TensorProto.UINT8, ["N", HEIGHT, WIDTH]),
         "depth": (TensorProto.FLOAT, ["N", *[1] * (depth_rank - 3), HEIGHT, WIDTH]),
         "normals": (TensorProto.FLOAT, ["N", HEIGHT, WIDTH, 3]),
     }

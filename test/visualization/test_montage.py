@@ -48,12 +48,14 @@ def test_a_panel_for_each_thing_that_was_predicted() -> None:
         labels=np.zeros(size, np.uint8),
         depth=np.full(size, 1.5, np.float32),
         normals=np.zeros((*size, 3), np.float32),
+        confidence=np.zeros(size, np.uint8),
     )
     assert [title for title, _ in panels] == [
         "image",
         "segmentation",
         "depth 1.50 to 1.50",
         "normals",
+        "confidence of the labels",
     ]
     assert all(p.shape == (*size, 3) and p.dtype == np.uint8 for _, p in panels)
 
