@@ -27,7 +27,7 @@ from mtinet_ros.recordings.bag_definitions import TopicDescription, published_to
 from mtinet_ros.recordings.bag_parts import FileRecord, write_metadata
 from mtinet_ros.recordings.bag_passing import passed_topic
 from mtinet_ros.recordings.bag_types import BagMessages, open_typestore
-from mtinet_ros.recordings.bag_writer import SUFFIXES, PartFile
+from mtinet_ros.recordings.bag_writer import SUFFIXES, PartFile, can_be_time
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame
 
 COMPRESSIONS = ("", "zstd")
@@ -199,7 +199,7 @@ class BagSink:
             if problem:
                 self.problems.append(problem)
         topic = self._passed[key]
-        if topic is not None:
+        if topic is not None and can_be_time(message.time):
             part.write(topic, message.time, message.data)
 
     def end_part(self) -> dict[str, Any]:

@@ -77,8 +77,9 @@ class BagMessages:
         self._types = typestore.types
 
     def header(self, header: Header) -> Any:
-        """std_msgs/Header."""
+        """std_msgs/Header; seconds are cut to 32 bits, as of stamps in ROS 1 after 2038."""
         seconds, nanoseconds = divmod(header.stamp, 1_000_000_000)
+        seconds = (seconds + 2**31) % 2**32 - 2**31
         stamp = self._types["builtin_interfaces/msg/Time"](seconds, nanoseconds)
         return self._types["std_msgs/msg/Header"](stamp, header.frame_id)
 

@@ -18,6 +18,9 @@ from mtinet_ros.recordings.sqlite_writer import SqliteWriter
 
 SUFFIXES = {"mcap": ".mcap", "sqlite3": ".db3"}
 
+# rosbag2 has record times in 64 bits with a sign, and none before 1970.
+_LAST_TIME = 2**63 - 1
+
 
 class PartFile:
     """A file of a bag that is being written, under a hidden name until it is whole."""
@@ -44,10 +47,15 @@ class PartFile:
             self._aside.unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
             self._writer: McapWriter | SqliteWriter
-            if storage == "mcap":
-                self._writer = McapWriter(self._aside, is_compressed)
-            else:
-                self._writer = SqliteWriter(self._aside)
+            try:
+                if storage == "mcap":
+                    self._writer = McapWriter(self._aside, is_compressed)
+                else:
+                    self._writer = SqliteWriter(self._aside)
+            except (OSError, sqlite3.Error):
+                with contextlib.suppress(OSError):
+                    self._aside.unlink(missing_ok=True)
+                raise
 
     def write(self, topic: TopicDescription, time: int, data: bytes | memoryview) -> None:
         """Append a message, recorded at `time` in ns; `data` must not change any more.
@@ -55,6 +63,10 @@ class PartFile:
         Raises:
             InputError: It cannot be written.
         """
+        if not can_be_time(time):
+            raise InputError(
+                f"{topic.name} has a message recorded at {time} ns; a bag allows 0 to {_LAST_TIME}"
+            )
         with self._errors():
             number = self._topics.get(topic)
             if number is None:
@@ -106,6 +118,11 @@ class PartFile:
             is_full = getattr(error, "errno", None) == errno.ENOSPC or "disk is full" in reason
             advice = "make room" if is_full else "choose another place, or make it writable"
             raise InputError(f"cannot write {self.path}: {reason}; {advice}") from error
+
+
+def can_be_time(time: int) -> bool:
+    """Whether a bag can say that something was recorded at that time in ns."""
+    return 0 <= time <= _LAST_TIME
 
 
 def _flush_folder(folder: Path) -> None:

@@ -30,7 +30,7 @@ from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.recordings.bag_sink import BagSink
 from mtinet_ros.recordings.bag_storage import Channel
 from mtinet_ros.recordings.bag_types import open_typestore
-from mtinet_ros.recordings.frame import PassedMessage
+from mtinet_ros.recordings.frame import Header, PassedMessage
 
 # Breaking off
 
@@ -248,6 +248,21 @@ def test_a_type_without_a_definition_is_looked_up_or_kept_and_told_once(tmp_path
     assert kinds["/charge"] == open_typestore().hash_rihs01("std_msgs/msg/Float64")
     names = [m[1].topic for m in foreign_messages(tmp_path / "bag" / "bag_1.mcap")]
     assert names.count("/battery") == 3
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("time", [-1, 2**63])
+def test_times_that_no_bag_can_have_spoil_none(tmp_path: Path, storage: str, time: int) -> None:
+    sink = BagSink(tmp_path / "bag", tiny_card(), ALL, storage=storage)
+    sink.begin_part(1)
+    sink.pass_on(passed("/beat", "std_msgs/msg/Float64", PLAIN, time))
+    with pytest.raises(
+        InputError, match=rf"/perception/front/.* recorded at {time} ns; a bag allows"
+    ):
+        write(sink, replace(frame(0), time=time))
+    write(sink, replace(frame(0), header=Header(2**32 * 1_000_000_000 - 1, "late")))
+    sink.finish([sink.end_part()])
+    assert len(rosbags_messages(tmp_path / "bag")) >= 10
 
 
 def test_a_type_without_fields_is_nothing_to_tell_of(tmp_path: Path) -> None:
