@@ -6,7 +6,7 @@ first. In a recording the rule is the same, and made definite, so that it gives 
 frame wherever reading begins:
 
 1. the CameraInfo of the frame's own stamp, if its record time is at most a second off and none of
-   a later stamp came in between;
+   a later stamp, or without one, came in between;
 2. else those that came before the frame, as the node keeps them, however long ago;
 3. else, within a second of the camera's first frame, the first one that fits.
 """
@@ -116,7 +116,7 @@ class WaitingFrame:
         if self.match_until is not None and received.time <= self.match_until:
             if received.stamp == self.stamp:
                 self.calibrations = with_calibration(self.calibrations, received.calibration)
-            if received.stamp >= self.stamp:
+            if received.stamp >= self.stamp or received.stamp <= 0:
                 self.match_until = None
 
 

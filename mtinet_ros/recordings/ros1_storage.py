@@ -83,5 +83,7 @@ class Ros1Storage:
                 yield StoredMessage(
                     time, self._channels[connection.topic, connection.msgtype], data
                 )
+        except OSError:  # the disk's fault, not the bag's
+            raise
         except Exception as error:  # bytes from outside in foreign code
             self._tell(f"{self._name} cannot be read to its end: {error}")

@@ -7,6 +7,7 @@ then copied to a temporary folder, where SQLite puts them together.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import tempfile
@@ -24,6 +25,8 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 
 # What reading a damaged file raises; the second for what SQLite says of it.
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+_IO_ERROR = 10  # SQLITE_IOERR
 
 # Ids that are tried one by one behind a damaged place, before the steps grow.
 _NEAR_IDS = 256
@@ -92,6 +95,7 @@ class SqliteStorage:
             try:
                 data = self._data_of(message_id)
             except _ERRORS as error:
+                _blame_the_disk(error)
                 data, why = None, str(error)
                 lost += 1
             if isinstance(data, bytes):
@@ -187,6 +191,7 @@ class SqliteStorage:
         try:
             rows.extend(self._connection.execute(query))
         except _ERRORS as error:
+            _blame_the_disk(error)
             rows = self._salvaged(f"{query} AND id >= ? ORDER BY id")
             self._tell(
                 f"{self._name} is damaged or was cut off (SQLite says: {error}); {len(rows)} "
@@ -213,3 +218,9 @@ class SqliteStorage:
                 begin += 1 if step < _NEAR_IDS else step
                 step = step + 1 if step < _NEAR_IDS else 2 * step
         return rows
+
+
+def _blame_the_disk(error: Exception) -> None:
+    """Raise what the disk said, which is no damage of the file; told from Python 3.11 on."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == _IO_ERROR:
+        raise OSError(errno.EIO, str(error)) from error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import random
 import shutil
 import sqlite3
@@ -508,6 +509,31 @@ def test_a_disk_without_room_for_what_is_compressed(
     monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(InputError, match="No space left on device; choose a place with more room"):
         BagSource(path)
+
+
+@pytest.mark.parametrize("name", ["bag.mcap", "bag.bag"])
+def test_a_disk_that_fails_is_not_taken_for_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What it does not give now it may give later, unlike what is damaged."""
+    write = write_mcap if name == "bag.mcap" else write_ros1
+    source = BagSource(write(tmp_path / name, RECORDED))
+    items = source.read(Interval())
+    storage = source._files._storages[0]
+
+    class FailingFile:
+        def seek(self, place: int) -> None:
+            raise OSError(5, "Input/output error")
+
+    if name == "bag.mcap":
+        monkeypatch.setattr(storage, "_file", FailingFile())
+    else:
+        reader = storage._reader  # type: ignore[attr-defined]
+        monkeypatch.setattr(reader, "bio", FailingFile())
+        monkeypatch.setattr(reader, "current_chunk", (-1, io.BytesIO()))
+    with pytest.raises(InputError, match=r"cannot read .*: Input/output error") as caught:
+        list(items)
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,26 @@ def mcap_options() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("options", list(mcap_options().values()), ids=list(mcap_options()))
 def test_mcap_files_of_a_foreign_writer(tmp_path: Path, options: dict[str, Any]) -> None:
     check_frames(write_mcap(tmp_path / "drive.mcap", RECORDED, **options))
+
+
+def test_names_of_types_as_the_first_ros_2_had_them(tmp_path: Path) -> None:
+    path = write_sqlite(tmp_path / "bag.db3", RECORDED, schema=1)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE topics SET type = replace(type, '/msg/', '/')")
+    database.close()
+    check_frames(path)
+
+
+def test_an_mcap_of_ros_1(tmp_path: Path) -> None:
+    from rosbags.rosbag1 import Reader
+
+    with Reader(write_ros1(tmp_path / "drive.bag", RECORDED)) as reader:
+        recorded = [
+            Recorded(connection.topic, connection.msgtype, time, bytes(data))
+            for connection, time, data in reader.messages()
+        ]
+    path = write_mcap(tmp_path / "a.mcap", recorded, profile="ros1", message_encoding="ros1")
+    check_frames(path)
 
 
 def test_a_bag_of_ros_1(tmp_path: Path) -> None:

@@ -81,6 +81,11 @@ RULES: dict[str, tuple[list[Recorded], list[float | None]]] = {
          info_at(3 * MS, 50, 8.0)],
         [7.0],
     ),
+    "its own behind one without a stamp": (
+        [info_at(0, 40, 7.0), frame_at(1 * MS, 50), info_at(2 * MS, 0, 9.0),
+         info_at(3 * MS, 50, 8.0)],
+        [7.0],
+    ),
     "told once, long before": (
         [info_at(0, 0, 7.0), *(frame_at(hour * 3600 * SECOND, 50 + hour) for hour in range(3))],
         [7.0, 7.0, 7.0],
@@ -168,7 +173,8 @@ def expected_focal_lengths(recorded: Sequence[Recorded]) -> list[float | None]:
             near = [one for one in before if one.time >= frame.time - SECOND]
             own = [one for one in near if stamp(one) == stamp(frame)][-1:]
             soon = [one for one in after if one.time <= frame.time + SECOND]
-            following = next((one for one in soon if stamp(one) >= stamp(frame)), None)
+            ending = (one for one in soon if stamp(one) >= stamp(frame) or stamp(one) == 0)
+            following = next(ending, None)
             if not own and following and stamp(following) == stamp(frame):
                 own = [following]
             known += own
