@@ -97,7 +97,7 @@ class VideoPackets:
                 container.seek(target, stream=stream)
             except (OSError, ValueError):
                 return None
-            found = self._identify(container.demux(stream), first)
+            found = self._identify(packets_of(container, stream), first)
             if found is not None:
                 return found
         return None
@@ -120,6 +120,18 @@ class VideoPackets:
         return np.flatnonzero((self.times == packet.pts) & (self.sizes == packet.size))
 
 
+def packets_of(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a track, from where the file is read on, and an empty one behind the last."""
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:
+            # At the end of a file in which another track began amid it (MPEG-TS): PyAV 18 counts
+            # with as many tracks as it had seen at first.
+            continue
+
+
 def read_packets(container: Any, stream: Any, errors: tuple[type[Exception], ...]) -> VideoPackets:
     """Read a video track through without decoding it.
 
@@ -131,7 +143,7 @@ def read_packets(container: Any, stream: Any, errors: tuple[type[Exception], ...
     times, sizes, keys, hidden = [], [], [], []
     was_cut = ""
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             if packet.size:
                 times.append(_NO_TIME if packet.pts is None else packet.pts)
                 sizes.append(packet.size)

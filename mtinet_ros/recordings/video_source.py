@@ -23,7 +23,7 @@ from mtinet_ros.recordings.problem_list import ProblemList
 from mtinet_ros.recordings.pyav import load_av
 from mtinet_ros.recordings.video_colors import HDR_NAMES, rgb_pixels
 from mtinet_ros.recordings.video_orientation import Orientation, orientation_of
-from mtinet_ros.recordings.video_packets import read_packets
+from mtinet_ros.recordings.video_packets import packets_of, read_packets
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts"),
@@ -152,9 +152,8 @@ class VideoSource:
         tracks = [track for track in container.streams.video if not _is_cover(track)]
         if not tracks:
             kinds = sorted({stream.type for stream in container.streams})
-            raise InputError(
-                f"{self.path} holds no video track, only {', '.join(kinds) or 'nothing'}"
-            )
+            only = f", only {', '.join(kinds)}" if kinds else ""
+            raise InputError(f"{self.path} holds no video track{only}")
         track = tracks[0]
         if len(tracks) > 1:
             self._told.add(f"holds {len(tracks)} video tracks; the first is read")
@@ -213,11 +212,16 @@ class VideoSource:
         previous: int | None = None
         try:
             for time, index, ending, frame in self._numbered(start, refused):
-                if time >= start:
-                    if previous is not None and index is not None:
-                        missing += range(previous + 1, index)
-                    yield time, ending, frame
+                if time >= start and index is not None:
+                    # What begins amid a group of pictures has none before the next key frame,
+                    # and no decoder calls that an error.
+                    at = -1 if previous is None and start <= 0 else previous
+                    if at is not None:
+                        missing += range(at + 1, index)
+                        refused += [ValueError("no key frame")] * (at < 0 < index)
                 previous = index
+                if time >= start:
+                    yield time, ending, frame
             if previous is not None:
                 missing += range(previous + 1, self._packets.shown.size)
         finally:
@@ -252,7 +256,10 @@ class VideoSource:
                 if frame.pts is not None and packets.nanoseconds(frame.pts) > previous:
                     time = packets.nanoseconds(frame.pts)
                 ending = f"{count:06d}"
-            elif frame.pts is None or (time := packets.nanoseconds(frame.pts)) <= previous:
+            elif frame.pts is None:
+                refused.append(ValueError("no time"))
+                continue
+            elif (time := packets.nanoseconds(frame.pts)) <= previous:
                 continue  # a picture that the file does not show
             else:
                 index = packets.index(frame.pts)
@@ -271,7 +278,7 @@ class VideoSource:
         if packets is None:
             with self._opened() as container:
                 track = self._track(container)
-                yield from self._decoded(container.demux(track), track, 0, refused)
+                yield from self._decoded(packets_of(container, track), track, 0, refused)
 
     def _decoded(
         self, packets: Iterator[Any], track: Any, first: int, refused: list[Exception]

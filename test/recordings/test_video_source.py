@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Videos as cameras and phones write them, and what is no video at all."""
+"""Videos as cameras and phones write them."""
 
 from __future__ import annotations
 
-import itertools
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,7 @@ pytest.importorskip("av")
 
 import av
 
-from mtinet_ros.errors import ConfigurationError, InputError
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.recordings.frame import Interval
 from mtinet_ros.recordings.lens import LensOptions
 from mtinet_ros.recordings.video_source import VideoSource
@@ -122,17 +121,6 @@ def test_a_video_that_was_trimmed_on_the_phone(tmp_path: Path) -> None:
     assert int(np.argmin(distances)) == 17
     for mine, other in zip(read(source, 10**9), frames[30:], strict=True):
         np.testing.assert_array_equal(mine[2], other[2])
-
-
-def test_two_recordings_one_behind_the_other(tmp_path: Path) -> None:
-    write_video(tmp_path / "once.ts", count=10, options=SHORT_GOP)
-    (tmp_path / "twice.ts").write_bytes((tmp_path / "once.ts").read_bytes() * 2)
-    source = VideoSource(tmp_path / "twice.ts")
-    whole = read(source)
-    assert len({name for _, name, _ in whole}) == 20
-    assert all(a[0] < b[0] for a, b in itertools.pairwise(whole))
-    assert [frame[:2] for frame in read(source, whole[15][0])] == [f[:2] for f in whole[15:]]
-    assert "gives some twice" in source.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -279,119 +267,6 @@ def test_pixels_become_square(tmp_path: Path) -> None:
     source = VideoSource(path)
     assert read(source)[0][2].shape == (48, 96, 3)
     assert "1.5 times as wide as high" in source.problems[0]
-
-
-def test_a_recording_that_was_cut_off_gives_what_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "cut.mp4"
-    write_video(path, options=SHORT_GOP | {"movflags": "faststart"})
-    with (
-        av.open(str(path)) as file,
-        av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "faststart"}) as out,
-    ):
-        track = out.add_stream_from_template(file.streams.video[0])
-        for packet in file.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = track
-                out.mux(packet)
-    content = (tmp_path / "fast.mp4").read_bytes()
-    path.write_bytes(content[: len(content) * 2 // 3])
-    source = VideoSource(path)
-    images = read(source)
-    assert 10 < len(images) < 60
-    assert [name for _, name, _ in images] == [f"cut/{i:06d}" for i in range(len(images))]
-
-
-def test_a_recording_without_its_index_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "killed.mp4"
-    write_video(path)
-    content = path.read_bytes()
-    path.write_bytes(content[: content.index(b"moov") - 8])
-    with pytest.raises(InputError, match="has no index: the recording was cut off"):
-        VideoSource(path)
-
-
-def test_a_frame_that_cannot_be_decoded_is_told_and_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "scratched.mov"
-    write_video(path, codec="png", pixels="rgb24", count=20)
-    content = bytearray(path.read_bytes())
-    at = content.index(b"\x89PNG", len(content) // 3)
-    content[at + 60 : at + 100] = bytes(40)
-    path.write_bytes(content)
-    source = VideoSource(path)
-    images = read(source)
-    missing = [i for i in range(20) if f"scratched/{i:06d}" not in [name for _, name, _ in images]]
-    assert len(images) == 19  # the others keep their names
-    assert source.problems == [
-        f"{path} is damaged: 1 frames cannot be decoded and are left out "
-        f"(at {missing[0] / 30:.3f} s)"
-    ]
-    before = images[missing[0] - 1][0]
-    assert [name for _, name, _ in read(source, None, before)] == [
-        name for _, name, _ in images[: missing[0] - 1]
-    ]
-    part = VideoSource(path)
-    assert len(read(part, before, before + 10**9)) == sum(
-        before <= t < before + 10**9 for t, *_ in images
-    )
-    assert part.problems == source.problems[:1]
-
-
-def test_damage_shifts_no_other_frame(tmp_path: Path) -> None:
-    path = tmp_path / "scratched.mp4"
-    random = np.random.default_rng(0)
-    pictures = [
-        numbered_picture(index, (320, 240)) // 2 + random.integers(0, 60, (240, 320, 3), np.uint8)
-        for index in range(30)
-    ]
-    write_video(path, pictures, options=SHORT_GOP)
-    whole = read(VideoSource(path))
-    content = bytearray(path.read_bytes())
-    at = len(content) // 3
-    content[at : at + 400] = random.bytes(400)
-    path.write_bytes(content)
-    damaged = {name: image for _, name, image in read(VideoSource(path))}
-    same = [np.array_equal(damaged.get(name), image) for _, name, image in whole]
-    assert not all(same)
-    assert sum(same) >= 18  # all but those of one group of pictures
-
-
-def test_a_file_that_shrinks_meanwhile_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "shrinking.mkv"
-    write_video(path, options=SHORT_GOP)
-    source = VideoSource(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"cannot be read on after \d+ of 60 frames"):
-        read(source)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"", "is empty (0 bytes)"),
-        (b"This is a letter, and no video.\n" * 50, "is no video that FFmpeg can read"),
-        (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1/x.ts\n", "is no video"),
-        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "is no video that FFmpeg can read"),
-    ],
-)
-def test_what_is_no_video_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        VideoSource(path)
-    assert str(path) in str(caught.value)
-    assert sentence in str(caught.value)
-
-
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    path = tmp_path / "voice.mp4"
-    with av.open(str(path), "w") as file:
-        audio = file.add_stream("aac", rate=48000)
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        silence.sample_rate = 48000
-        file.mux(audio.encode(silence))
-        file.mux(audio.encode(None))
-    with pytest.raises(InputError, match="holds no video track, only audio"):
-        VideoSource(path)
 
 
 def test_names_in_any_encoding_and_with_colons(tmp_path: Path) -> None:
