@@ -21,7 +21,7 @@ from mtinet_ros.cli.process_options import (
     source_options,
 )
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.inference import Backend, load_backend
+from mtinet_ros.inference import Backend, GpuSettings, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.offline.fingerprint import about_files, about_model
@@ -91,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.backend,
         max_batch=arguments.max_batch or DEFAULT_MAX_BATCH,
         cpu=cpu_settings(arguments),
+        gpu=GpuSettings(fits_images=arguments.fit_on_gpu),
     )
     try:
         print(

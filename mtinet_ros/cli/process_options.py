@@ -154,6 +154,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backend", choices=BACKEND_CHOICES, default="auto")
     group.add_argument("--fit", choices=("letterbox", "stretch"), default="")
     group.add_argument(
+        "--fit-on-gpu",
+        action="store_true",
+        help="TensorRT's backends also decode the raw images of bags; no GPU has run this yet",
+    )
+    group.add_argument(
         "--max-batch",
         type=int,
         default=0,
@@ -192,7 +197,8 @@ def source_options(arguments: argparse.Namespace) -> SourceOptions:
     """
     rectify = arguments.rectify == "auto"
     lens = LensOptions(arguments.focal_length, arguments.camera_info, rectify)
-    return SourceOptions(tuple(arguments.topics), rectify, lens, arguments.frame_id)
+    topics, keeps_raw = tuple(arguments.topics), arguments.fit_on_gpu
+    return SourceOptions(topics, rectify, lens, arguments.frame_id, keeps_raw)
 
 
 def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> OutputOptions:
@@ -231,7 +237,10 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
 
 def decisive(arguments: argparse.Namespace, options: OutputOptions) -> dict[str, Any]:
     """Options that decide the result, by what a person calls them."""
-    names = ("topics", "every", "start", "end", "rectify", "focal_length", "frame_id", "fit")
+    names = (
+        *("topics", "every", "start", "end", "rectify", "focal_length", "frame_id"),
+        *("fit", "fit_on_gpu"),
+    )
     decides: dict[str, Any] = {
         f"--{name.replace('_', '-')}": getattr(arguments, name) for name in names
     }

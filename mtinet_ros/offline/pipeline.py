@@ -240,7 +240,7 @@ class Pipeline:
         assert work.batch is not None
         try:
             decoded = found.picture.result()
-            self._predictor.preprocess(work.batch, decoded.image, decoded.camera)
+            self._predictor.preprocess(work.batch, decoded.source, decoded.camera)
         except InputError as error:
             entry.failure = f"{entry.frame.name}: {error}"
         except Exception as error:  # one frame must not cost the others theirs
@@ -251,7 +251,7 @@ class Pipeline:
             entry.valid_mask = decoded.valid_mask
             # What it was decoded from is as large as itself, and nobody needs it any more.
             entry.frame = replace(entry.frame, decode=_decode_again, message=None)
-            self._picture_bytes = max(self._picture_bytes, decoded.image.nbytes)
+            self._picture_bytes = max(self._picture_bytes, decoded.nbytes)
             work.in_batch.append(entry)
 
     def _infer(self) -> None:

@@ -31,3 +31,8 @@ class DecodedImage:
     def image(self) -> NDArray[np.uint8]:
         """uint8 [h,w,3] RGB."""
         return self.source.pixels if isinstance(self.source, RawImage) else self.source
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes as long as nobody asks for `image`."""
+        return self.source.data.nbytes if isinstance(self.source, RawImage) else self.source.nbytes

@@ -26,6 +26,7 @@ class BagCamera:
     Attributes:
         topic: Its name and topics.
         rectify: Whether distorted images are undistorted.
+        keeps_raw: See `ImageDecoder`.
         problems: Takes what is wrong with its calibration.
         channels: What its images lie in.
         first_frame: Record time of its first one, in ns.
@@ -36,6 +37,7 @@ class BagCamera:
     problems: ProblemList
     channels: tuple[Channel, ...]
     first_frame: int
+    keeps_raw: bool = False
     _decoders: OrderedDict[tuple[bytes, ...], ImageDecoder] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,6 +58,7 @@ class BagCamera:
                     self.problems,
                     self.rectify,
                 )
+                decoder.keeps_raw = self.keeps_raw
                 for calibration in calibrations:
                     decoder.add_calibration(calibration.message)
             self._decoders[key] = decoder

@@ -41,6 +41,7 @@ class BagSource:
         topics: Sequence[str] = (),
         camera_info_topics: Mapping[str, str] | None = None,
         rectify: bool = True,
+        keeps_raw: bool = False,
     ) -> None:
         """Open the bag.
 
@@ -50,6 +51,8 @@ class BagSource:
             camera_info_topics: Topic of the CameraInfo by topic or name of a camera, where it is
                 not the sibling `camera_info`.
             rectify: Whether distorted images are undistorted.
+            keeps_raw: Whether raw images that need no rectification are left in their bytes, for
+                a backend that fits images itself.
 
         Raises:
             InputError: It is no bag, cannot be read, or has no such images.
@@ -63,7 +66,7 @@ class BagSource:
         try:
             self._channels = self._readable_channels()
             chosen = self._choose(topics, camera_info_topics)
-            self._cameras = [self._camera(camera, rectify) for camera in chosen]
+            self._cameras = [self._camera(camera, rectify, keeps_raw) for camera in chosen]
         except BaseException:
             self._files.close()
             raise
@@ -165,7 +168,7 @@ class BagSource:
             encodings[topic] = str(message.format if compressed else message.encoding)
         return encodings
 
-    def _camera(self, camera: CameraTopic, rectify: bool) -> BagCamera:
+    def _camera(self, camera: CameraTopic, rectify: bool, keeps_raw: bool) -> BagCamera:
         channels = tuple(
             channel
             for kind in (IMAGE, COMPRESSED_IMAGE)
@@ -180,7 +183,7 @@ class BagSource:
                 f"{', '.join(infos[:8])}",
             )
         first_frame = self._files.start if first is None else first.time
-        return BagCamera(camera, rectify, self._told, channels, first_frame)
+        return BagCamera(camera, rectify, self._told, channels, first_frame, keeps_raw)
 
     def _channels_of(self, topic: str, type_name: str) -> list[Channel]:
         """Channels of a topic and type."""

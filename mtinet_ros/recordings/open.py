@@ -46,12 +46,14 @@ class SourceOptions:
         rectify: Whether distorted images are undistorted.
         lens: Of videos and pictures: what is known of the camera.
         frame_id: Of videos and pictures: for the headers; empty: `camera_optical_frame`.
+        keeps_raw: Of a bag: whether raw images stay in their bytes, see `BagSource`.
     """
 
     topics: tuple[str, ...] = ()
     rectify: bool = True
     lens: LensOptions = field(default_factory=LensOptions)
     frame_id: str = ""
+    keeps_raw: bool = False
 
 
 def open_source(path: Path | Sequence[Path], options: SourceOptions | None = None) -> Source:
@@ -74,7 +76,9 @@ def open_source(path: Path | Sequence[Path], options: SourceOptions | None = Non
             camera_info=options.lens.calibration is not None,
             frame_id=bool(options.frame_id),
         )
-        return BagSource(paths[0], options.topics, rectify=options.rectify)
+        return BagSource(
+            paths[0], options.topics, rectify=options.rectify, keeps_raw=options.keeps_raw
+        )
     _refuse(paths[0], "no bag", topics=bool(options.topics))
     frame_id = options.frame_id or "camera_optical_frame"
     if kind is Kind.VIDEO:

@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.gpu_double import gpu_double
+from support.kernel_on_cpu import needs_compiler
 from support.tiny_model import random_images, write_tiny_model
 
 from mtinet_ros.cli.main import main
@@ -203,3 +205,26 @@ def test_a_bag_becomes_a_bag_beside_it(model: Path, tmp_path: Path) -> None:
         times = [time for name, time, _ in found if name == f"/perception/front/{topic}"]
         assert times == images
     assert len(images) == 5
+
+
+@needs_compiler
+def test_raw_images_of_a_bag_are_fitted_on_the_gpu_and_look_the_same(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("rosbags")
+    from support.bags import a_camera, write_rosbags
+
+    bag = write_rosbags(tmp_path / "bag", a_camera(frames=5))
+    seen = []
+    for options in ([], ["--fit-on-gpu"]):
+        out = tmp_path / f"out{len(options)}"
+        with gpu_double(tmp_path / "cache" / "mtinet_ros", "cuda-bindings") as machine:
+            command = ["process", "-m", model, "--backend", "tensorrt", bag, "-o", out, *options]
+            command += ["--format", "folder", "--outputs", "overlay"]
+            assert main([str(word) for word in command]) == 0
+            assert bool(machine.calls["cuLaunchKernel"]) == bool(options)
+        files = sorted(out.rglob("*.jpg"))
+        assert len(files) == 5
+        seen.append(np.array([cv2.imread(str(file)) for file in files]).astype(int))
+    assert np.abs(seen[1] - seen[0]).max() <= 4  # JPEG
+    assert seen[1].std() > 10
