@@ -137,7 +137,10 @@ def open_sink(path: Path, card: ModelCard, options: OutputOptions) -> Sink:
         return VideoSink(path, card, options.outputs)
     from mtinet_ros.recordings.folder_sink import FolderSink
 
-    return FolderSink(path, card, options.outputs, depth_encoding=options.depth_encoding)
+    outputs = options.outputs
+    if "segmentation" in outputs and card.has_confidence:  # as in a bag, and of the node
+        outputs = (*outputs, "confidence")
+    return FolderSink(path, card, outputs, depth_encoding=options.depth_encoding)
 
 
 def open_sink_again(path: Path, description: dict[str, Any]) -> Sink:
