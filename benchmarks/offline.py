@@ -55,7 +55,8 @@ class SleepingBackend(Backend):
         """Prepare outputs for `max_batch` images."""
         self.card = card
         self.max_batch = max_batch
-        self.output_names = tuple(TASK_OUTPUTS[task] for task in card.tasks)
+        names = tuple(TASK_OUTPUTS[task] for task in card.tasks)
+        self.output_names = (*names, "confidence") if card.has_confidence else names
         self._seconds = milliseconds * 1e-3
         self._free_at = 0.0
         self._runs = Runs(self.name)

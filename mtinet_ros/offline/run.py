@@ -113,9 +113,9 @@ def process_recording(
         InputError: The recording, or what an earlier run has left, cannot be read.
     """
     with locked(target.path, target.is_file, settings.shard) as folder:
+        sink = open_sink()  # first: what cannot be written at all was never begun
         journal = _journal(folder, target, settings, fingerprint)
         is_whole = settings.shard.count == 1
-        sink = open_sink()
 
         def finish() -> None:
             if is_whole and journal.records and not _is_finished(folder):
@@ -190,7 +190,7 @@ def _journal(
 ) -> Journal:
     """The journal to go on with, or a new one."""
     journal = Journal.read(folder)
-    if journal is None:
+    if journal is None or not journal.parts:
         return Journal.begin(folder, Beginning(fingerprint, target.description))
     if not settings.resume:
         raise ConfigurationError(

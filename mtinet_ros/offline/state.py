@@ -55,7 +55,8 @@ def check_output(output: Path, is_file: bool, shard: Shard, resume: bool) -> Non
             f"{output} was begun {kind}; go on in the same way with --resume, or choose another "
             "output"
         )
-    if shard in begun and not resume:
+    journal = Journal.read(shard_folder(state, shard)) if shard in begun else None
+    if journal is not None and journal.parts and not resume:
         what = f"shard {shard} of {output}" if shard.count > 1 else str(output)
         raise ConfigurationError(
             f"{what} was begun by an earlier run; go on with it by --resume, or choose another "

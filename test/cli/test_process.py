@@ -138,6 +138,8 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(
     assert sentence in said
     assert "Traceback" not in said
     assert (tmp_path / "foreign" / "file.mp4").read_text() == "mine"
+    if "new" in arguments:  # and is in nobody's way
+        assert main(words(model, pictures, "-o", "new", "--outputs", "depth")) == 0
 
 
 def test_an_output_is_gone_on_with_only_if_asked_and_only_with_the_same_options(

@@ -154,11 +154,17 @@ def test_shards_of_different_runs_do_not_merge(tmp_path: Path) -> None:
 
 
 def test_a_run_does_not_go_on_with_another_ones_output(tmp_path: Path) -> None:
-    process(tmp_path / "out", ListSource(events()), is_stopped=lambda: True)
+    process(tmp_path / "out", ListSource(events()), backend=ColorBackend(lost_at=3))
     with pytest.raises(ConfigurationError, match="--resume, or choose another"):
         process(tmp_path / "out", ListSource(events()))
     with pytest.raises(ConfigurationError, match="model was a, is b"):
         process(tmp_path / "out", ListSource(events()), resume=True, fingerprint={"model": "b"})
+
+
+def test_a_run_that_has_done_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
+    process(tmp_path / "out", ListSource(events()), is_stopped=lambda: True)
+    process(tmp_path / "out", ListSource(events()), fingerprint={"model": "b"})
+    assert result(tmp_path / "out") == expected(events())
 
 
 def test_of_two_processes_one_is_told_that_the_other_is_at_it(tmp_path: Path) -> None:
