@@ -54,14 +54,15 @@ class _Measured:
 def run(arguments: argparse.Namespace) -> int:
     """Measure or compare, print and write; returns 0."""
     from mtinet_ros.output_files import check_target
-    from mtinet_ros.training.evaluation_page import is_page
 
     inputs = named_inputs(arguments)
     if arguments.steadiness:
         if arguments.json:
             check_target(arguments.json, is_own_record)
-        run_steadiness(arguments)
+        run_steadiness(arguments)  # which needs no PyTorch
         return 0
+    from mtinet_ros.training.evaluation_page import is_page
+
     for target, is_own in ((arguments.json, _is_own_json), (arguments.html, is_page)):
         if target:
             if any(is_same(target, file) for file in inputs if is_report_file(file)):
