@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtinet evaluate`: measure a model or a checkpoint on rendered or real rooms, or compare two."""
+"""`mtinet evaluate`: measure a model on labelled pictures, a bag or a video, or compare two."""
 
 from __future__ import annotations
 

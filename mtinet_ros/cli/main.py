@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "evaluate": (
         "mtinet_ros.cli.evaluate",
-        "measure a model or checkpoint on rendered or real rooms",
+        "measure a model on labelled pictures, a simulator's bag or a video",
     ),
     "scenes": ("mtinet_ros.cli.scenes", "render furnished rooms with exact ground truth"),
     "data": ("mtinet_ros.cli.data", "check or convert a folder of NYU Depth V2"),
