@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.image_files.decoding import image_file_format
-from mtinet_ros.image_files.jpeg import jpeg_structure
-from mtinet_ros.image_files.png import png_structure
+from mtinet_ros.image_files.claimed_size import claimed_size
 from mtinet_ros.messages.image_message import is_compressed
 from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.recordings.bag_camera import BagCamera
@@ -223,13 +221,5 @@ def _fail(failure: InputError) -> DecodedImage:
 
 
 def _compressed_size(message: Any) -> tuple[int, int] | None:
-    """(height, width) of a compressed image, without decoding it; None: it is damaged."""
-    data = np.frombuffer(message.data, np.uint8)
-    kind = image_file_format(data)
-    try:
-        if kind:
-            structure = (jpeg_structure if kind == "jpeg" else png_structure)(data.tobytes())
-            return structure.height, structure.width
-    except InputError:
-        pass
-    return None
+    """(height, width) of a compressed image; None: it is damaged."""
+    return claimed_size(np.frombuffer(message.data, np.uint8))
