@@ -46,6 +46,7 @@ EXTRAS = {
         "embreex>=4.4",
     ],
     "process": [
+        "mcap>=1.2",  # writing; with what compresses it
         "rosbags>=0.11",
         "av>=17",
         "lz4>=4",  # with the next, what compressed bags need; rosbags brings both
@@ -60,7 +61,6 @@ EXTRAS = {
         "hypothesis>=6",
         "import-linter>=2.16",  # acyclic_siblings
         "matplotlib>=3.7",  # curves of benchmarks
-        "mcap>=1.2",
         "mcap-ros2-support>=0.5",
         "mypy>=1.11",
         "nvidia-cuda-nvrtc>=13",  # compiles the kernel of inference/fit_kernel.cu, without a GPU

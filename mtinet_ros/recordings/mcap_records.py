@@ -14,9 +14,8 @@ from mtinet_ros.recordings.bag_storage import zstd
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 
-HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-MESSAGE_INDEX, CHUNK_INDEX, STATISTICS = 0x07, 0x08, 0x0B
-METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = 0x0C, 0x0D, 0x0E, 0x0F
+FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x02, 0x03, 0x04, 0x05, 0x06
+CHUNK_INDEX, STATISTICS, DATA_END = 0x08, 0x0B, 0x0F
 
 RECORD = struct.Struct("<BQ")  # opcode, length of what follows
 MESSAGE_START = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time

@@ -136,8 +136,8 @@ def test_a_full_disk_is_one_sentence_and_what_was_whole_stays(
     assert sink._part is not None
     writer: Any = sink._part._writer
     if storage == "mcap":
-        writer._file.close()
-        writer._file = Path("/dev/full").open("wb")  # noqa: SIM115
+        with Path("/dev/full").open("wb") as full:
+            os.dup2(full.fileno(), writer._file.fileno())
     else:
         writer._database.execute("PRAGMA max_page_count = 20")
 
