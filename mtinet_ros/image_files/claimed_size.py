@@ -33,7 +33,7 @@ def claimed_size(data: NDArray[np.uint8]) -> tuple[int, int] | None:
             return None
         width, height = struct.unpack(">II", header)
         return height, width
-    return _size_of_jpeg(memoryview(data)) if kind == "jpeg" else None
+    return _size_of_jpeg(data.data) if kind == "jpeg" else None
 
 
 def _size_of_jpeg(content: memoryview) -> tuple[int, int] | None:
