@@ -22,6 +22,9 @@ from mtinet_ros.recordings.problem_list import ProblemList
 PERIOD = 10**9
 """From one picture to the next on the recording's axis, ns."""
 
+# What telephones and cameras write beside or instead of pictures that OpenCV reads.
+_NOT_READ = (".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2")
+
 
 class PicturesSource:
     """Pictures in natural order (img2 before img10), each a second after the one before.
@@ -31,7 +34,7 @@ class PicturesSource:
     Attributes:
         path: The file, the folder or the pattern; of several the folder above all.
         cameras: One.
-        problems: What was wrong with the calibration, a sentence each.
+        problems: What was wrong with the calibration or left out, a sentence each.
     """
 
     def __init__(
@@ -58,10 +61,17 @@ class PicturesSource:
             ConfigurationError: The calibration cannot be used.
         """
         given = [paths] if isinstance(paths, Path) else list(paths)
-        self._files = _unique(file for path in given for file in _pictures(path))
+        left_out: list[Path] = []
+        self._files = _unique(file for path in given for file in _pictures(path, left_out))
         base = _base(given, self._files)
         self.path = given[0] if len(given) == 1 else base
         self.problems: list[str] = []
+        if left_out:
+            suffixes = sorted({file.suffix.lower() for file in left_out})
+            self.problems.append(
+                f"{self.path} holds {len(left_out)} pictures that are not read "
+                f"({', '.join(suffixes)}); convert them to jpeg or png"
+            )
         self.cameras = (CameraInput(camera, str(self.path), len(self._files)),)
         self._names = unique_names([_relative(file, base) for file in self._files])
         self._frame_id = frame_id
@@ -100,11 +110,16 @@ class PicturesSource:
             raise InputError(f"{file}: {error}") from error
 
 
-def _pictures(path: Path) -> list[Path]:
-    """All pictures that a path means, in natural order."""
+def _pictures(path: Path, left_out: list[Path]) -> list[Path]:
+    """All pictures that a path means, in natural order; adds to what is left out of folders."""
     if path.is_dir():
         with file_errors(f"read the folder {path}", InputError):
-            files = list(_in_folder(path))
+            files = list(_in_folder(path, left_out))
+        if not files and left_out:
+            raise InputError(
+                f"the folder {path} holds {len(left_out)} pictures, but none of a format that is "
+                f"read, e.g. {left_out[0].name}; convert them to jpeg or png"
+            )
         if not files:
             raise InputError(
                 f"the folder {path} holds no pictures ({', '.join(IMAGE_SUFFIXES)}), nor does any "
@@ -124,7 +139,7 @@ def _pictures(path: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_order(file.as_posix()))
 
 
-def _in_folder(folder: Path) -> Iterator[Path]:
+def _in_folder(folder: Path, left_out: list[Path]) -> Iterator[Path]:
     """Pictures of a folder and of those in it: no hidden ones, and no results of this package."""
     records: dict[Path, dict[str, str]] = {}
     seen: set[tuple[int, int]] = set()  # links may lead in a circle
@@ -139,6 +154,8 @@ def _in_folder(folder: Path) -> Iterator[Path]:
             file = Path(place, name)
             if _is_picture(file) and not is_result(file, records):
                 yield file
+            elif file.suffix.lower() in _NOT_READ and not name.startswith("."):
+                left_out.append(file)
 
 
 def _raise(error: OSError) -> None:

@@ -61,6 +61,18 @@ def test_results_are_not_taken_for_pictures(tmp_path: Path) -> None:
     assert names(PicturesSource(tmp_path)) == ["room"]
 
 
+def test_what_a_telephone_saved_in_another_format_is_told(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(InputError, match=r"holds 1 pictures, but none .* e\.g\. IMG_1\.HEIC"):
+        PicturesSource(tmp_path)
+    picture(tmp_path / "IMG_2.JPG")
+    source = PicturesSource(tmp_path)
+    assert names(source) == ["IMG_2"]
+    assert source.problems == [
+        f"{tmp_path} holds 1 pictures that are not read (.heic); convert them to jpeg or png"
+    ]
+
+
 def test_a_pattern_and_a_list(tmp_path: Path) -> None:
     for name in ("a/left_1.png", "a/right_1.png", "b/left_2.png", "c[1].png"):
         picture(tmp_path / name)
