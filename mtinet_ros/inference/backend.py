@@ -161,9 +161,12 @@ class Backend(Protocol):
     def begin(self, images: NDArray[np.uint8], wanted: Collection[str]) -> Run:
         """Run the model once; returns at once where the device works by itself.
 
-        Two runs at most may be under way: the outputs of a run must be asked for before the
-        second `begin` after its own. Until then they hold, and may be read in any thread; then
-        the arrays, which may be the backend's own buffers, are written to again.
+        Two runs at most may be under way, and are over in their order: the outputs of a run must
+        be asked for before the second `begin` after its own. They hold until that one, and may be
+        read in any thread; then the arrays, which may be the backend's own buffers, are written
+        to again. So whoever keeps two runs under way has two lots of `images` at least, and has
+        done with the outputs of a run, or copied them, when the second run after it begins. A CPU
+        backend has computed when `begin` returns; the same rules hold.
 
         Args:
             images: uint8 [N,H,W,3] RGB, C-contiguous, 1 <= N <= max_batch, H×W as the card says;

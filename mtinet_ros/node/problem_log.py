@@ -8,8 +8,10 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rclpy.impl.rcutils_logger import RcutilsLogger
+if TYPE_CHECKING:
+    from rclpy.impl.rcutils_logger import RcutilsLogger
 
 _PERIOD = 30.0  # seconds between lines about a problem that goes on
 _MOST_LINES = 10  # lines about one subject in that time, whatever they say

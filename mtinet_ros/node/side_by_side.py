@@ -9,6 +9,7 @@ until then a newer frame can take an older one's place.
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ _LONGEST_LEAD = 1e-3
 _HAND_OVER = 2e-4
 # Waiting for less than this is none: the run was over already, nobody knows since when.
 _AT_ONCE = 1e-4
-# Of a run that took less than any before it, what its length is taken for.
+# So many runs that were over too early, one after another, are chance: this thread begins the next
+# run so shortly before the end that it may come late to the end itself.
+_CHANCE = 3
+# After those: of the time after which a run was found over, what its length is taken for.
 _SHORTENED = 0.5
 # Last runs that their length is told from.
 _REMEMBERED = 8
@@ -36,7 +40,7 @@ class _UnderWay(Generic[WorkT]):
     Attributes:
         work: Its batch.
         begun: When it was queued.
-        ends_at: When it will be over at the earliest, as far as one can tell.
+        ends_at: When it will be over, as far as one can tell.
     """
 
     work: WorkT
@@ -50,23 +54,37 @@ class RunLengths:
     def __init__(self) -> None:
         """Know nothing."""
         self._seconds: dict[int, deque[float]] = {}
-        self._shorter: dict[int, float] = {}
+        self._guesses: dict[int, float] = {}
+        self._early_in_a_row = 0
 
-    def shortest(self, images: int) -> float:
-        """Seconds that a run takes at least; 0 if not known."""
-        known = min(self._seconds.get(images, ()), default=0.0)
-        return self._shorter.get(images, known)
+    def usual(self, images: int) -> float:
+        """Seconds that a run takes; 0 if not known.
+
+        The median: this thread wakes up late now at the one end of a run, now at the other.
+        """
+        if images in self._guesses:
+            return self._guesses[images]
+        known = self._seconds.get(images)
+        return statistics.median(known) if known else 0.0
 
     def add(self, images: int, seconds: float) -> None:
         """A run took so long."""
         self._seconds.setdefault(images, deque(maxlen=_REMEMBERED)).append(seconds)
-        self._shorter.pop(images, None)
+        self._guesses.pop(images, None)
+        self._early_in_a_row = 0
 
     def was_shorter(self, images: int, seconds: float) -> None:
-        """A run was over when it was not expected to be: until the next one, take a guess."""
-        if seconds < self.shortest(images):
+        """A run was over by then, before it was expected to be.
+
+        That is near the truth while what is expected is. Where it goes on, all that is known is
+        wrong: until a run has been waited for, there is a guess.
+        """
+        self._early_in_a_row += 1
+        if self._early_in_a_row > _CHANCE:
             self._seconds.pop(images, None)
-            self._shorter[images] = _SHORTENED * seconds
+            self._guesses[images] = _SHORTENED * seconds
+        else:
+            self._seconds.setdefault(images, deque(maxlen=_REMEMBERED)).append(seconds)
 
 
 class SideBySide(Generic[WorkT]):
@@ -128,7 +146,7 @@ class SideBySide(Generic[WorkT]):
     def _begin(self, work: WorkT) -> None:
         begun = time.monotonic()
         starts = max(begun, self._under_way[-1].ends_at) if self._under_way else begun
-        run = _UnderWay(work, begun, starts + self._lengths.shortest(len(work)))
+        run = _UnderWay(work, begun, starts + self._lengths.usual(len(work)))
         self._under_way.append(run)
         self._expect_next()
         if not self._begin_step(work):
@@ -142,7 +160,7 @@ class SideBySide(Generic[WorkT]):
         self._learn(run, asked, ended)
         if self._under_way:
             following = self._under_way[0]
-            following.ends_at = ended + self._lengths.shortest(len(following.work))
+            following.ends_at = ended + self._lengths.usual(len(following.work))
             self._expect_next()
         if is_worth_publishing:
             self._publisher.wait()
@@ -164,7 +182,7 @@ class SideBySide(Generic[WorkT]):
         last = self._under_way[-1]
         if self._runs_at_once == 1:
             return last.ends_at
-        lead = self._begin_step.longest(len(last.work)) + _HAND_OVER
+        lead = self._begin_step.shortest(len(last.work)) + _HAND_OVER
         return last.ends_at - min(lead, _LONGEST_LEAD)
 
     def _expect_next(self) -> None:

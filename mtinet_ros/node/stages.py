@@ -96,7 +96,8 @@ class Preparer(Generic[ItemT, WorkT]):
         """
         with self._changed:
             self._is_awaited = until == math.inf
-            self._changed.notify_all()
+            if self._is_awaited:
+                self._changed.notify_all()
             self._changed.wait_for(
                 lambda: self._work is not None or self._has_ended,
                 None if self._is_awaited else max(0.0, until - time.monotonic()),
@@ -105,14 +106,16 @@ class Preparer(Generic[ItemT, WorkT]):
             self._is_awaited = False
             if work is not None:
                 self._needed_at = math.inf
-            self._changed.notify_all()
+                self._changed.notify_all()
         return work
 
     def expect(self, needed_at: float) -> None:
         """Have the next batch ready at a time of the steady clock, and begin it no earlier."""
         with self._changed:
+            is_sooner = needed_at < self._needed_at
             self._needed_at = needed_at
-            self._changed.notify_all()
+            if is_sooner:  # else it looks again when it wakes
+                self._changed.notify_all()
 
     def end(self) -> None:
         """Wait until the thread has ended; `take_frames` must give no more by then."""

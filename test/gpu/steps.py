@@ -106,6 +106,12 @@ def steps(python: Path, model: Path, folder: Path) -> list[Step]:
                 (str(python), "-m", "gpu.switches", str(model), name),
                 needs,
             ),
+            Step(
+                f"runs_{name}",
+                f"The node's pipeline with one run and with two under way on {title}",
+                (str(python), "benchmarks/runs_under_way.py", str(model), name),
+                needs,
+            ),
         ]
     return [
         *found,

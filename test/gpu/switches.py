@@ -40,6 +40,11 @@ def variants(batch: int) -> dict[str, Variant]:
         DEFAULT: Variant(),
         "images not page-locked": Variant(GpuSettings(pinned_images=False)),
         "one run at a time": Variant(GpuSettings(two_runs=False)),
+        "uploads before the network": Variant(GpuSettings(overlapped_uploads=False)),
+        "downloads before the next network": Variant(GpuSettings(overlapped_downloads=False)),
+        "both, on one stream": Variant(
+            GpuSettings(overlapped_uploads=False, overlapped_downloads=False)
+        ),
         "no CUDA graphs": Variant(GpuSettings(cuda_graphs=False)),
         "mapped memory": Variant(GpuSettings(mapped_memory=True)),
         "copied memory": Variant(GpuSettings(mapped_memory=False)),

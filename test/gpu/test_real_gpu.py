@@ -73,6 +73,22 @@ def test_a_thousand_frames_take_no_more_gpu_memory(backend: Any) -> None:
     assert abs(backend.device_memory_used() - before) < MEBIBYTE
 
 
+def test_the_first_frames_of_every_batch_size_are_like_all_others(backend: Any) -> None:
+    """Contexts and graphs, which take memory, are there before. The times are for people."""
+    before = backend.device_memory_used()
+    milliseconds: dict[int, list[float]] = {}
+    for batch in range(1, backend.max_batch + 1):
+        given = images(backend, batch)
+        for _ in range(12):
+            begun = time.perf_counter()
+            backend.infer(given, backend.output_names)
+            milliseconds.setdefault(batch, []).append(1e3 * (time.perf_counter() - begun))
+    for batch, took in milliseconds.items():
+        first, later = max(took[:2]), np.median(took[2:])  # one on each set of memory
+        print(f"batch {batch}: first {first:.2f} ms, later {later:.2f} ms")
+    assert abs(backend.device_memory_used() - before) < MEBIBYTE
+
+
 def test_loading_and_closing_gives_all_memory_back(name: str) -> None:
     used = []
     for _ in range(6):

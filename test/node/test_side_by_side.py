@@ -163,7 +163,7 @@ def test_a_network_that_becomes_faster_or_slower_is_late_for_a_few_frames_only(
     lengths = [*[40 * MILLISECOND] * 12, *[5 * MILLISECOND] * 12, 30 * MILLISECOND]
     batches = World(lengths, period=period, count=50).run(monkeypatch)
     late = [batch.given - batch.ends > 0.3 * MILLISECOND for batch in batches]
-    assert sum(late) <= 4
+    assert sum(late) <= 8
     assert not any(late[-10:])
     if not period:
         assert max(gaps(batches[-10:])) < 0.3 * MILLISECOND
