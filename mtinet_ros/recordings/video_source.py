@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ _CONTAINERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,ogg,flv,asf,mxf,dv,yuv4mpegpipe,ivf,h264,hevc,m4v,"
     "mjpeg,nut,gif,obu,av1,vc1,rm,wtv,gxf"
 )
-_TOLD_TIMES = 5
 _MOST_BOXES = 1000
 
 
@@ -105,6 +104,8 @@ class VideoSource:
     ) -> Iterator[RecordedFrame]:
         """All frames of an interval, the very ones that reading from the beginning gives.
 
+        One that is damaged is among them, and raises in `decode`.
+
         Raises:
             InputError: The file cannot be opened any more.
         """
@@ -117,7 +118,7 @@ class VideoSource:
                     time=time,
                     header=Header(self._start_stamp + time, self._frame_id),
                     name=f"{self._stem}/{index}",
-                    decode=functools.partial(self._decode, frame),
+                    decode=functools.partial(self._decode, frame, time),
                 )
 
     def close(self) -> None:
@@ -181,10 +182,10 @@ class VideoSource:
 
     def _look_at_first(self) -> None:
         """Decode the first frame: it tells what is special, and whether the lens fits."""
-        first = next(self._timed(0, tell=False), None)
-        if first is None:
+        frames = (frame for *_, frame in self._timed(0, tell=False) if frame is not None)
+        frame = next(frames, None)
+        if frame is None:
             raise InputError(f"{self.path} holds no picture that FFmpeg can decode")
-        frame = first[2]
         if frame.color_trc in HDR_NAMES:
             self._told.add(
                 f"is HDR ({HDR_NAMES[frame.color_trc]}): it is brought to the ordinary range"
@@ -206,42 +207,29 @@ class VideoSource:
         self._lens.check_size((image.shape[0], image.shape[1]), str(self.path))
 
     def _timed(self, start: int, tell: bool = True) -> Iterator[tuple[int, str, Any]]:
-        """Frames with their times from `start` on, and what their names end with."""
-        refused: list[Exception] = []
-        missing: list[int] = []
-        previous: int | None = None
-        try:
-            for time, index, ending, frame in self._numbered(start, refused):
-                if time >= start and index is not None:
-                    # What begins amid a group of pictures has none before the next key frame,
-                    # and no decoder calls that an error.
-                    at = -1 if previous is None and start <= 0 else previous
-                    if at is not None:
-                        missing += range(at + 1, index)
-                        refused += [ValueError("no key frame")] * (at < 0 < index)
-                previous = index
-                if time >= start:
-                    yield time, ending, frame
-            if previous is not None:
-                missing += range(previous + 1, self._packets.shown.size)
-        finally:
-            if refused and tell:
-                self._tell_of_damage(len(refused), missing)
-
-    def _tell_of_damage(self, refused: int, missing: Sequence[int]) -> None:
+        """Times from `start` on, what names end with, and frames: None for one that is damaged."""
         packets = self._packets
-        if not packets.has_times:
-            self._told.add(f"is damaged: {refused} frames cannot be decoded and are left out")
-        elif missing:
-            times = [
-                f"{packets.nanoseconds(int(packets.shown[index])) / 1e9:.3f} s"
-                for index in missing[:_TOLD_TIMES]
-            ]
-            more = " …" if len(missing) > _TOLD_TIMES else ""
-            self._told.add(
-                f"is damaged: {len(missing)} frames cannot be decoded and are left out (at "
-                f"{', '.join(times)}{more})"
-            )
+        refused: list[Exception] = []
+        previous = -1 if start <= 0 else None
+        for time, index, ending, frame in self._numbered(start, refused):
+            if index is not None:
+                # What begins amid a group of pictures has none before the next key frame, and no
+                # decoder calls that an error.
+                if previous is not None and (refused or previous < 0):
+                    yield from self._damaged(range(previous + 1, index), start)
+                previous = index
+            if time >= start:
+                yield time, ending, frame
+        if previous is not None and refused:
+            yield from self._damaged(range(previous + 1, packets.shown.size), start)
+        if refused and tell and not packets.has_times:
+            self._told.add(f"is damaged: {len(refused)} frames cannot be decoded and are left out")
+
+    def _damaged(self, indices: range, start: int) -> Iterator[tuple[int, str, Any]]:
+        for index in indices:
+            time = self._packets.nanoseconds(int(self._packets.shown[index]))
+            if time >= start:
+                yield time, f"{index:06d}", None
 
     def _numbered(
         self, start: int, refused: list[Exception]
@@ -314,7 +302,12 @@ class VideoSource:
             "when it was opened; do not change it meanwhile, and check the disk"
         )
 
-    def _decode(self, frame: Any) -> DecodedImage:
+    def _decode(self, frame: Any, time: int) -> DecodedImage:
+        if frame is None:
+            raise InputError(
+                f"the frame of {self.path} at {time / 1e9:.3f} s is damaged: FFmpeg cannot decode "
+                "it"
+            )
         return self._lens.apply(self._upright(frame))
 
     def _upright(self, frame: Any) -> NDArray[np.uint8]:

@@ -26,9 +26,14 @@ SHORT_GOP = {"bf": "2", "g": "12", "preset": "ultrafast"}
 
 
 def read(source: VideoSource, start: int | None = None, end: int | None = None) -> list:
-    """Time, name and picture of every frame."""
-    frames = source.read(Interval(start, end))
-    return [(frame.time, frame.name, frame.decode().image) for frame in frames]
+    """Time, name and picture of every frame; the error, of one that cannot be decoded."""
+    result = []
+    for frame in source.read(Interval(start, end)):
+        try:
+            result.append((frame.time, frame.name, frame.decode().image))
+        except InputError as error:
+            result.append((frame.time, frame.name, error))
+    return result
 
 
 def test_what_begins_amid_a_group_of_pictures_is_told(tmp_path: Path) -> None:
@@ -36,17 +41,13 @@ def test_what_begins_amid_a_group_of_pictures_is_told(tmp_path: Path) -> None:
     write_video(path, options=SHORT_GOP)
     content = path.read_bytes()
     path.write_bytes(content[len(content) // 3 // 188 * 188 :])
-    source = VideoSource(path)
-    frames = read(source)
-    missing = source.cameras[0].frames - len(frames)
-    assert 0 < missing < 12
-    assert frames[0][1] == f"cut/{missing:06d}"
-    assert (
-        f"{missing} frames cannot be decoded and are left out (at 0.000 s, " in source.problems[0]
-    )
-    later = VideoSource(path)
-    assert [frame[:2] for frame in read(later, frames[20][0])] == [f[:2] for f in frames[20:]]
-    assert later.problems == []
+    frames = read(VideoSource(path))
+    bad = [isinstance(image, InputError) for *_, image in frames]
+    assert 0 < sum(bad) < 12
+    assert bad == sorted(bad, reverse=True)  # the first ones
+    assert [name for _, name, _ in frames] == [f"cut/{i:06d}" for i in range(len(frames))]
+    later = read(VideoSource(path), frames[20][0])
+    assert [frame[:2] for frame in later] == [frame[:2] for frame in frames[20:]]
 
 
 def test_a_sound_track_that_begins_amid_the_file(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_recording_without_its_index_is_named(tmp_path: Path) -> None:
         VideoSource(path)
 
 
-def test_a_frame_that_cannot_be_decoded_is_told_and_left_out(tmp_path: Path) -> None:
+def test_a_frame_that_cannot_be_decoded_is_one_bad_frame(tmp_path: Path) -> None:
     path = tmp_path / "scratched.mov"
     write_video(path, codec="png", pixels="rgb24", count=20)
     content = bytearray(path.read_bytes())
@@ -105,22 +106,20 @@ def test_a_frame_that_cannot_be_decoded_is_told_and_left_out(tmp_path: Path) -> 
     content[at + 60 : at + 100] = bytes(40)
     path.write_bytes(content)
     source = VideoSource(path)
-    images = read(source)
-    missing = [i for i in range(20) if f"scratched/{i:06d}" not in [name for _, name, _ in images]]
-    assert len(images) == 19  # the others keep their names
-    assert source.problems == [
-        f"{path} is damaged: 1 frames cannot be decoded and are left out "
-        f"(at {missing[0] / 30:.3f} s)"
-    ]
-    before = images[missing[0] - 1][0]
-    assert [name for _, name, _ in read(source, None, before)] == [
-        name for _, name, _ in images[: missing[0] - 1]
-    ]
-    part = VideoSource(path)
-    assert len(read(part, before, before + 10**9)) == sum(
-        before <= t < before + 10**9 for t, *_ in images
+    frames = read(source)
+    assert [name for _, name, _ in frames] == [f"scratched/{i:06d}" for i in range(20)]
+    bad = [index for index, frame in enumerate(frames) if isinstance(frame[2], InputError)]
+    assert len(bad) == 1
+    assert str(frames[bad[0]][2]) == (
+        f"the frame of {path} at {bad[0] / 30:.3f} s is damaged: FFmpeg cannot decode it"
     )
-    assert part.problems == source.problems[:1]
+    assert source.problems == []
+    for first in (bad[0] - 1, bad[0], bad[0] + 1):
+        part = read(source, frames[first][0], frames[first + 2][0])
+        assert [frame[:2] for frame in part] == [frame[:2] for frame in frames[first : first + 2]]
+        assert [isinstance(frame[2], InputError) for frame in part] == [
+            index == bad[0] for index in (first, first + 1)
+        ]
 
 
 def test_damage_shifts_no_other_frame(tmp_path: Path) -> None:
