@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mtinet_ros.errors import ExportError
-from mtinet_ros.export.graph_parts import remove_unused
+from mtinet_ros.export.graph_parts import CONFIDENCE, remove_unused
 from mtinet_ros.export.verification import run_onnxruntime
 
 OUTPUT = "confidence"
-_PREFIX = "/confidence/"
 
 
 def has_confidence(model: onnx.ModelProto) -> bool:
@@ -76,7 +75,7 @@ def with_confidence(model: onnx.ModelProto, temperature: float) -> onnx.ModelPro
     raised = tail.node("Add", [share, tail.constant("half", 0.5)], "raised")
     whole = tail.node("Floor", [raised], "whole")
     # TensorRT: a uint8 output must come from a Cast, which rounds down.
-    cast = helper.make_node("Cast", [whole], [OUTPUT], f"{_PREFIX}Cast", to=TensorProto.UINT8)
+    cast = helper.make_node("Cast", [whole], [OUTPUT], f"{CONFIDENCE}Cast", to=TensorProto.UINT8)
     graph.node.append(cast)
     labels = next(output for output in graph.output if output.name == "labels")
     output = graph.output.add()
@@ -93,7 +92,7 @@ class _Tail:
         self._opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
     def node(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        output = _PREFIX + name
+        output = CONFIDENCE + name
         self._graph.node.append(
             helper.make_node(operator, inputs, [output], f"{output}/{operator}", **attributes)
         )
@@ -101,7 +100,7 @@ class _Tail:
 
     def constant(self, name: str, value: float | list[int]) -> str:
         kind = np.int64 if isinstance(value, list) else np.float32
-        tensor = numpy_helper.from_array(np.array(value, kind), _PREFIX + name)
+        tensor = numpy_helper.from_array(np.array(value, kind), CONFIDENCE + name)
         self._graph.initializer.append(tensor)
         return str(tensor.name)
 

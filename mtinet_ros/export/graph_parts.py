@@ -11,6 +11,8 @@ from mtinet_ros.model_contract import TASK_OUTPUTS
 
 # Names of what lies before the first and after the last module of the network.
 INPUT_PART, OUTPUT_PART = "input", "outputs"
+CONFIDENCE = "/confidence/"
+"""How the nodes begin that make a confidence of logits; they stay float32."""
 # How the modules of the backbones are called that come after the stem: HRNet's, EfficientNet's and
 # ResNet's; the first layer of the latter has the resolution of its stem.
 _STAGES = ("stage", "transition", "blocks", "reductions", "layer2", "layer3", "layer4")

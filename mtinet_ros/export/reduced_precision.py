@@ -11,7 +11,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mtinet_ros.export.graph_parts import INPUT_PART, float_tensors, parts, remove_unused
+from mtinet_ros.export.graph_parts import (
+    CONFIDENCE,
+    INPUT_PART,
+    float_tensors,
+    parts,
+    remove_unused,
+)
 
 # Convolution takes bf16 from this opset on.
 BF16_OPSET = 22
@@ -42,6 +48,7 @@ def convertible_nodes(model: onnx.ModelProto) -> set[str]:
         if node.op_type in _CONVERTIBLE_OPERATORS
         and part[node.name] != INPUT_PART
         and node.output[0] in floats
+        and not node.name.startswith(CONFIDENCE)
     }
 
 

@@ -57,7 +57,7 @@ def ranges(pieces, pictures) -> dict[str, Range]:
 @pytest.fixture
 def no_limits(monkeypatch) -> None:
     """Random weights are worse than trained ones: what is asked here is not how good they are."""
-    loose = {"label_agreement": -1e9, "miou": -1e9, "depth_abs_rel": 1e9, "normals_mean_deg": 1e9}
+    loose = dict.fromkeys(accuracy.LIMITS, 1e9) | {"label_agreement": -1e9, "miou": -1e9}
     monkeypatch.setattr(accuracy, "LIMITS", loose)
 
 
@@ -345,6 +345,7 @@ def test_measures_against_themselves_are_perfect(graph, pictures):
         "miou": 1.0,
         "depth_abs_rel": 0.0,
         "normals_mean_deg": 0.0,
+        "confidence_mean": 0.0,
     }
     assert accuracy.excess(measures) == 0.0
     broken = {**outputs, "depth": outputs["depth"] * np.nan}

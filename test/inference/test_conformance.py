@@ -44,6 +44,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
+@pytest.fixture(scope="module")
+def confident(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("confident")
+    return write_tiny_model(folder / "tiny.onnx", outputs=tuple(OUTPUTS))
+
+
 @pytest.fixture(params=BACKENDS)
 def name(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each backend in turn; those of TensorRT on the double of a GPU, with real engines.
@@ -116,6 +122,20 @@ def test_answers_as_onnx_runtime_does(name: str, models: dict[str, Path], precis
         assert np.quantile(error, 0.999) <= difference, output
     assert len(np.unique(expected["labels"])) > 1
     assert np.ptp(expected["depth"]) > 0.1
+    backend.close()
+
+
+def test_a_confidence_comes_with_the_others_or_alone(name: str, confident: Path) -> None:
+    backend = load_backend(confident, name)
+    images = random_images(2, seed=5)
+    expected = reference(confident, images)["confidence"].astype(int)
+    everything = backend.infer(images, backend.output_names)["confidence"].copy()
+    alone = backend.infer(images, ("confidence",))
+    assert set(alone) == {"confidence"}
+    np.testing.assert_array_equal(alone["confidence"], everything)
+    assert everything.dtype == OUTPUTS["confidence"].dtype
+    assert np.abs(everything - expected).max() <= (4 if ON_GPU else 1)
+    assert np.ptp(expected) > 50
     backend.close()
 
 
