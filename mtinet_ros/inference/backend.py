@@ -89,11 +89,6 @@ class Runs:
         """Whether there has been any."""
         return self._begun > 0
 
-    @property
-    def under_way(self) -> int:
-        """How many there are whose outputs nobody has asked for yet: 2 at most."""
-        return sum(run.is_under_way for run in self._last)
-
     def begun(self, wait: Callable[[], Outputs]) -> Run:
         """A run that has begun in the last turn; `wait` as for `Run`."""
         run = Run(wait)

@@ -157,7 +157,10 @@ class SideBySide(Generic[WorkT]):
         asked = time.monotonic()
         is_worth_publishing = self._finish_step(run.work)
         ended = time.monotonic()
-        self._learn(run, asked, ended)
+        if is_worth_publishing:
+            self._learn(run, asked, ended)
+        else:  # of a run that failed, nobody knows when it was over
+            self._last_end, self._last_end_is_exact = ended, False
         if self._under_way:
             following = self._under_way[0]
             following.ends_at = ended + self._lengths.usual(len(following.work))

@@ -69,6 +69,7 @@ class EchoBackend(Backend):
             EchoBackend.misuse += ("two backends at once",)
         self._chance = chance
         self._runs = Runs(self.name)
+        self._under_way: list[Run] = []
         self._labels = np.zeros((2, self.max_batch, *SIZE), np.uint8)
         self._closed = self._is_lost = False
 
@@ -84,9 +85,10 @@ class EchoBackend(Backend):
             self._compute(images, labels)
             return {"labels": labels}
 
-        run = self._runs.begun(wait)
-        EchoBackend.most_under_way = max(EchoBackend.most_under_way, self._runs.under_way)
-        return run
+        self._under_way = [run for run in self._under_way if run.is_under_way]
+        self._under_way.append(self._runs.begun(wait))
+        EchoBackend.most_under_way = max(EchoBackend.most_under_way, len(self._under_way))
+        return self._under_way[-1]
 
     def _compute(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         time.sleep(self._chance.seconds(0.002))
