@@ -210,26 +210,35 @@ class VideoSource:
         """Times from `start` on, what names end with, and frames: None for one that is damaged."""
         packets = self._packets
         refused: list[Exception] = []
-        previous = -1 if start <= 0 else None
+        first = packets.key_before(start)
+        previous = (
+            (packets.index(int(packets.times[first])) or 0) - 1 if packets.has_times else None
+        )
+        last = start - 1
         for time, index, ending, frame in self._numbered(start, refused):
             if index is not None:
                 # What begins amid a group of pictures has none before the next key frame, and no
                 # decoder calls that an error.
                 if previous is not None and (refused or previous < 0):
-                    yield from self._damaged(range(previous + 1, index), start)
+                    yield from self._damaged(range(previous + 1, index), last, time)
                 previous = index
             if time >= start:
                 yield time, ending, frame
+                last = time
         if previous is not None and refused:
-            yield from self._damaged(range(previous + 1, packets.shown.size), start)
+            yield from self._damaged(range(previous + 1, packets.shown.size), last, packets.end())
         if refused and tell and not packets.has_times:
             self._told.add(f"is damaged: {len(refused)} frames cannot be decoded and are left out")
 
-    def _damaged(self, indices: range, start: int) -> Iterator[tuple[int, str, Any]]:
+    def _damaged(
+        self, indices: range, last: int, following: int
+    ) -> Iterator[tuple[int, str, Any]]:
+        """Frames that are not there, between the times of two that are."""
         for index in indices:
             time = self._packets.nanoseconds(int(self._packets.shown[index]))
-            if time >= start:
+            if last < time < following:
                 yield time, f"{index:06d}", None
+                last = time
 
     def _numbered(
         self, start: int, refused: list[Exception]
