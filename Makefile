@@ -34,7 +34,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-fast test-numpy1 bare check bench soak parameters colcon model model-rendered model-smoke verify-gpu clean
+.PHONY: demo test test-fast test-numpy1 bare check bench soak parameters docs colcon model model-rendered model-smoke verify-gpu clean
 
 # VIEW=1: with `mtinet view` beside it.
 VIEW ?=
@@ -76,6 +76,11 @@ parameters: $(VENV)/.demo
 	$(BIN)/python -m mtinet_ros.node.parameter_docs yaml > build/perception.yaml
 	mv build/parameters.md docs/parameters.md
 	mv build/perception.yaml config/perception.yaml
+
+# The site of the pages, into build/docs. What is wrong with a page or a link is an error.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -n -W --keep-going -q -c docs . build/docs
+	@echo "build/docs/index.html"
 
 # How fast the node is, into build/bench; the whole also writes the node's part of docs/performance.md
 # anew. After an interruption the same command goes on. QUICK=1 takes a minute and documents nothing.
@@ -197,6 +202,11 @@ $(VENV)/.demo: $(VENV)/bin/python constraints.txt $(SOURCES)
 
 $(VENV)/.view: $(VENV)/.demo
 	$(call install,$(VENV),$(PINNED) '.[view]')
+	@touch $@
+
+# Not the package's sources: the site needs none of them.
+$(VENV)/.docs: $(VENV)/bin/python constraints.txt setup.py
+	$(call install,$(VENV),$(PINNED) '.[docs]')
 	@touch $@
 
 $(VENV)/.export: $(VENV)/.demo

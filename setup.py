@@ -53,6 +53,7 @@ EXTRAS = {
         "backports.zstd>=1; python_version < '3.14'",
     ],
     "view": ["rerun-sdk>=0.41,<1"],
+    "docs": ["furo>=2024.8", "myst-parser>=4", "sphinx>=8"],
     "dev": [
         "catkin-pkg>=1",
         "cyclonedds>=11",

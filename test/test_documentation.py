@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -48,3 +50,53 @@ def test_named_classes_and_methods_exist() -> None:
 
 def page_text(name: str) -> str:
     return (ROOT / name).read_text()
+
+
+@pytest.fixture(scope="module")
+def site() -> ModuleType:
+    """What `make docs` does beside Sphinx, without Sphinx."""
+    specification = importlib.util.spec_from_file_location("site_conf", ROOT / "docs" / "conf.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_every_page_is_in_the_navigation_once(site: ModuleType) -> None:
+    text = site.navigation(page_text("docs/index.md"))
+    listed = [ROOT / f"{page}.md" for page in re.findall(r"^\S.* </(.+)>$", text, re.MULTILINE)]
+    pages = {*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "index.md"}
+    assert pages < set(listed)
+    assert len(set(listed)) == len(listed)
+    assert all(page.is_file() for page in listed)
+
+
+def test_navigation_stands_below_the_list_it_follows_from(site: ModuleType) -> None:
+    first = "## First\n\n- [A b](a.md): text, [c](c.md)\n- [D](../D.md)\n\n"
+    page = f"# Home\n\n{first}## Second\n\n- [E](e.md)\n"
+    assert site.navigation(page) == (
+        f"# Home\n\n{first}"
+        "```{toctree}\n:hidden:\n:caption: First\n\nA b </docs/a>\nD </D>\n```\n\n"
+        "## Second\n\n- [E](e.md)\n\n"
+        "```{toctree}\n:hidden:\n:caption: Second\n\nE </docs/e>\n```\n\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "loads"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', True),
+        ("<img alt='x' src='//cdn.example/x.png'>", True),
+        ('<link rel="stylesheet" type="text/css" href="http://fonts.example/css" />', True),
+        ("@font-face { src: url(https://fonts.example/a.woff2) }", True),
+        ('@import "https://fonts.example/a.css";', True),
+        ('<a href="https://www.ros.org/reps/rep-0117.html">REP 117</a>', False),
+        ('<script src="_static/x.js"></script><link rel="icon" href="icon.svg">', False),
+        ("b { background: url(data:image/png;base64,AAAA) }", False),
+    ],
+)
+def test_what_a_page_has_a_browser_fetch_is_told_from_links(
+    site: ModuleType, text: str, loads: bool
+) -> None:
+    assert bool(site.loaded_from_elsewhere(text)) == loads
