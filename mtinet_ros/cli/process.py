@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from mtinet_ros.offline.journal import Tally
 from mtinet_ros.offline.merge import merge_shards, sibling_outputs
 from mtinet_ros.offline.outputs import (
     OutputOptions,
+    check_videos,
     open_sink,
     open_sink_again,
     output_paths,
@@ -49,6 +52,9 @@ __all__ = ["add_arguments", "run"]
 
 # Frames and problems of a recording that are told one by one.
 _TOLD = 5
+
+# Seconds after which it is said why nothing happens yet.
+_PATIENCE = 5.0
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -83,25 +89,46 @@ def run(arguments: argparse.Namespace) -> int:
         limits=PartLimits(arguments.part_seconds),
     )
     sources = source_options(arguments)
-    if len(inputs) == 1:
-        # What is wrong with it shall not be said only when the network is loaded.
-        open_source(inputs[0].paths, sources).close()
-    backend = load_backend(
-        model,
-        arguments.backend,
-        max_batch=arguments.max_batch or DEFAULT_MAX_BATCH,
-        cpu=cpu_settings(arguments),
-        gpu=GpuSettings(fits_images=arguments.fit_on_gpu),
-    )
-    try:
+    with contextlib.ExitStack() as opened:
+        # What is wrong with a single one shall not be said only when the network is loaded.
+        first = _open(inputs[0], sources) if len(inputs) == 1 else None
+        if first is not None:
+            opened.callback(first.close)
+            if options.is_file:
+                check_videos(paths[0], [camera.name for camera in first.cameras])
+        backend = load_backend(
+            model,
+            arguments.backend,
+            max_batch=arguments.max_batch or DEFAULT_MAX_BATCH,
+            cpu=cpu_settings(arguments),
+            gpu=GpuSettings(fits_images=arguments.fit_on_gpu),
+        )
+        opened.callback(backend.close)
         print(
             f"{backend.card.name} in {backend.name} on {backend.device}: {backend.precision}",
             flush=True,
         )
         plan = _Plan(arguments, sources, options, settings, (start, end), backend, model)
-        return plan.carry_out(list(zip(inputs, paths, strict=True)))
+        return plan.carry_out(list(zip(inputs, paths, strict=True)), first)
+
+
+def _open(item: Input, options: SourceOptions) -> Source:
+    """Open a recording; say so if that takes long."""
+    waiting = threading.Timer(
+        _PATIENCE,
+        print,
+        [
+            f"{item.name} is still being opened: without an index, or compressed as a whole, it "
+            "is read through first"
+        ],
+        {"file": sys.stderr, "flush": True},
+    )
+    waiting.daemon = True
+    waiting.start()
+    try:
+        return open_source(item.paths, options)
     finally:
-        backend.close()
+        waiting.cancel()
 
 
 class _Plan:
@@ -130,14 +157,20 @@ class _Plan:
             **decisive(arguments, options),
         }
 
-    def carry_out(self, work: Sequence[tuple[Input, Path]]) -> int:
-        """Process one recording after the other; the exit status."""
+    def carry_out(self, work: Sequence[tuple[Input, Path]], first: Source | None) -> int:
+        """Process one recording after the other; the exit status.
+
+        Args:
+            work: Recordings, and where their results go.
+            first: The first one, where it is open already.
+        """
         has_failures = False
         siblings = [target.name for _, target in work] if len(work) > 1 else []
         with Stopping() as stopping:
             for item, target in work:
                 try:
-                    outcome = self._process(item, target, siblings, stopping)
+                    source, first = first or _open(item, self._sources), None
+                    outcome = self._process(source, item, target, siblings, stopping)
                 except InputError as error:
                     if len(work) == 1:
                         raise
@@ -160,10 +193,16 @@ class _Plan:
         return int(has_failures)
 
     def _process(
-        self, item: Input, target: Path, siblings: Sequence[str], stopping: Stopping
+        self,
+        source: Source,
+        item: Input,
+        target: Path,
+        siblings: Sequence[str],
+        stopping: Stopping,
     ) -> Outcome:
-        source = open_source(item.paths, self._sources)
-        try:
+        with contextlib.closing(source):
+            if self._options.is_file:
+                check_videos(target, [camera.name for camera in source.cameras])
             settings = replace(
                 self._settings, chosen=choose_interval(*self._times, source.interval(), item.name)
             )
@@ -182,8 +221,6 @@ class _Plan:
                 {**self._decides, "input": about_files(item.paths), "cameras": _cameras(source)},
                 stopping.is_asked,
             )
-        finally:
-            source.close()
 
 
 def _merge(arguments: argparse.Namespace) -> int:

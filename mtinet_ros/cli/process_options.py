@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from mtinet_ros.messages.output_topics import OUTPUTS
 from mtinet_ros.offline.fingerprint import about_files
 from mtinet_ros.offline.inputs import Input
 from mtinet_ros.offline.outputs import (
+    DEFAULT_NODE,
     DEFAULT_OUTPUTS,
     FORMATS,
     OutputOptions,
@@ -85,6 +87,14 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         "--topics", nargs="+", default=[], metavar="TOPIC", help="image topics of a bag (all)"
     )
     group.add_argument(
+        "--camera-info-topics",
+        nargs="+",
+        default=[],
+        metavar="CAMERA=TOPIC",
+        help="of a bag: the CameraInfo of a camera, or of its image topic, where it is not the "
+        "sibling camera_info",
+    )
+    group.add_argument(
         "--every",
         type=int,
         default=1,
@@ -136,6 +146,25 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         help="every N-th pixel in both directions is in the point cloud",
     )
     group.add_argument(
+        "--obstacles-stride",
+        type=int,
+        default=OutputOptions.obstacles_stride,
+        metavar="N",
+        help="the same for the clouds of obstacles and ground (default: %(default)s)",
+    )
+    group.add_argument(
+        "--ground-classes",
+        default=",".join(OutputOptions.ground_classes),
+        metavar="NAMES",
+        help="for the output obstacles: what a robot may drive on (default: %(default)s)",
+    )
+    group.add_argument(
+        "--node",
+        default=DEFAULT_NODE,
+        metavar="NAME",
+        help="of a bag: topics are below it, as below a node of that name (default: %(default)s)",
+    )
+    group.add_argument(
         "--storage", choices=("mcap", "sqlite3"), default="", help="of a bag (default: mcap)"
     )
     group.add_argument(
@@ -177,7 +206,8 @@ def check_numbers(arguments: argparse.Namespace) -> None:
     """
     if not arguments.inputs:
         raise ConfigurationError("no IN is given; name a bag, a video, pictures or a folder")
-    for name, least in (("every", 1), ("points_stride", 1), ("max_batch", 0)):
+    least_allowed = {"every": 1, "points_stride": 1, "obstacles_stride": 1, "max_batch": 0}
+    for name, least in least_allowed.items():
         value = getattr(arguments, name)
         if value < least:
             raise ConfigurationError(
@@ -198,7 +228,28 @@ def source_options(arguments: argparse.Namespace) -> SourceOptions:
     rectify = arguments.rectify == "auto"
     lens = LensOptions(arguments.focal_length, arguments.camera_info, rectify)
     topics, keeps_raw = tuple(arguments.topics), arguments.fit_on_gpu
-    return SourceOptions(topics, rectify, lens, arguments.frame_id, keeps_raw)
+    return SourceOptions(
+        topics,
+        rectify,
+        lens,
+        arguments.frame_id,
+        keeps_raw,
+        _camera_info_topics(arguments.camera_info_topics),
+    )
+
+
+def _camera_info_topics(words: Sequence[str]) -> dict[str, str]:
+    """From `front=/front/calibration`: topics of CameraInfo by camera, or by image topic."""
+    found: dict[str, str] = {}
+    for word in words:
+        camera, _, topic = word.partition("=")
+        if not camera or not topic:
+            raise ConfigurationError(
+                f"--camera-info-topics has {word}; give CAMERA=TOPIC, e.g. "
+                "front=/front/calibration"
+            )
+        found[camera] = topic
+    return found
 
 
 def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> OutputOptions:
@@ -207,9 +258,9 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
     Raises:
         ConfigurationError: Options do not go together, or not with the inputs.
     """
-    outputs = tuple(name.strip() for name in arguments.outputs.split(",") if name.strip())
-    check_outputs(outputs)
+    outputs = _listed(arguments.outputs)
     format_ = choose_format(arguments.output, inputs, arguments.format)
+    check_outputs(outputs, format_)
     if arguments.keep_input and (
         format_ != "bag" or any(item.kind is not Kind.BAG for item in inputs)
     ):
@@ -217,6 +268,15 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
     if arguments.storage and format_ != "bag":
         raise ConfigurationError(
             f"--storage is {arguments.storage} and the output a {format_}; leave it out"
+        )
+    if arguments.node != DEFAULT_NODE and format_ != "bag":
+        raise ConfigurationError(
+            f"--node is {arguments.node} and the output a {format_}; leave it out"
+        )
+    if not re.fullmatch(r"(/[A-Za-z_]\w*)+", arguments.node, re.ASCII):
+        raise ConfigurationError(
+            f"--node is {arguments.node}; give the full name of a node, e.g. {DEFAULT_NODE}: "
+            "letters, digits and _ between slashes, no digit first"
         )
     storage = choose_storage(arguments.output, arguments.storage)
     if arguments.compress and (format_ != "bag" or storage != "mcap"):
@@ -230,15 +290,24 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
         outputs,
         arguments.depth_encoding,
         arguments.points_stride,
+        arguments.obstacles_stride,
+        _listed(arguments.ground_classes),
+        arguments.node,
         storage,
         arguments.compress,
     )
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def decisive(arguments: argparse.Namespace, options: OutputOptions) -> dict[str, Any]:
     """Options that decide the result, by what a person calls them."""
     names = (
-        *("topics", "every", "start", "end", "rectify", "focal_length", "frame_id"),
+        *("topics", "camera_info_topics", "every", "start", "end", "rectify"),
+        *("focal_length", "frame_id"),
         *("fit", "fit_on_gpu"),
     )
     decides: dict[str, Any] = {
@@ -254,6 +323,9 @@ def decisive(arguments: argparse.Namespace, options: OutputOptions) -> dict[str,
         "--outputs": ",".join(options.outputs),
         "--depth-encoding": options.depth_encoding,
         "--points-stride": options.points_stride,
+        "--obstacles-stride": options.obstacles_stride,
+        "--ground-classes": ",".join(options.ground_classes),
+        "--node": options.node,
         "--storage": options.storage,
         "--compress": options.compression,
     }

@@ -3,21 +3,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from mtinet_ros.errors import ConfigurationError
-from mtinet_ros.messages.output_topics import OUTPUTS, MessageFactory, output_topics
+from mtinet_ros.messages.output_topics import (
+    OUTPUTS,
+    MessageFactory,
+    ObstacleSettings,
+    output_topics,
+)
 from mtinet_ros.model_card import ModelCard
 from mtinet_ros.offline.inputs import Input
+from mtinet_ros.offline.state import state_folder
 from mtinet_ros.recordings.frame import Sink
 from mtinet_ros.recordings.open import Kind
 
 FORMATS = ("bag", "video", "folder")
 DEFAULT_OUTPUTS = ("segmentation", "overlay", "depth", "normals")
+DEFAULT_NODE = "/perception"
 
+# Clouds, which are messages and nothing else.
+_OF_BAGS = ("points", "obstacles")
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v")
 _STORAGES = {".mcap": "mcap", ".db3": "sqlite3"}
 
@@ -31,6 +41,9 @@ class OutputOptions:
         outputs: Some of `OUTPUTS`.
         depth_encoding: `32FC1` or `16UC1`.
         points_stride: As the node's parameter.
+        obstacles_stride: As the node's parameter.
+        ground_classes: As the node's parameter.
+        node: Of a bag: name of the node below which the topics are.
         storage: Of a bag: `mcap` or `sqlite3`.
         compression: Of a bag in mcap: `zstd`, or none.
     """
@@ -39,6 +52,9 @@ class OutputOptions:
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     depth_encoding: str = "32FC1"
     points_stride: int = 1
+    obstacles_stride: int = ObstacleSettings.stride
+    ground_classes: tuple[str, ...] = tuple(ObstacleSettings.ground_classes)
+    node: str = DEFAULT_NODE
     storage: str = "mcap"
     compression: str = ""
 
@@ -46,6 +62,11 @@ class OutputOptions:
     def is_file(self) -> bool:
         """Whether the output is a file."""
         return self.format == "video"
+
+    @property
+    def obstacles(self) -> ObstacleSettings:
+        """For the output `obstacles`."""
+        return ObstacleSettings(self.obstacles_stride, self.ground_classes)
 
     def describe(self, card: ModelCard) -> dict[str, Any]:
         """All that `open_sink_again` needs, for JSON."""
@@ -96,7 +117,8 @@ def wanted_of_model(card: ModelCard, options: OutputOptions) -> frozenset[str]:
     """Outputs of the model contract that the results are made from.
 
     Raises:
-        ConfigurationError: The model gives nothing of what is asked for.
+        ConfigurationError: The model gives nothing of what is asked for, or has no such class of
+            the ground.
     """
     topics = output_topics(
         card,
@@ -104,6 +126,7 @@ def wanted_of_model(card: ModelCard, options: OutputOptions) -> frozenset[str]:
         options.points_stride,
         options.depth_encoding,
         cast(MessageFactory, None),  # no message is made
+        options.obstacles,
     )
     if not topics:
         raise ConfigurationError(
@@ -126,8 +149,10 @@ def open_sink(path: Path, card: ModelCard, options: OutputOptions) -> Sink:
             path,
             card,
             options.outputs,
+            prefix=options.node,
             points_stride=options.points_stride,
             depth_encoding=options.depth_encoding,
+            obstacles=options.obstacles,
             storage=options.storage,
             compression=options.compression,
         )
@@ -146,12 +171,13 @@ def open_sink(path: Path, card: ModelCard, options: OutputOptions) -> Sink:
 def open_sink_again(path: Path, description: dict[str, Any]) -> Sink:
     """Open an output by what `OutputOptions.describe` said of it."""
     options = dict(description["options"])
-    options["outputs"] = tuple(options["outputs"])
+    for name in ("outputs", "ground_classes"):
+        options[name] = tuple(options[name])
     return open_sink(path, ModelCard.from_json(description["card"]), OutputOptions(**options))
 
 
-def check_outputs(outputs: Collection[str]) -> None:
-    """Refuse names that are none of `OUTPUTS`.
+def check_outputs(outputs: Collection[str], format_: str) -> None:
+    """Refuse names that are none of `OUTPUTS`, or that such an output does not hold.
 
     Raises:
         ConfigurationError: Naming them.
@@ -162,3 +188,29 @@ def check_outputs(outputs: Collection[str]) -> None:
             f"--outputs names {', '.join(unknown) or 'nothing'}; allowed: {', '.join(OUTPUTS)}, "
             "with commas between"
         )
+    clouds = [name for name in outputs if name in _OF_BAGS]
+    if clouds and format_ != "bag":
+        raise ConfigurationError(
+            f"--outputs names {', '.join(clouds)} and the output is a {format_}; only bags hold "
+            "clouds, so leave it out, or add --format bag"
+        )
+
+
+def check_videos(output: Path, cameras: Sequence[str]) -> None:
+    """Refuse the names of a video for each camera that somebody else's files have.
+
+    `check_output` refuses the name of a single one.
+
+    Raises:
+        ConfigurationError: Naming one.
+    """
+    from mtinet_ros.recordings.video_sink import video_paths
+
+    if len(cameras) < 2 or state_folder(output, is_file=True).exists():
+        return
+    for path in video_paths(output, cameras).values():
+        if os.path.lexists(path):
+            raise ConfigurationError(
+                f"{path} is there and was not written by mtinet process; remove it or choose "
+                "another output"
+            )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -47,6 +47,7 @@ class SourceOptions:
         lens: Of videos and pictures: what is known of the camera.
         frame_id: Of videos and pictures: for the headers; empty: `camera_optical_frame`.
         keeps_raw: Of a bag: whether raw images stay in their bytes, see `BagSource`.
+        camera_info_topics: Of a bag: topic of the CameraInfo by camera, see `BagSource`.
     """
 
     topics: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class SourceOptions:
     lens: LensOptions = field(default_factory=LensOptions)
     frame_id: str = ""
     keeps_raw: bool = False
+    camera_info_topics: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_source(path: Path | Sequence[Path], options: SourceOptions | None = None) -> Source:
@@ -77,9 +79,18 @@ def open_source(path: Path | Sequence[Path], options: SourceOptions | None = Non
             frame_id=bool(options.frame_id),
         )
         return BagSource(
-            paths[0], options.topics, rectify=options.rectify, keeps_raw=options.keeps_raw
+            paths[0],
+            options.topics,
+            options.camera_info_topics,
+            rectify=options.rectify,
+            keeps_raw=options.keeps_raw,
         )
-    _refuse(paths[0], "no bag", topics=bool(options.topics))
+    _refuse(
+        paths[0],
+        "no bag",
+        topics=bool(options.topics),
+        camera_info_topics=bool(options.camera_info_topics),
+    )
     frame_id = options.frame_id or "camera_optical_frame"
     if kind is Kind.VIDEO:
         from mtinet_ros.recordings.video_source import VideoSource

@@ -152,11 +152,8 @@ class VideoSink:
             InputError: It cannot be written, or a part is gone, or of another encoder.
         """
         cameras = sorted({camera for part in parts for camera in part["videos"]})
-        for camera in cameras:
+        for camera, path in video_paths(self._path, cameras).items():
             videos = [part["videos"][camera] for part in parts if camera in part["videos"]]
-            path = self._path
-            if len(cameras) > 1:
-                path = path.with_name(f"{path.stem}_{_file_name(camera)}{path.suffix}")
             join_segments(
                 self._av,
                 [(self._segments / video["file"], video["first"]) for video in videos],
@@ -204,6 +201,16 @@ class VideoSink:
             aside.unlink(missing_ok=True)
             width, height = json.loads(path.read_text("ascii"))
         return int(width), int(height)
+
+
+def video_paths(path: Path, cameras: Sequence[str]) -> dict[str, Path]:
+    """The video of each camera: `path` of a single one, `drive_front.mp4` of several."""
+    if len(cameras) == 1:
+        return {cameras[0]: path}
+    return {
+        camera: path.with_name(f"{path.stem}_{_file_name(camera)}{path.suffix}")
+        for camera in cameras
+    }
 
 
 def _depth_panel(depth: NDArray[np.float32], is_metric: bool) -> Panel:

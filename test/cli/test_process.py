@@ -117,7 +117,17 @@ def test_several_recordings_become_a_folder_of_results_each(
         (["-o", "foreign/file.mp4"], "file.mp4 is there and was not written by mtinet process"),
         (["-o", "foreign/file.mp4/x"], "cannot make the folder"),
         (["-o", "foreign", "--merge"], "--merge takes no IN"),
-        (["-o", "new", "--outputs", "points"], "cannot be written into a folder"),
+        (["-o", "new", "--outputs", "depth,points"], "names points and the output is a folder"),
+        (["-o", "new.mp4", "--outputs", "obstacles"], "obstacles and the output is a video"),
+        (["-o", "new", "--node", "/seen"], "--node is /seen and the output a folder"),
+        (["-o", "new.mcap", "--node", "seen"], "--node is seen; give the full name"),
+        (["-o", "new", "--obstacles-stride", "0"], "--obstacles-stride is 0; allowed: 1"),
+        (["-o", "new", "--camera-info-topics", "a=/b"], "--camera-info-topics is not for"),
+        (["-o", "new", "--camera-info-topics", "/b"], "has /b; give CAMERA=TOPIC"),
+        (
+            ["-o", "new.mcap", "--outputs", "obstacles", "--ground-classes", "sea"],
+            "has no class 'sea'",
+        ),
         (["-o", "new", "--part-seconds", "0"], "--part-seconds is 0; allowed"),
     ],
 )
@@ -138,6 +148,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(
     assert sentence in said
     assert "Traceback" not in said
     assert (tmp_path / "foreign" / "file.mp4").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]  # nothing was begun
     if "new" in arguments:  # and is in nobody's way
         assert main(words(model, pictures, "-o", "new", "--outputs", "depth")) == 0
 
@@ -207,6 +218,53 @@ def test_a_bag_becomes_a_bag_beside_it(model: Path, tmp_path: Path) -> None:
         times = [time for name, time, _ in found if name == f"/perception/front/{topic}"]
         assert times == images
     assert len(images) == 5
+
+
+def test_clouds_of_a_chosen_lens_below_a_chosen_node(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rosbags")
+    from dataclasses import replace
+
+    from rosbags.rosbag2 import Reader
+    from support.bags import a_camera, write_rosbags
+
+    elsewhere = [
+        replace(one, topic="/lens/front") if one.topic.endswith("camera_info") else one
+        for one in a_camera(3)
+    ]
+    bag = write_rosbags(tmp_path / "bag", elsewhere)
+    command = words(model, bag, "--node", "/seen/again", "--outputs", "obstacles")
+    command += ["--ground-classes", "class 1", "--obstacles-stride", "2"]
+    points = []
+    for name, options in (("a", ["--camera-info-topics", "front=/lens/front"]), ("b", [])):
+        assert main([*command, "-o", str(tmp_path / name), *options]) == 0
+        with Reader(tmp_path / name) as reader:
+            points.append({c.topic: c.msgcount for c in reader.connections})
+    assert points[0] == {f"/seen/again/front/points/{name}": 3 for name in ("obstacles", "ground")}
+    assert sum(points[1].values()) == 0
+    assert "CameraInfo is on /lens/front" in capsys.readouterr().err
+
+
+def test_videos_of_cameras_replace_nobodys_files(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rosbags")
+    pytest.importorskip("av")
+    from support.bags import a_camera, write_rosbags
+
+    bag = write_rosbags(tmp_path / "bag", a_camera(2) + a_camera(2, "/rear"))
+    mine = tmp_path / "drive_front.mp4"
+    mine.write_text("mine")
+    command = words(model, bag, "-o", tmp_path / "drive.mp4", "--outputs", "depth")
+    for _ in range(2):
+        assert main(command) == 1
+        assert "drive_front.mp4 is there and was not written by" in capsys.readouterr().err
+        assert mine.read_text() == "mine"
+    mine.unlink()
+    assert main(command) == 0
+    assert mine.exists()
+    assert (tmp_path / "drive_rear.mp4").exists()
 
 
 @needs_compiler

@@ -74,8 +74,8 @@ def test_differences_are_named() -> None:
     now = {"model": "a", "--every": 2, "--fit": "stretch"}
     assert differences(there, now) == [
         "--every was 1, is 2",
-        '--topics was ["/x"], is null',
-        "--fit was null, is stretch",
+        '--topics was ["/x"], is not given',
+        "--fit was not given, is stretch",
     ]
 
 
