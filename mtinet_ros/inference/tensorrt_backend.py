@@ -336,11 +336,14 @@ class TensorRtBackend(Backend):
 
     @contextmanager
     def _detect_lost_context(self) -> Iterator[None]:
-        """After an error in the block, raise `BackendLostError` if the context is broken, too."""
+        """After an error in the block, raise `BackendLostError` if the context is broken, too.
+
+        Else what the failed block has queued is over: the next run may use its memory.
+        """
         try:
             with cuda_errors("run the network"):
                 yield
-        except BackendError as error:
+        except Exception as error:
             try:
                 self._queue.finish()
             except BackendError as still:

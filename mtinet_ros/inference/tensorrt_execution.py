@@ -225,12 +225,11 @@ class Execution:
         return self._contexts[work.key]
 
     def _capture(self, context: _BoundContext, work: Work) -> Graph:
-        failures = (BackendError, cuda_driver().error)
         self._stream.begin_capture()
         try:
             context.enqueue(work, self._shape, self._stream)
-        except failures:
-            with suppress(*failures):
+        except BaseException:
+            with suppress(BackendError, cuda_driver().error):
                 self._stream.end_capture().free()
             raise
         return self._stream.end_capture()

@@ -53,6 +53,7 @@ class RunQueue:
         self._fitting = fitting
         # By turn: copies of fitted images to where their batch has its memory.
         self._returns: dict[int, Callable[[], None]] = {}
+        self._not_waited_for: set[int] = set()  # turns
         self._captures_until = time.monotonic() + _CAPTURE_SECONDS
 
     def queue(
@@ -67,9 +68,10 @@ class RunQueue:
         Args:
             images: uint8 [N,H,W,3].
             names: Outputs that it downloads.
-            turn: The set of buffers, 0 or 1; the last run that had it must be over.
+            turn: The set of buffers, 0 or 1; nobody asks any more for the last run that had it.
             unfitted: What the device writes into `images`, by its place there.
         """
+        self._take_turn(turn)
         source = self._buffers.place(images, turn)
         work = self._work(source, len(images), names, turn)
         self._queue(source, work, self._execution.queue, unfitted)
@@ -80,6 +82,12 @@ class RunQueue:
                 images[slots] = fitted[slots]
 
             self._returns[turn] = give_back
+
+    def _take_turn(self, turn: int) -> None:
+        """See that the last run of a turn is over, although waiting for it may have failed."""
+        if turn in self._not_waited_for:
+            self._streams.wait(turn)
+        self._returns.pop(turn, None)
 
     def _queue(
         self,
@@ -98,6 +106,7 @@ class RunQueue:
         self._streams.computed()
         self._download(work)
         self._streams.downloaded(work.turn)
+        self._not_waited_for.add(work.turn)
 
     def _work(self, source: HostBuffer, rows: int, names: tuple[str, ...], turn: int) -> Work:
         batch = self._fixed_batch or rows
@@ -139,6 +148,7 @@ class RunQueue:
     def wait(self, names: Collection[str], rows: int, turn: int) -> Outputs:
         """Sleep until the run of a turn is over; its outputs, the first `rows` images of each."""
         self._streams.wait(turn)
+        self._not_waited_for.discard(turn)
         if turn in self._returns:
             self._returns.pop(turn)()
         return self._buffers.outputs(names, rows, turn)
@@ -151,6 +161,7 @@ class RunQueue:
         """
         with cuda_errors("finish its work"):
             self._streams.finish()
+        self._not_waited_for.clear()
 
     def run_black(self, batch: int) -> None:
         """Run a black batch on each set of memory, so that none is late when it comes first.
@@ -181,6 +192,7 @@ class RunQueue:
 
     def measure_stages(self, images: NDArray[np.uint8], turn: int) -> Mapping[str, float]:
         """Run once, call by call, waiting after each stage; seconds by stage."""
+        self._take_turn(turn)
         source = self._buffers.place(images, turn)
         work = self._work(source, len(images), self._names, turn)
         stages: dict[str, Callable[[], None]] = {

@@ -579,6 +579,25 @@ def test_a_run_that_fails_takes_no_other_with_it(backend: Any) -> None:
     np.testing.assert_array_equal(second.outputs()["depth"], expected)
 
 
+def test_memory_of_a_run_that_nobody_could_wait_for_is_not_used_before_it_is_over(
+    gpu: Any, model: Path
+) -> None:
+    """The double records a race if the third run does not wait for the first."""
+    backend = load_backend(model, "tensorrt")
+    images = random_images(2, seed=3)
+    expected = backend.infer(images, ["depth"])["depth"].copy()
+    first, second = (backend.begin(random_images(2), ["depth"]) for _ in range(2))
+    gpu.fail("cuCtxPushCurrent")
+    with pytest.raises(BackendError, match="make its context current"):
+        first.outputs()
+    third = backend.begin(images, ["depth"])
+    second.outputs()
+    np.testing.assert_array_equal(third.outputs()["depth"], expected)
+    assert gpu.violations == []
+    forget_errors()
+    backend.close()
+
+
 def test_a_graph_that_is_not_launched_fails_its_frame_alone(graph_gpu: Any, model: Path) -> None:
     backend = load_backend(model, "tensorrt")
     for _ in range(6):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support.gpu_double import gpu_double
 from support.kernel_on_cpu import needs_compiler
+from support.tiny_model import random_images
 
 from mtinet_ros.errors import BackendError, BackendLostError
 from mtinet_ros.inference import load_backend, nvrtc
@@ -208,6 +209,23 @@ def test_a_failure_is_a_sentence_and_the_cpu_goes_on(
     batch = fill(predictor, picture(2))
     assert not batch.raw
     assert_same(predictor, batch, predictor.infer(batch, OUTPUTS), picture(2))
+
+
+def test_a_picture_that_nobody_could_wait_for_is_not_written_over_a_later_one(
+    gpu: Any, load: Load
+) -> None:
+    predictor = load(pinned_images=False)
+    predictor.infer(fill(predictor, picture(1)), OUTPUTS)
+    batch = fill(predictor, picture(2))
+    run = predictor.begin(batch, OUTPUTS)
+    gpu.fail("cuEventSynchronize")
+    with pytest.raises(BackendError, match="launch failed"):
+        run.outputs()
+    shown = on_cpu(predictor, picture(3)).images
+    batch.images[...] = shown
+    for _ in range(2):  # in either turn
+        predictor.backend.infer(random_images(1), OUTPUTS)
+    np.testing.assert_array_equal(batch.images, shown)
 
 
 def test_a_context_that_is_lost_in_the_kernel_is_told(gpu: Any, load: Load) -> None:
