@@ -7,15 +7,18 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import path
-from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.errors import ConfigurationError, MtinetError
 
 if TYPE_CHECKING:
     import rerun as rr
+
+    from mtinet_ros.viewer.replay import Replay
+    from mtinet_ros.viewer.scene import Scene
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show until Ctrl-C, which is the regular end."""
+    """Show until Ctrl-C or until the window is closed, which are the regular ends."""
     if not 0 <= arguments.port <= 65535:
         raise ConfigurationError(f"--port {arguments.port} is not allowed; from 0 to 65535")
     # Before it is imported: whatever it would tell its makers, it does not.
@@ -61,30 +64,60 @@ def run(arguments: argparse.Namespace) -> int:
     from mtinet_ros.viewer.scene import Scene
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ends: list[int] = []
+
+    def on_end(status: int) -> None:
+        ends.append(status)
+        os.kill(os.getpid(), signal.SIGTERM)  # who looks at nothing subscribes to nothing
+
     stream = rr.RecordingStream("mtinet_ros")
-    with contextlib.suppress(KeyboardInterrupt), _shown(arguments, stream):
-        scene = Scene(stream)
-        if arguments.bag is None:
-            _watch(scene, arguments.node)
+    shown = _shown(arguments, stream, on_end)
+    with contextlib.suppress(KeyboardInterrupt), _opened(arguments) as bag, shown:
+        if bag is None:
+            _watch(Scene(stream), arguments.node)
         else:
-            _replay(scene, arguments.bag, arguments)
+            _replay(Scene(stream), bag, arguments)
     print()
+    if any(ends):
+        raise MtinetError(f"the viewer rerun has ended with status {ends[0]}; start it again")
     return 0
 
 
 @contextlib.contextmanager
-def _shown(arguments: argparse.Namespace, stream: rr.RecordingStream) -> Iterator[None]:
-    """Connect the recording to a file, a window or a page, and say which."""
+def _opened(arguments: argparse.Namespace) -> Iterator[Replay | None]:
+    """The bag, if one is to be shown; opened before there is anything to look at."""
+    if arguments.bag is None:
+        yield None
+        return
+    from mtinet_ros.viewer.replay import Replay
+
+    with contextlib.closing(Replay(arguments.bag, arguments.node)) as bag:
+        yield bag
+
+
+@contextlib.contextmanager
+def _shown(
+    arguments: argparse.Namespace, stream: rr.RecordingStream, on_end: Callable[[int], None]
+) -> Iterator[None]:
+    """Connect the recording to a file, a window or a page, and say which.
+
+    Args:
+        arguments: Of the command.
+        stream: The recording.
+        on_end: Called with the viewer's exit status if it ends by itself.
+    """
     from mtinet_ros.viewer import window
 
+    memory_limit = arguments.memory_limit
     if arguments.save is not None:
         with _saved(arguments.save, stream):
             yield
     elif not arguments.web and window.has_display():
-        with window.window(arguments.memory_limit) as address, _connected(stream, address):
+        with window.window(memory_limit, on_end) as address, _connected(stream, address):
             yield
     else:
-        with window.page(arguments.address, arguments.port, arguments.memory_limit) as (to, url):
+        page = window.page(arguments.address, arguments.port, memory_limit, on_end)
+        with page as (to, url):
             print(f"open {url} in a browser; Ctrl-C ends it", flush=True)
             with _connected(stream, to):
                 yield
@@ -123,7 +156,7 @@ def _saved(file: Path, stream: rr.RecordingStream) -> Iterator[None]:
         aside.unlink(missing_ok=True)
 
 
-def _watch(scene: object, node: str) -> None:
+def _watch(scene: Scene, node: str) -> None:
     try:
         from mtinet_ros.viewer.live import watch
     except ImportError as error:
@@ -131,13 +164,10 @@ def _watch(scene: object, node: str) -> None:
             f"a running node is watched with ROS 2 ({error}): source your ROS installation, or "
             "install the wheels with pip install 'mtinet_ros[ros]'"
         ) from error
-    watch(scene, node)  # type: ignore[arg-type]
+    watch(scene, node)
 
 
-def _replay(scene: object, bag: Path, arguments: argparse.Namespace) -> None:
-    from mtinet_ros.viewer.replay import replay
-
-    count = replay(scene, bag, arguments.node)  # type: ignore[arg-type]
-    print(f"{count} messages of {bag}")
+def _replay(scene: Scene, bag: Replay, arguments: argparse.Namespace) -> None:
+    print(f"{bag.show(scene)} messages of {arguments.bag}", flush=True)
     if arguments.save is None:
         signal.pause()

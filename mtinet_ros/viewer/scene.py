@@ -106,8 +106,16 @@ class Scene:
         """What /diagnostics says of the camera, by key; what is no number is left out."""
         for plot, (_, lines) in PLOTS.items():
             for line, key in lines.items():
-                if values.get(key):
-                    self._stream.log(f"{camera}/{plot}/{line}", rr.Scalars(float(values[key])))
+                number = _number(values.get(key, ""))
+                if number is not None:
+                    self._stream.log(f"{camera}/{plot}/{line}", rr.Scalars(number))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def blueprint(cameras: Sequence[str]) -> rrb.Blueprint:

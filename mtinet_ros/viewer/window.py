@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,26 +49,34 @@ def rerun_program() -> str:
 
 
 @contextlib.contextmanager
-def window(memory_limit: str) -> Iterator[str]:
+def window(memory_limit: str, on_end: Callable[[int], None]) -> Iterator[str]:
     """Open the viewer's window; gives the address to log to. Closed with the block, if not before.
+
+    Args:
+        memory_limit: Of what the viewer keeps, e.g. `1GB`.
+        on_end: Called in a thread with the viewer's exit status if it ends before the block does:
+            0 where its window was closed.
 
     Raises:
         ConfigurationError: The viewer does not start.
     """
     port = free_port(LOCAL)
     options = ["--port", str(port), "--expect-data-soon", "--memory-limit", memory_limit]
-    with _running([rerun_program(), "--bind", LOCAL, *options], LOCAL, port):
+    with _running([rerun_program(), "--bind", LOCAL, *options], LOCAL, port, on_end):
         yield grpc_address(LOCAL, port)
 
 
 @contextlib.contextmanager
-def page(address: str, port: int, memory_limit: str) -> Iterator[tuple[str, str]]:
+def page(
+    address: str, port: int, memory_limit: str, on_end: Callable[[int], None]
+) -> Iterator[tuple[str, str]]:
     """Serve the viewer as a page.
 
     Args:
         address: Address to listen on.
         port: Port of the page; 0: any.
         memory_limit: Of what is kept for late viewers, e.g. `1GB`.
+        on_end: As for `window`.
 
     Yields:
         The address to log to, and the page's.
@@ -84,10 +92,10 @@ def page(address: str, port: int, memory_limit: str) -> Iterator[tuple[str, str]
         server = ThreadingHTTPServer((address, port), _handler(address, inner, grpc))
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {address}, port {port}: {error.strerror}; choose another --port"
+            f"cannot listen on {address}, port {port}: {_words(error)}; choose another --port"
         ) from error
     near = LOCAL if _is_every(address) else address
-    with server, _running(command, near, grpc):
+    with server, _running(command, near, grpc, on_end):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             host, chosen = _host(address), server.server_address[1]
@@ -113,8 +121,13 @@ def free_port(address: str) -> int:
             return int(listener.getsockname()[1])
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {address}: {error.strerror}; choose an address of this machine"
+            f"cannot listen on {address}: {_words(error)}; choose an address of this machine"
         ) from error
+
+
+def _words(error: OSError) -> str:
+    """What is wrong, without the address, which `socket.create_server` adds."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def content_security_policy(host: str, grpc_port: int) -> str:
@@ -137,7 +150,9 @@ def _is_every(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], address: str, port: int) -> Iterator[None]:
+def _running(
+    command: list[str], address: str, port: int, on_end: Callable[[int], None]
+) -> Iterator[None]:
     environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
     process = subprocess.Popen(
         command,
@@ -146,10 +161,19 @@ def _running(command: list[str], address: str, port: int) -> Iterator[None]:
         stderr=subprocess.PIPE,
         start_new_session=True,  # `rerun` is a script that starts the viewer: both have to end
     )
+    is_closing = threading.Event()
+
+    def watch() -> None:
+        status = process.wait()
+        if not is_closing.is_set():
+            on_end(status)
+
     try:
         _wait_for(process, address, port)
+        threading.Thread(target=watch, daemon=True).start()
         yield
     finally:
+        is_closing.set()
         _signal_group(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5.0)

@@ -6,11 +6,14 @@ A small program stands in for Rerun's: it listens where it is told, and serves a
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -18,12 +21,13 @@ from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.viewer import window
 
 STAND_IN = f"""#!{sys.executable}
-import http.server, socket, sys, threading
+import http.server, os, socket, sys, threading
 given = dict(zip(sys.argv[1:], sys.argv[2:]))
 if "FAIL" in open(__file__ + ".mode").read():
     print("error: the port is taken", file=sys.stderr)
     sys.exit(1)
 listener = socket.create_server((given["--bind"], int(given["--port"])))
+open(__file__ + ".process", "w").write(str(os.getpid()))
 open(__file__ + ".arguments", "w").write(" ".join(sys.argv[1:]))
 if "--web-viewer-port" in given:
     class Page(http.server.BaseHTTPRequestHandler):
@@ -50,8 +54,12 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
+def lost(status: int) -> None:
+    raise AssertionError("the viewer has not ended by itself")
+
+
 def test_the_page_may_talk_to_the_viewer_alone(program: Path) -> None:
-    with window.page("127.0.0.1", 0, "1GB") as (log_to, url):
+    with window.page("127.0.0.1", 0, "1GB", lost) as (log_to, url):
         port = log_to.removeprefix("rerun+http://127.0.0.1:").removesuffix("/proxy")
         with urllib.request.urlopen(url) as response:
             assert response.read().startswith(b"page /?url=rerun%2Bhttp://127.0.0.1:")
@@ -67,7 +75,7 @@ def test_the_page_may_talk_to_the_viewer_alone(program: Path) -> None:
 
 
 def test_a_window_is_told_to_listen_on_this_machine_only(program: Path) -> None:
-    with window.window("2GB") as log_to:
+    with window.window("2GB", lost) as log_to:
         assert log_to.startswith("rerun+http://127.0.0.1:")
     arguments = Path(f"{program}.arguments").read_text()
     assert "--bind 127.0.0.1" in arguments
@@ -80,33 +88,45 @@ def test_what_the_program_has_started_ends_with_it(program: Path) -> None:
     Path(f"{inner}.mode").write_text("")
     program.write_text(f'#!/bin/sh\n{inner} "$@" & wait\n')
     program.chmod(0o755)
-    with window.window("1GB") as log_to:
+    with window.window("1GB", lost) as log_to:
         port = int(log_to.split(":")[2].split("/")[0])
         socket.create_connection(("127.0.0.1", port)).close()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port))
 
 
+def test_a_window_that_is_closed_is_told(program: Path) -> None:
+    """Else a node would go on computing for nobody."""
+    ends: SimpleQueue[int] = SimpleQueue()
+    with window.window("1GB", ends.put):
+        process = int(Path(f"{program}.process").read_text())
+        os.kill(process, signal.SIGKILL)
+        assert ends.get(timeout=10.0) == -signal.SIGKILL
+    with window.window("1GB", ends.put):
+        pass
+    assert ends.empty()
+
+
 def test_a_viewer_that_does_not_start_says_why(program: Path) -> None:
     Path(f"{program}.mode").write_text("FAIL")
     with (
         pytest.raises(ConfigurationError, match="does not start: error: the port is taken"),
-        window.page("127.0.0.1", 0, "1GB"),
+        window.page("127.0.0.1", 0, "1GB", lost),
     ):
         pass
 
 
 def test_addresses_and_ports_that_cannot_be_had(program: Path) -> None:
     with (
-        pytest.raises(ConfigurationError, match=r"cannot listen on 192\.0\.2\.1: .*; choose"),
-        window.page("192.0.2.1", 0, "1GB"),
+        pytest.raises(ConfigurationError, match=r"on 192\.0\.2\.1: [\w ]+; choose"),
+        window.page("192.0.2.1", 0, "1GB", lost),
     ):
         pass
-    with window.page("127.0.0.1", 0, "1GB") as (_, url):
+    with window.page("127.0.0.1", 0, "1GB", lost) as (_, url):
         taken = int(url.split(":")[2].split("/")[0])
         with (
             pytest.raises(ConfigurationError, match=f"port {taken}: .*; choose another --port"),
-            window.page("127.0.0.1", taken, "1GB"),
+            window.page("127.0.0.1", taken, "1GB", lost),
         ):
             pass
 
