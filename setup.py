@@ -92,6 +92,7 @@ setup(
         shared("launch", "*.launch.py"),
         shared("config", "*.yaml", "*.rviz", "*.xml", "*.json", "*.json5"),
         shared("config/pipelines", "*.yaml"),
+        shared("config/sros2", "*.xml"),
         *shared_tree("config/train", "*.yaml"),
         shared("models", "*.onnx", "*.md"),
         shared("demo/pictures", "*.jpg", "*.png", "*.md"),
