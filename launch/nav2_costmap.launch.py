@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A nav2 costmap of what a camera sees: the floor clears it, everything else marks it.
 
-nav2's lifecycle manager brings up both the perception node and the costmap. On a robot that has
-nav2, start perception.launch.py with `autostart:=false` instead, and take the voxel_layer of
-config/pipelines/nav2_costmap.yaml into its local_costmap. See docs/pipelines.md.
+nav2's lifecycle managers bring up the perception node and the costmap, each its own: a costmap by
+itself has no bond. On a robot that has nav2, start perception.launch.py with `autostart:=false`
+instead, and take the voxel_layer of config/pipelines/nav2_costmap.yaml into its local_costmap. See
+docs/pipelines.md.
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -17,6 +19,9 @@ from launch_ros.actions import Node
 HERE = Path(__file__).resolve().parent
 CONFIG = HERE.parent / "config"
 
+# In Humble the costmap's node lies in a namespace of its name.
+COSTMAP = "costmap/costmap" if os.environ.get("ROS_DISTRO") == "humble" else "costmap"
+
 
 def generate_launch_description() -> LaunchDescription:
     params_file = LaunchConfiguration("params_file")
@@ -26,7 +31,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "params_file",
                 default_value=str(CONFIG / "pipelines" / "nav2_costmap.yaml"),
-                description="YAML file with the parameters of perception, costmap and manager",
+                description="YAML file with the parameters of perception, costmap and managers",
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
@@ -39,12 +44,15 @@ def generate_launch_description() -> LaunchDescription:
                 parameters=[params_file, sim_time],
                 output="screen",
             ),
-            Node(
-                package="nav2_lifecycle_manager",
-                executable="lifecycle_manager",
-                name="lifecycle_manager_perception",
-                parameters=[params_file, sim_time],
-                output="screen",
+            *(
+                Node(
+                    package="nav2_lifecycle_manager",
+                    executable="lifecycle_manager",
+                    name=f"lifecycle_manager_{managed}",
+                    parameters=[params_file, {"node_names": [node_name]}, sim_time],
+                    output="screen",
+                )
+                for managed, node_name in (("perception", "perception"), ("costmap", COSTMAP))
             ),
         ]
     )

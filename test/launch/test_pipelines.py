@@ -80,9 +80,11 @@ def test_the_costmap_has_the_parameters_that_nav2_declares() -> None:
         assert set(layer) - set(sources) <= set(known[layer["plugin"]])
     for source in sources.values():
         assert set(source) <= set(known["observation source"])
-    manager = parameters_of("nav2_costmap", "lifecycle_manager_perception")
-    assert set(manager) <= set(known["lifecycle_manager"])
-    assert set(manager["node_names"]) == {"perception", "costmap"}
+    for managed in ("perception", "costmap"):
+        manager = parameters_of("nav2_costmap", f"lifecycle_manager_{managed}")
+        assert set(manager) <= set(known["lifecycle_manager"])
+        has_bond = managed not in known["nodes without a bond"]
+        assert (manager["bond_timeout"] > 0.0) is has_bond, "waits for a bond in vain"
 
 
 def test_the_costmap_is_cleared_by_the_ground_and_marked_by_the_rest() -> None:
