@@ -250,7 +250,7 @@ def _tell(target: Path, outcome: Outcome, shard: Shard) -> bool:
     if not tally.frames and outcome.is_complete and shard.count == 1:
         print(f"mtinet process: {target}: there were no frames to process", file=sys.stderr)
         return True
-    return bool(tally.failed or tally.damage)
+    return bool(tally.failed or tally.damage or tally.has_losses)
 
 
 def _tell_failures(tally: Tally) -> None:

@@ -33,6 +33,7 @@ class Tally:
         examples: Why the first of those could not, a sentence each.
         problems: What was wrong with the recording and stopped nothing, a sentence each.
         damage: Why the recording could not be read to its end; empty where it could.
+        has_losses: Whether a problem is that something of the recording is missing.
     """
 
     frames: int = 0
@@ -40,6 +41,7 @@ class Tally:
     examples: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     damage: str = ""
+    has_losses: bool = False
 
     def add_failure(self, sentence: str) -> None:
         """Count a frame that could not be read."""
@@ -53,6 +55,7 @@ class Tally:
         self.failed += other.failed
         self.examples = [*self.examples, *other.examples][:_NAMED]
         self.damage = self.damage or other.damage
+        self.has_losses |= other.has_losses
         self.problems += [text for text in other.problems if text not in self.problems]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mtinet_ros.offline.journal import Journal, Part, Tally
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.recordings.frame import PassedMessage, RecordedFrame, Sink
+from mtinet_ros.recordings.problem_list import Loss
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class PartWriter:
         journal: Journal,
         limits: PartLimits,
         counts: dict[str, int],
+        problems: Sequence[str],
         after_part: Callable[[], None],
         first_number: int = 1,
         clock: Callable[[], float] = time.monotonic,
@@ -76,6 +78,7 @@ class PartWriter:
             journal: What was done so far; grows.
             limits: When a part ends.
             counts: Frames of each camera so far.
+            problems: What was wrong with the recording; grows.
             after_part: Called when a part is in the journal.
             first_number: Of the first part of all, where several write to one output.
             clock: Seconds.
@@ -84,6 +87,8 @@ class PartWriter:
         self._journal = journal
         self._limits = limits
         self._counts = dict(counts)
+        self._problems = problems
+        self._told = set(journal.tally().problems)
         self._after_part = after_part
         self._clock = clock
         last = max((part.number for part in journal.parts), default=0)
@@ -121,18 +126,21 @@ class PartWriter:
             self.frames += 1
         self._last_time = self.time = entry.time
 
-    def end_part(self, end: int | None, problems: Sequence[str] = (), damage: str = "") -> None:
+    def end_part(self, end: int | None, damage: str = "") -> None:
         """Make what was written since the last part whole.
 
         Args:
             end: Where the next part begins; None: the run is complete.
-            problems: What was wrong with the recording.
             damage: Why it could not be read to its end.
 
         Raises:
             InputError: It cannot be written.
         """
-        self._tally.problems = [*problems, *getattr(self._sink, "problems", ())]
+        # Known by now, and perhaps never found again: who resumes does not read it once more.
+        problems = [*self._problems, *getattr(self._sink, "problems", ())]
+        self._tally.problems = [text for text in problems if text not in self._told]
+        self._tally.has_losses = any(isinstance(text, Loss) for text in problems)
+        self._told.update(problems)
         self._tally.damage = damage
         record = self._sink.end_part() if self._is_open else None
         number = self._number if record is not None else 0

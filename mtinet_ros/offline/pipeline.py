@@ -331,7 +331,7 @@ class Pipeline:
 
     def _end(self, ending: Ending) -> Ending:
         if ending.resume_at is None:
-            self._writer.end_part(None, self._source.problems, damage=ending.problem)
+            self._writer.end_part(None, damage=ending.problem)
         else:
             self._writer.end_before(ending.resume_at)
         return ending

@@ -135,6 +135,7 @@ def process_recording(
             journal,
             settings.limits,
             before,
+            source.problems,
             finish if sink.finish_is_cheap else lambda: None,
             first_number=(settings.shard.index - 1) * _NUMBERS_PER_SHARD + 1,
         )

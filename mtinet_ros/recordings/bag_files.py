@@ -20,6 +20,7 @@ from mtinet_ros.recordings.bag_storage import (
 from mtinet_ros.recordings.mcap_records import MCAP_MAGIC
 from mtinet_ros.recordings.mcap_storage import McapStorage
 from mtinet_ros.recordings.packed_storage import PackedStorage, Unpacked
+from mtinet_ros.recordings.problem_list import Loss
 from mtinet_ros.recordings.ros1_storage import ROS1_MAGIC, Ros1Storage
 from mtinet_ros.recordings.sqlite_storage import SQLITE_MAGIC, SqliteStorage
 
@@ -70,7 +71,7 @@ class BagFiles:
             self.close()
             raise
         for failure in failures:
-            tell(f"{failure}; the other files were read")
+            tell(Loss(f"{failure}; the other files were read"))
         self.counts: dict[Channel, int] = {}
         for storage in self._storages:
             for channel, count in storage.counts.items():
@@ -138,7 +139,8 @@ class BagFiles:
         """Tell where the metadata lie."""
         count = sum(self.counts.values())
         if messages is not None and messages != count and not has_failures:
-            self._tell(f"{path} has {count} messages, and its metadata.yaml says {messages}")
+            sentence = f"{path} has {count} messages, and its metadata.yaml says {messages}"
+            self._tell(Loss(sentence) if count < messages else sentence)
         elif start is not None and count and abs(start - self.start) > _START_TOLERANCE:
             self._tell(
                 f"{path} begins at {self.start * 1e-9:.3f} s, and its metadata.yaml says "

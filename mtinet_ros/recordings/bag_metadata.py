@@ -17,6 +17,7 @@ import yaml
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.output_files import file_errors
+from mtinet_ros.recordings.problem_list import Loss
 
 METADATA = "metadata.yaml"
 
@@ -101,8 +102,10 @@ def _with_metadata(
         )
     if missing:
         tell(
-            f"{path} lacks {_some(missing)}, of {len(listed)} files that {METADATA} lists; the "
-            "others were read"
+            Loss(
+                f"{path} lacks {_some(missing)}, of {len(listed)} files that {METADATA} lists; "
+                "the others were read"
+            )
         )
     if others := [name for name in found if name not in listed]:
         tell(

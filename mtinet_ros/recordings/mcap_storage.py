@@ -41,6 +41,7 @@ from mtinet_ros.recordings.mcap_records import (
     message_start,
     records,
 )
+from mtinet_ros.recordings.problem_list import Loss
 
 _FOOTER_SIZE = RECORD.size + 20
 
@@ -170,7 +171,9 @@ class McapStorage:
         lost = (
             f"its {count} messages are" if count and not is_partly_read else "messages in it are"
         )
-        self._tell(f"{self._name} is damaged at byte {part.offset}: {error}; {lost} left out")
+        self._tell(
+            Loss(f"{self._name} is damaged at byte {part.offset}: {error}; {lost} left out")
+        )
 
     def _content(self, part: _Part) -> memoryview:
         """The records in a part, unpacked and checked."""
@@ -252,7 +255,9 @@ class McapStorage:
             if opcode == 0 or (is_cut and opcode != CHUNK):
                 left = self._size - at
                 self._tell(
-                    f"{self._name} breaks off at byte {at}: its last {left} bytes are left out"
+                    Loss(
+                        f"{self._name} breaks off at byte {at}: its last {left} bytes are left out"
+                    )
                 )
                 return
             if opcode == MESSAGE:
@@ -269,7 +274,7 @@ class McapStorage:
                     record = memoryview(self._read(at + RECORD.size, length))
                     self._take_definition(opcode, record)
                 except DamageError as error:
-                    self._tell(f"{self._name} is damaged at byte {at}: {error}")
+                    self._tell(Loss(f"{self._name} is damaged at byte {at}: {error}"))
             at += total
 
     def _add_to_run(self, run: _Part, at: int, total: int) -> None:
@@ -293,8 +298,10 @@ class McapStorage:
         if is_cut:
             count = sum((part.counts or {}).values())
             self._tell(
-                f"{self._name} breaks off within the chunk at byte {at}, of which {count} "
-                "messages could be read"
+                Loss(
+                    f"{self._name} breaks off within the chunk at byte {at}, of which {count} "
+                    "messages could be read"
+                )
             )
         if part.counts:
             self._parts.append(part)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.recordings.bag_storage import Channel, Storage, StoredMessage, zstd
+from mtinet_ros.recordings.problem_list import Loss
 
 # Unpacked files that are kept although nobody reads them.
 _KEPT = 2
@@ -79,7 +80,9 @@ class Unpacked:
                     shutil.copyfileobj(packed, file, 1 << 20)
             except (EOFError, module.ZstdError) as error:
                 # What came before the damage may be whole messages.
-                self._tell(f"{path} is damaged or was cut off ({error}); what can be was unpacked")
+                self._tell(
+                    Loss(f"{path} is damaged or was cut off ({error}); what can be was unpacked")
+                )
             except OSError as error:
                 raise InputError(
                     f"cannot unpack {path} into {folder.name}: {error.strerror or error}; choose "

@@ -6,6 +6,10 @@ from __future__ import annotations
 import threading
 
 
+class Loss(str):
+    """A sentence about a part of a recording that is missing from what is read."""
+
+
 class ProblemList:
     """Fills a list with sentences, each once; an `ImageDecoder` may tell its problems to it."""
 
@@ -24,6 +28,10 @@ class ProblemList:
     def add(self, text: str) -> None:
         """Take a problem, as a predicate of the subject."""
         self.tell(f"{self._subject} {text}")
+
+    def lose(self, text: str) -> None:
+        """Take a loss, as a predicate of the subject."""
+        self.tell(Loss(f"{self._subject} {text}"))
 
     def report(self, subject: str, text: str) -> None:
         """Take a problem of a calibration, e.g. of `front: camera_info`."""

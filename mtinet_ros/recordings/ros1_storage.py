@@ -9,6 +9,7 @@ from typing import Any
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.recordings.bag_storage import ROS1, Channel, StoredMessage
+from mtinet_ros.recordings.problem_list import Loss
 
 ROS1_MAGIC = b"#ROSBAG V"
 
@@ -86,4 +87,4 @@ class Ros1Storage:
         except OSError:  # the disk's fault, not the bag's
             raise
         except Exception as error:  # bytes from outside in foreign code
-            self._tell(f"{self._name} cannot be read to its end: {error}")
+            self._tell(Loss(f"{self._name} cannot be read to its end: {error}"))

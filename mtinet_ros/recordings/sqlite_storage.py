@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.recordings.bag_storage import Channel, StoredMessage, modern_type_name
+from mtinet_ros.recordings.problem_list import Loss
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -101,7 +102,7 @@ class SqliteStorage:
             if isinstance(data, bytes):
                 yield StoredMessage(int(self._times[at]), self._topics[number], data)
         if lost:
-            self._tell(f"{self._name} is damaged ({why}): {lost} messages are left out")
+            self._tell(Loss(f"{self._name} is damaged ({why}): {lost} messages are left out"))
 
     def _data_of(self, message_id: int) -> Any:
         query = "SELECT data FROM messages WHERE id = ?"
@@ -194,8 +195,10 @@ class SqliteStorage:
             _blame_the_disk(error)
             rows = self._salvaged(f"{query} AND id >= ? ORDER BY id")
             self._tell(
-                f"{self._name} is damaged or was cut off (SQLite says: {error}); {len(rows)} "
-                "messages were found in it"
+                Loss(
+                    f"{self._name} is damaged or was cut off (SQLite says: {error}); {len(rows)} "
+                    "messages were found in it"
+                )
             )
         table = np.array(rows, np.int64).reshape(-1, 3)
         table = table[np.isin(table[:, 1], list(self._topics))]

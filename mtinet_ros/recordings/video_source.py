@@ -39,6 +39,11 @@ _CONTAINERS = (
 )
 _MOST_BOXES = 1000
 
+# Of these FFmpeg gives what there is, and no error where the file breaks off.
+_END_WITHOUT_ERROR = ("matroska", "avi", "flv")
+# Seconds, beside two frames', by which sound may go on for longer than the picture.
+_LONGER = 1.0
+
 
 class VideoSource:
     """A video file, decoded by PyAV: every frame, upright, at the time it is shown.
@@ -88,10 +93,11 @@ class VideoSource:
             track = self._track(container)
             self._aspect = float(track.sample_aspect_ratio or 1.0)
             self._packets = read_packets(container, track, (self._av.FFmpegError, OSError))
+            promised = _promised_end(container)
         if not self._packets.shown.size:
             raise InputError(f"{path} holds a video track without a picture")
         self.cameras = (CameraInput(camera, str(path), int(self._packets.shown.size)),)
-        self._tell_of_packets()
+        self._tell_of_packets(promised)
         self._lens = FileLens(lens, camera, self._told)
         self._look_at_first()
 
@@ -170,10 +176,17 @@ class VideoSource:
         track.thread_type = "AUTO"
         return track
 
-    def _tell_of_packets(self) -> None:
+    def _tell_of_packets(self, promised: float) -> None:
         packets = self._packets
+        end = float(packets.first * packets.time_base) + packets.end() / 1e9
+        tolerance = _LONGER + 2.0 * packets.end() / 1e9 / max(1, packets.shown.size - 1)
+        if packets.has_times and promised > end + tolerance:
+            self._told.add(
+                f"ends after {end:.1f} s, and its header says {promised:.1f} s: it was cut off, "
+                "another track is longer, or the header is wrong"
+            )
         if packets.was_cut:
-            self._told.add(f"could be read in part only: {packets.was_cut}")
+            self._told.lose(f"could be read in part only: {packets.was_cut}")
         if not packets.has_times:
             self._told.add(
                 "lacks presentation times, or gives some twice: there, frames follow each other "
@@ -228,7 +241,9 @@ class VideoSource:
         if previous is not None and refused:
             yield from self._damaged(range(previous + 1, packets.shown.size), last, packets.end())
         if refused and tell and not packets.has_times:
-            self._told.add(f"is damaged: {len(refused)} frames cannot be decoded and are left out")
+            self._told.lose(
+                f"is damaged: {len(refused)} frames cannot be decoded and are left out"
+            )
 
     def _damaged(
         self, indices: range, last: int, following: int
@@ -333,6 +348,13 @@ class VideoSource:
             size = wide if self._aspect > 1.0 else high
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         return _orientation(frame).apply(image)
+
+
+def _promised_end(container: Any) -> float:
+    """Seconds at which a file says that it ends; 0 where FFmpeg tells if it ends before."""
+    if container.format.name.partition(",")[0] not in _END_WITHOUT_ERROR:
+        return 0.0
+    return (container.duration or 0) / 1e6
 
 
 def _boxes(path: Path) -> list[str]:

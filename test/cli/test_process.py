@@ -246,6 +246,32 @@ def test_clouds_of_a_chosen_lens_below_a_chosen_node(
     assert "CameraInfo is on /lens/front" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("share", "status"), [(0.6, 1), (1.0, 0)])
+def test_what_is_missing_from_a_bag_decides_the_status(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    share: float,
+    status: int,
+) -> None:
+    pytest.importorskip("rosbags")
+    from rosbags.rosbag2 import Reader
+    from support.bags import a_camera, write_rosbags
+
+    bag = write_rosbags(tmp_path / "bag", a_camera(8))
+    file = next(bag.glob("*.mcap"))
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    (bag / "metadata.yaml").unlink()  # which is told, and is no loss
+    out = tmp_path / "out"
+    assert main(words(model, bag, "-o", out, "--outputs", "depth")) == status
+    said = capsys.readouterr().err
+    assert "has no metadata.yaml" in said
+    assert ("breaks off" in said) == bool(status)
+    with Reader(out) as reader:
+        assert (reader.message_count < 16) == bool(status)
+
+
 def test_videos_of_cameras_replace_nobodys_files(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ from mtinet_ros.offline.shards import Shard
 from mtinet_ros.offline.state import locked
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.recordings.frame import Interval
+from mtinet_ros.recordings.problem_list import Loss
 
 SMALL_PARTS = PartLimits(frames=7)
 
@@ -219,6 +220,15 @@ def test_a_recording_that_is_damaged_from_some_point_on_is_done_until_there(
     assert outcome.is_complete
     assert (outcome.tally.damage, outcome.problem) == (str(error), "")
     assert result(tmp_path / "out") == expected(found)[:20]
+
+
+def test_what_was_found_wrong_before_a_kill_is_told_after_it(tmp_path: Path) -> None:
+    found = [(10 * i, "front") for i in range(40)]
+    first = ListSource(found, error_at=(20, OSError(5, "Input/output error")))
+    first.problems += ["list has no index", Loss("list is damaged at byte 7")]
+    assert not process(tmp_path / "out", first).is_complete
+    tally = process(tmp_path / "out", ListSource(found), resume=True).tally
+    assert (tally.problems, tally.has_losses, tally.frames) == (first.problems, True, 40)
 
 
 def test_a_disk_that_is_away_for_a_while_is_asked_again(tmp_path: Path) -> None:

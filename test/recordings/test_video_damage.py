@@ -194,3 +194,15 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         file.mux(audio.encode(None))
     with pytest.raises(InputError, match="holds no video track, only audio"):
         VideoSource(path)
+
+
+def test_what_ffmpeg_does_not_miss_is_told_by_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mkv"
+    write_video(path, count=90, options=SHORT_GOP)
+    assert VideoSource(path).problems == []
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    source = VideoSource(path)
+    assert 0 < len(read(source)) < 60
+    (problem,) = source.problems
+    assert "and its header says 3.0 s: it was cut off" in problem
