@@ -24,6 +24,7 @@ exclude_patterns = [".*", "build", "install", "log"]
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
 highlight_language = "none"
+smartquotes = False  # they would make a dash of the two of an option
 
 # furo loads nothing from elsewhere: its fonts are the system's, its scripts and styles its own.
 html_theme = "furo"
