@@ -53,20 +53,25 @@ def run(arguments: argparse.Namespace) -> int:
     import onnx
 
     from mtinet_ros.export.confidence import check_untouched, with_confidence, without_confidence
-    from mtinet_ros.export.onnx_graph import attach_card, measurable_card, write_model
+    from mtinet_ros.export.onnx_graph import attach_card, measurable_card, put_card, write_model
     from mtinet_ros.model_card import SCHEMA_VERSION
     from mtinet_ros.output_files import check_target
     from mtinet_ros.training.evaluation_data import open_data
 
     if arguments.frames < 0:
         raise ConfigurationError(f"--frames is {arguments.frames}; 0 (all) or more")
+    card = measurable_card(arguments.model)
     output = arguments.output or arguments.model
     check_target(output, lambda there: bool(measurable_card(there)))
-    card = measurable_card(arguments.model)
     if "semseg" not in card.tasks:
         raise ConfigurationError(
             f"{arguments.model} has the tasks {', '.join(card.tasks)}; a confidence is that of "
             "labels: name a model with the task semseg"
+        )
+    if card.precision == "bf16":
+        raise ConfigurationError(
+            f"{arguments.model} is in bf16, which ONNX Runtime does not compute on a CPU; export "
+            "it in fp32 or fp16, which a CPU with bf16 computes in bf16 too"
         )
     data = open_data(arguments.data, arguments.split, card.class_names, kind=arguments.kind or "")
     for note in data.notes:
@@ -76,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     complete = with_confidence(model, record["temperature"])
     check_untouched(model, complete, images)
     written = dataclasses.replace(card, confidence=record, schema_version=SCHEMA_VERSION)
-    attach_card(complete, written)
+    # A card without a fingerprint gets none, since nobody knows whether the graph is still the one
+    # that its figures are of.
+    (attach_card if card.is_verifiable else put_card)(complete, written)
     write_model(complete, output)
     print(
         f"{output}: temperature {record['temperature']:.4g}, fitted on {record['frames']} frames "

@@ -150,7 +150,10 @@ def truth_options(arguments: argparse.Namespace) -> TruthOptions:
                 f"{', '.join(COLOR_CHANNELS)} can be named"
             )
         channel = said or channel
-        topics[_TASKS[what]] = topic if topic.startswith("/") else f"/{topic}"
+        topic = topic if topic.startswith("/") else f"/{topic}"
+        if topic in topics.values():
+            raise ConfigurationError(f"--truth names {topic} twice; each topic is of one thing")
+        topics[_TASKS[what]] = topic
     if set(topics) <= {"names"}:
         raise ConfigurationError("--truth names no labels, depth or normals to measure against")
     if ("semseg" in topics) != (arguments.classes is not None):

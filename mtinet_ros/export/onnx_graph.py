@@ -109,7 +109,7 @@ def attach_card(model: onnx.ModelProto, card: ModelCard) -> ModelCard:
     model.producer_name = "mtinet_ros"
     fingerprint = parse_onnx(model.SerializeToString(), card.name).fingerprint
     card = replace(card, fingerprint=fingerprint)
-    _put_card(model, card)
+    put_card(model, card)
     return card
 
 
@@ -137,11 +137,11 @@ def rewrite_card(path: Path, card: ModelCard) -> None:
         ExportError: It cannot be written.
     """
     model = onnx.load(path)
-    _put_card(model, card)
+    put_card(model, card)
     write_model(model, path)
 
 
-def _put_card(model: onnx.ModelProto, card: ModelCard) -> None:
+def put_card(model: onnx.ModelProto, card: ModelCard) -> None:
     """Write a card into a graph's metadata; what others wrote beside it stays."""
     others = {prop.key: prop.value for prop in model.metadata_props}
     onnx.helper.set_model_props(model, {**others, METADATA_KEY: card.to_json()})

@@ -23,6 +23,7 @@ from mtinet_ros.training.class_map import ClassMap
 from mtinet_ros.training.stamp_pairs import Pairs, pair_stamps
 from mtinet_ros.training.truth_messages import (
     along_axis,
+    check_type,
     decode_depth,
     decode_labels,
     decode_normals,
@@ -247,6 +248,8 @@ class RecordingSamples:
         frames: dict[int, str] = {}
         truths: dict[str, list[int]] = {task: [] for task in self._options.tasks}
         for entry in self._read():
+            if isinstance(entry, PassedMessage) and entry.topic in tasks:
+                check_type(tasks[entry.topic], entry.topic, entry.type_name)
             if isinstance(entry, RecordedFrame):
                 self._repeated += entry.header.stamp in frames
                 frames.setdefault(entry.header.stamp, entry.name)
@@ -263,7 +266,8 @@ class RecordingSamples:
             if not pairs.pictures:
                 raise ConfigurationError(f"{self._source.path} has no pictures on {camera}")
             if not pairs.truths:
-                raise ConfigurationError(f"{self._source.path} has no messages on {topic}")
+                why = "".join(f"; {problem}" for problem in self._source.problems[:1])
+                raise ConfigurationError(f"{self._source.path} has no messages on {topic}{why}")
             if not pairs.of:
                 gap = "" if pairs.closest is None else f"; the closest are {_ms(pairs.closest)}"
                 raise ConfigurationError(

@@ -12,13 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.errors import InputError
+from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.image_files import MAX_PIXELS
 from mtinet_ros.perception.camera_model import CameraModel
 
 COLOR_CHANNELS = ("red", "green", "blue")
 
 _SHOWN = 60  # characters of a name from outside that go into a sentence
+_TYPES = {
+    "image": ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"),
+    "names": ("std_msgs/msg/String",),
+}
 _PNG = b"\x89PNG"
 _Kinds = dict[str, type[np.generic]]
 _IDS: _Kinds = {
@@ -33,6 +37,24 @@ _DEPTHS: _Kinds = {
     "mono16": np.uint16,
 }
 _MILLIMETERS = ("16UC1", "mono16")
+
+
+def check_type(task: str, topic: str, type_name: str) -> None:
+    """Refuse a topic that cannot hold what it is named for.
+
+    Args:
+        task: "semseg", "depth", "normals" or "names".
+        topic: For the message.
+        type_name: E.g. "sensor_msgs/msg/Image".
+
+    Raises:
+        ConfigurationError: Its messages are no images, or, of names, no strings.
+    """
+    allowed = _TYPES["names" if task == "names" else "image"]
+    if type_name not in allowed:
+        raise ConfigurationError(
+            f"{topic} is of type {type_name[:_SHOWN]}; {' or '.join(allowed)} is needed"
+        )
 
 
 def decode_labels(message: Any, channel: str = "") -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("tqdm")
@@ -17,6 +18,7 @@ from support.tiny_run import write_rooms
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.datasets.class_sets import CLASS_SETS
+from mtinet_ros.export.onnx_graph import attach_card
 from mtinet_ros.inference import load_backend
 from mtinet_ros.model_card import read_model_card
 
@@ -60,6 +62,8 @@ def test_a_model_that_is_too_sure_gets_a_temperature(
     assert set(complete) == {*plain, "confidence"}
     for name, array in plain.items():
         np.testing.assert_array_equal(array, complete[name])
+    # The tiny model has no fingerprint: whether it is the graph of its card nobody can tell.
+    assert not read_model_card(output).is_verifiable
     # In place, and once more: the same temperature, since that of before plays no part.
     assert main(["confidence", str(output), "--data", str(rooms)]) == 0
     assert read_model_card(output).confidence == record
@@ -92,3 +96,25 @@ def test_a_model_without_labels_is_refused(rooms: Path, tmp_path: Path, capsys: 
     model = write_tiny_model(tmp_path / "m.onnx", card, outputs=("depth",))
     assert main(["confidence", str(model), "--data", str(rooms)]) == 1
     assert "name a model with the task semseg" in capsys.readouterr().err
+
+
+def test_models_that_cannot_be_run_or_trusted_here_are_named_before_the_work(
+    rooms: Path, tmp_path: Path, capsys: Said
+) -> None:
+    model = write_tiny_model(tmp_path / "bf.onnx", replace(tiny_card(), precision="bf16"))
+    assert main(["confidence", str(model), "--data", str(rooms)]) == 1
+    assert "bf.onnx is in bf16, which ONNX Runtime does not compute" in capsys.readouterr().err
+    changed = onnx.load(write_model(tmp_path / "m.onnx"))
+    attach_card(changed, read_model_card(tmp_path / "m.onnx"))
+    onnx.save(changed, tmp_path / "m.onnx")
+    output = tmp_path / "new.onnx"
+    assert (
+        main(["confidence", str(tmp_path / "m.onnx"), "--data", str(rooms), "-o", str(output)])
+        == 0
+    )
+    assert read_model_card(output).is_verifiable
+    assert not read_model_card(output).modified
+    changed.graph.node[0].name += "_changed"
+    onnx.save(changed, tmp_path / "m.onnx")
+    assert main(["confidence", str(tmp_path / "m.onnx"), "--data", str(rooms)]) == 1
+    assert "m.onnx is another one than was exported" in capsys.readouterr().err

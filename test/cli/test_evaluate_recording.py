@@ -203,6 +203,8 @@ def test_a_part_of_a_bag_is_measured(
         (("--truth", "colors=/x"), "--truth colors=/x says no topic; allowed: labels=TOPIC"),
         (("--truth", "depth="), "--truth depth= says no topic"),
         (("--truth", "depth=/a", "depth=/b"), "--truth names depth twice"),
+        (("--truth", "labels=/a", "depth=a", "--classes=same"), "--truth names /a twice; each"),
+        (("--truth", "depth=/camera/camera_info"), "is of type sensor_msgs/msg/CameraInfo; "),
         (("--truth", "depth=/a:red"), "names the channel 'red'; of labels, red, green, blue"),
         (("--truth", "names=/a"), "names no labels, depth or normals"),
         (("--truth", "depth=/a", "--classes=same"), "--classes same goes with --truth labels="),

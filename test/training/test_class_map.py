@@ -72,7 +72,10 @@ def test_gazebos_ids_in_three_equal_channels_are_ids(tmp_path: Path) -> None:
 
 
 def test_a_model_of_the_same_classes_needs_no_file() -> None:
-    assert same_classes(CLASSES).apply(np.array([[0, 2, 255, 3]])).tolist() == [[0, 2, 255, 255]]
+    mapped = same_classes(CLASSES)
+    assert mapped.apply(np.array([[0, 2, 255, 3]])).tolist() == [[0, 2, 255, 255]]
+    assert mapped.said_unknown() == "3 25.0%"
+    assert mapped.said_unmet() == ""  # that class 1 is not in the room is no mistake
 
 
 @pytest.mark.parametrize(

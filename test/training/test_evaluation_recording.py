@@ -59,12 +59,14 @@ class Bag:
         )  # fmt: skip
         self.add(topic, stamp, message)
 
-    def add(self, topic: str, stamp: int, message: Any) -> None:
+    def add(
+        self, topic: str, stamp: int, message: Any, type_name: str = "sensor_msgs/msg/Image"
+    ) -> None:
         seconds, rest = divmod(stamp, SECOND)
         number = len(self.content).to_bytes(4, "little")
         data = b"\0\1\0\0" + seconds.to_bytes(4, "little") + rest.to_bytes(4, "little") + number
         self.content[data] = message
-        self.entries.append(PassedMessage(topic, "x", stamp, data, None))
+        self.entries.append(PassedMessage(topic, type_name, stamp, data, None))
 
     def interval(self) -> Interval:
         return Interval()
@@ -175,12 +177,12 @@ def test_isaac_sims_names_may_change_while_it_runs() -> None:
         bag.truth("/labels", stamp, "32SC1", np.full((HEIGHT, WIDTH), 1, np.int32))
     for stamp, names in said:  # recorded at one moment, with the stamps they are for
         text = json.dumps({**names, "time_stamp": {"sec": 0, "nanosec": stamp}})
-        bag.add("/names", 50, SimpleNamespace(data=text))
+        bag.add("/names", 50, SimpleNamespace(data=text), "std_msgs/msg/String")
     topics = {"semseg": "/labels", "names": "/names"}
     samples = bag.samples(topics, {}, class_names={"rug": 1, "desk": VOID_ID})
     read = [int(samples[index].targets["semseg"][0, 0]) for index in range(2)]
     assert read == [VOID_ID, 1]
-    bag.add("/names", 60, SimpleNamespace(data="no JSON"))
+    bag.add("/names", 60, SimpleNamespace(data="no JSON"), "std_msgs/msg/String")
     with pytest.raises(DataError, match="/names is to say what ids are called"):
         bag.samples(topics, {})
 
@@ -284,6 +286,35 @@ def test_topics_without_messages_are_named() -> None:
     bag.truth("/sim/labels", 10, "mono8", ids(7))
     with pytest.raises(ConfigurationError, match="room_bag has no pictures on /camera/image"):
         bag.samples(LABELS, {})
+
+
+def test_what_is_wrong_with_a_recording_is_told_where_it_has_no_truth() -> None:
+    bag = Bag()
+    bag.problems.append("room was cut off")
+    bag.picture(10)
+    with pytest.raises(ConfigurationError, match="on /sim/labels; room was cut off"):
+        bag.samples(LABELS, {})
+
+
+@pytest.mark.parametrize(
+    ("topics", "type_name"),
+    [
+        (DEPTH, "sensor_msgs/msg/CameraInfo"),
+        (DEPTH, "stereo_msgs/msg/DisparityImage"),
+        (LABELS, "std_msgs/msg/String"),
+        (LABELS | {"names": "/sim/depth"}, "sensor_msgs/msg/Image"),
+    ],
+)
+def test_topics_that_cannot_hold_truth_are_refused_by_their_type(
+    topics: dict[str, str], type_name: str
+) -> None:
+    bag = Bag()
+    bag.picture(10)
+    bag.add([*topics.values()][-1], 10, SimpleNamespace(data="{}"), type_name)
+    with pytest.raises(
+        ConfigurationError, match=rf"^/sim/.* is of type {type_name}; .* is needed"
+    ):
+        bag.samples(topics, {7: 0})
 
 
 def test_a_damaged_picture_or_recording_is_an_error_that_names_it() -> None:
