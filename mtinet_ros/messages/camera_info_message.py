@@ -60,6 +60,15 @@ def camera_model(info: Any, image_size: tuple[int, int]) -> CameraModel:
     return full.resampled(scale, offset, (image_size[1], image_size[0]))
 
 
+def calibration_kind(info: Any) -> tuple[int, ...]:
+    """What images a calibration is for: a newer one for the same takes its place."""
+    roi = info.roi
+    return (
+        *(info.width, info.height, info.binning_x, info.binning_y),
+        *(roi.width, roi.height, roi.x_offset, roi.y_offset),
+    )
+
+
 def calibrated_size(info: Any) -> tuple[int, int]:
     """(height, width) of the image that a calibration is for: its region of interest, binned."""
     # An all-zero ROI means the full sensor (sensor_msgs/CameraInfo).

@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.messages.camera_info_message import calibrated_size, camera_model, size_ratio
+from mtinet_ros.messages.camera_info_message import (
+    calibrated_size,
+    calibration_kind,
+    camera_model,
+    size_ratio,
+)
 from mtinet_ros.messages.image_message import (
     decode_compressed_image,
     decode_image,
@@ -23,7 +28,7 @@ from mtinet_ros.perception.raw_image import RawImage
 from mtinet_ros.perception.rectify import Rectifier
 
 # Calibrations of different sizes on one topic that are kept: one for each mode of a camera.
-_MAX_CALIBRATIONS = 8
+MAX_CALIBRATIONS = 8
 
 # Share of a rectified image that shows something, below which the calibration is nonsense.
 _SMALLEST_VIEW = 0.1
@@ -92,13 +97,9 @@ class ImageDecoder:
 
     def add_calibration(self, info: Any) -> None:
         """Take a CameraInfo in place of the last one for images of that size; from any thread."""
-        roi = info.roi
-        size = (
-            *(info.width, info.height, info.binning_x, info.binning_y),
-            *(roi.width, roi.height, roi.x_offset, roi.y_offset),
-        )
-        others = [item for item in self._calibrations.items() if item[0] != size]
-        self._calibrations = dict([*others[-_MAX_CALIBRATIONS + 1 :], (size, info)])
+        kind = calibration_kind(info)
+        others = [item for item in self._calibrations.items() if item[0] != kind]
+        self._calibrations = dict([*others[-MAX_CALIBRATIONS + 1 :], (kind, info)])
 
     def decode(self, message: Any) -> DecodedImage:
         """The image in an Image or CompressedImage, with its camera model.

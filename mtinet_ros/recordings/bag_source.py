@@ -55,7 +55,7 @@ class BagSource:
                 a backend that fits images itself.
 
         Raises:
-            InputError: It is no bag, cannot be read, or has no such images.
+            InputError: It is no bag, cannot be read, or has no such images or CameraInfo.
             ConfigurationError: rosbags is not installed.
         """
         self.path = path
@@ -147,6 +147,13 @@ class BagSource:
                 chosen, notes = choose_image_topics(types, self._encodings(types))
                 for note in notes:
                     self._told.tell(f"{self.path}: {note}")
+            infos = self._camera_info_topics()
+            for info in (camera_info_topics or {}).values():
+                if info not in infos:
+                    raise InputError(
+                        f"it has no CameraInfo on {info}; CameraInfo is on "
+                        f"{', '.join(infos[:8]) or 'no topic'}"
+                    )
             return name_cameras(chosen, camera_info_topics)
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from error
@@ -175,7 +182,7 @@ class BagSource:
             for channel in self._channels_of(camera.topic, kind)
         )
         first = next(self._files.messages(channels), None)
-        infos = sorted({c.topic for c in self._channels if c.type_name == CAMERA_INFO})
+        infos = self._camera_info_topics()
         if infos and camera.camera_info_topic not in infos:
             self._told.report(
                 f"{camera.name}:",
@@ -184,6 +191,9 @@ class BagSource:
             )
         first_frame = self._files.start if first is None else first.time
         return BagCamera(camera, rectify, self._told, channels, first_frame, keeps_raw)
+
+    def _camera_info_topics(self) -> list[str]:
+        return sorted({c.topic for c in self._channels if c.type_name == CAMERA_INFO})
 
     def _channels_of(self, topic: str, type_name: str) -> list[Channel]:
         """Channels of a topic and type."""

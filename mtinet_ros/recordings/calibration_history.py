@@ -18,14 +18,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtinet_ros.messages.camera_info_message import size_ratio
+from mtinet_ros.messages.camera_info_message import calibration_kind, size_ratio
+from mtinet_ros.messages.image_decoder import MAX_CALIBRATIONS
 
 # How far the record times of an image and of its CameraInfo may be apart, and how long the first
 # images wait for one; ns.
 PATIENCE = 1_000_000_000
-
-# As ImageDecoder: one for each mode of a camera.
-_MAX_CALIBRATIONS = 8
 
 _FIRST_WINDOW = 8 * PATIENCE
 
@@ -43,13 +41,9 @@ class Calibration:
     message: Any
 
     @property
-    def size(self) -> tuple[int, ...]:
-        """What it is for; a newer one for the same takes its place."""
-        info, roi = self.message, self.message.roi
-        return (
-            *(info.width, info.height, info.binning_x, info.binning_y),
-            *(roi.width, roi.height, roi.x_offset, roi.y_offset),
-        )
+    def kind(self) -> tuple[int, ...]:
+        """See `calibration_kind`."""
+        return calibration_kind(self.message)
 
 
 @dataclass(frozen=True)
@@ -69,8 +63,8 @@ def with_calibration(known: Calibrations, new: Calibration) -> Calibrations:
     """`known` after another has come."""
     if known and known[-1].content == new.content:
         return known
-    others = [calibration for calibration in known if calibration.size != new.size]
-    return (*others[-_MAX_CALIBRATIONS + 1 :], new)
+    others = [calibration for calibration in known if calibration.kind != new.kind]
+    return (*others[-MAX_CALIBRATIONS + 1 :], new)
 
 
 def fits(known: Calibrations, image_size: tuple[int, int] | None) -> bool:

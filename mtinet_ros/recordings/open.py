@@ -16,10 +16,11 @@ from mtinet_ros.image_files import IMAGE_SUFFIXES, image_file_format
 from mtinet_ros.output_files import file_errors
 from mtinet_ros.recordings.frame import Source
 from mtinet_ros.recordings.lens import LensOptions
+from mtinet_ros.recordings.mcap_records import MCAP_MAGIC
+from mtinet_ros.recordings.ros1_storage import ROS1_MAGIC
+from mtinet_ros.recordings.sqlite_storage import SQLITE_MAGIC
 
-_MCAP = b"\x89MCAP0\r\n"
-_SQLITE = b"SQLite format 3\0"
-_ROS1_BAG = b"#ROSBAG V"
+_BAGS = (MCAP_MAGIC, SQLITE_MAGIC, ROS1_MAGIC)
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag", ".mcap.zstd", ".db3.zstd")
 # First bytes of pictures that OpenCV reads beside JPEG and PNG, by where they are.
 _PICTURES = (
@@ -116,7 +117,9 @@ def kind_of(path: Path) -> Kind:
             raise InputError(f"{path} is a device; give a bag, a video, a picture, or a folder")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        if head.startswith((_MCAP, _SQLITE, _ROS1_BAG)) or path.name.endswith(_BAG_SUFFIXES):
+        if head.startswith((MCAP_MAGIC, SQLITE_MAGIC, ROS1_MAGIC)) or path.name.endswith(
+            _BAG_SUFFIXES
+        ):
             return Kind.BAG
         pixels = np.frombuffer(head, np.uint8)
         if image_file_format(pixels) or any(head[at:].startswith(m) for at, m in _PICTURES):

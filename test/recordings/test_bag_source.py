@@ -32,6 +32,7 @@ from support.bags import (
     write_sqlite,
 )
 
+from mtinet_ros.errors import InputError
 from mtinet_ros.recordings.bag_source import BagSource
 from mtinet_ros.recordings.frame import Interval, PassedMessage, RecordedFrame
 
@@ -311,6 +312,8 @@ def test_a_calibration_on_another_topic(tmp_path: Path) -> None:
     assert camera is not None
     assert camera.focal_lengths == (33.0, 33.0)
     assert named.problems == []
+    with pytest.raises(InputError, match="no CameraInfo on /calib; CameraInfo is on /calibration"):
+        BagSource(path, camera_info_topics={"cam": "/calib"})
 
 
 def test_what_is_odd_about_headers_is_told_once(tmp_path: Path) -> None:
