@@ -336,10 +336,7 @@ class TensorRtBackend(Backend):
 
     @contextmanager
     def _detect_lost_context(self) -> Iterator[None]:
-        """After an error in the block, raise `BackendLostError` if the context is broken, too.
-
-        Else what the failed block has queued is over: the next run may use its memory.
-        """
+        """After an error in the block, wait until all is over; `BackendLostError` if it fails."""
         try:
             with cuda_errors("run the network"):
                 yield

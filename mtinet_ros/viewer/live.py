@@ -23,6 +23,7 @@ from mtinet_ros.viewer.messages import LEGEND, SHOWN, show, stamp_of
 from mtinet_ros.viewer.scene import Scene
 
 _LOOK = 1.0  # seconds between two looks at what is published
+_PATIENCE = 3  # looks before it is told that there is nothing
 
 # The picture comes from the camera's own topic: asking the node for it would cost the robot.
 _TYPES: dict[str, type[Any]] = {
@@ -51,22 +52,27 @@ class Viewer(Node):
         self._problems = ProblemLog(self.get_logger())
         self._subscribed: set[str] = set()
         self._kept: list[Any] = []
+        self._looks = 0
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.create_timer(_LOOK, self._look)
         self._look()
 
-    @property
-    def has_cameras(self) -> bool:
-        """Whether a topic of the node was found."""
-        return bool(self._subscribed)
-
     def _look(self) -> None:
         """Subscribe to what has appeared."""
+        self._looks += 1
         for topic, _ in self.get_topic_names_and_types():
             camera, _, name = topic.removeprefix(self._prefix).partition("/")
             is_there = self.count_publishers(topic) > 0
             if topic.startswith(self._prefix) and name in _TYPES and is_there:
                 self._subscribe(topic, camera, name)
+        if self._subscribed:
+            self._problems.resolve("topics", "there they are")
+        elif self._looks > _PATIENCE:
+            self._problems.report(
+                "topics",
+                f"nothing below {self._prefix} is published; is the node configured? --node names "
+                "another",
+            )
 
     def _subscribe(self, topic: str, camera: str, name: str) -> None:
         if topic in self._subscribed:
