@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def window(memory_limit: str, on_end: Callable[[int], None]) -> Iterator[str]:
     """
     port = free_port(LOCAL)
     options = ["--port", str(port), "--expect-data-soon", "--memory-limit", memory_limit]
-    with _running([rerun_program(), "--bind", LOCAL, *options], LOCAL, port, on_end):
+    with _running([rerun_program(), "--bind", LOCAL, *options], [(LOCAL, port)], on_end):
         yield grpc_address(LOCAL, port)
 
 
@@ -95,7 +95,7 @@ def page(
             f"cannot listen on {address}, port {port}: {_words(error)}; choose another --port"
         ) from error
     near = LOCAL if _is_every(address) else address
-    with server, _running(command, near, grpc, on_end):
+    with server, _running(command, [(near, grpc), (LOCAL, inner)], on_end):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             host, chosen = _host(address), server.server_address[1]
@@ -151,8 +151,9 @@ def _is_every(address: str) -> bool:
 
 @contextlib.contextmanager
 def _running(
-    command: list[str], address: str, port: int, on_end: Callable[[int], None]
+    command: list[str], listens: Sequence[tuple[str, int]], on_end: Callable[[int], None]
 ) -> Iterator[None]:
+    """Run the viewer until the block ends; it begins once the viewer listens where it shall."""
     environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
     process = subprocess.Popen(
         command,
@@ -169,7 +170,7 @@ def _running(
             on_end(status)
 
     try:
-        _wait_for(process, address, port)
+        _wait_for(process, listens)
         threading.Thread(target=watch, daemon=True).start()
         yield
     finally:
@@ -186,7 +187,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-def _wait_for(process: subprocess.Popen[bytes], address: str, port: int) -> None:
+def _wait_for(process: subprocess.Popen[bytes], listens: Sequence[tuple[str, int]]) -> None:
     """Return once the viewer listens. Raises `ConfigurationError` if it never does."""
     assert process.stderr is not None
     lines: list[str] = []
@@ -194,10 +195,16 @@ def _wait_for(process: subprocess.Popen[bytes], address: str, port: int) -> None
     reader = threading.Thread(target=lambda: lines.extend(_decoded(stderr)), daemon=True)
     reader.start()
     end = time.monotonic() + _START
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection((address, port), 0.2):
-            return
-        time.sleep(0.05)
+    missing = list(listens)
+    while missing and time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(missing[0], 0.2).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            missing.pop(0)
+    if not missing:
+        return
     reader.join(1.0)
     reason = next((line for line in reversed(lines) if line), "it says nothing")
     raise ConfigurationError(f"the viewer rerun does not start: {reason}")
