@@ -175,7 +175,11 @@ def test_launch_files_and_their_arguments_exist() -> None:
 def test_parameters_that_are_set_exist() -> None:
     document = yaml.safe_load((ROOT / "config" / "perception.yaml").read_text())
     known = set(document["/**/perception"]["ros__parameters"]) | {"use_sim_time"}
-    found = [name for code in CODE for name in re.findall(r"(?<=-p )(\w+)(?=:=)", code.text)]
+    found = [
+        name
+        for _, words in commands("ros2 run mtinet_ros perception_node")
+        for name in re.findall(r"(?<=-p )(\w+)(?=:=)", " ".join(words))
+    ]
     assert len(found) >= 2
     assert set(found) <= known
 
