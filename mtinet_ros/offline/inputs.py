@@ -69,21 +69,33 @@ def _called(paths: tuple[Path, ...]) -> Path:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Names without suffix, with as many of the folders above as it takes to tell them apart."""
+    """Names without suffix, with as many of the folders above as it takes to tell them apart.
+
+    Those of one folder, which they would not tell apart, have the suffix, or else a number.
+    """
     names = [_stem(path) for path in paths]
     for depth in range(1, 64):
-        shared = {name for name in names if names.count(name) > 1}
+        folders: dict[str, set[Path]] = {}
+        for name, path in zip(names, paths, strict=True):
+            folders.setdefault(name, set()).add(path.parent)
+        shared = {name for name in names if len(folders[name]) > 1}
         if not shared:
             break
         names = [
             "_".join([*path.parent.parts[1:][-depth:], _stem(path)]) if name in shared else name
             for path, name in zip(paths, names, strict=True)
         ]
-    safe = [safe_name(name) for name in names]
-    return [
-        f"{name}_{safe[:index].count(name) + 1}" if safe[:index].count(name) else name
-        for index, name in enumerate(safe)
+    names = [
+        f"{name}_{path.suffix[1:]}" if names.count(name) > 1 and path.suffix else name
+        for path, name in zip(paths, names, strict=True)
     ]
+    unique: list[str] = []
+    for name in map(safe_name, names):
+        number, plain = 2, name
+        while name.casefold() in map(str.casefold, unique):
+            name, number = f"{plain}_{number}", number + 1
+        unique.append(name)
+    return unique
 
 
 def _stem(path: Path) -> str:

@@ -97,6 +97,15 @@ def test_options_of_other_recordings_are_refused(
         open_source(tmp_path / name, options)
 
 
+def test_videos_of_one_folder_that_differ_in_their_suffix_alone(tmp_path: Path) -> None:
+    files = ["day/a.mp4", "day/a.mkv", "day/a", "day/A_mp4.mov"]
+    (tmp_path / "day").mkdir()
+    for name in files:
+        (tmp_path / name).write_bytes(b"\0\0\0\x20ftypisom" + bytes(30))
+    groups = group_inputs([tmp_path / name for name in files])
+    assert [group.name for group in groups] == ["a_mp4", "a_mkv", "a", "A_mp4_2"]
+
+
 def test_pictures_together_are_one_recording_and_names_are_told_apart(tmp_path: Path) -> None:
     for name in ("day1/front.mp4", "day2/front.mp4", "day2/rear.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
