@@ -17,6 +17,7 @@ from typing import Any
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.output_files import file_errors, replace_file
+from mtinet_ros.recordings.disk import flush_folder
 
 _VERSION = 1
 # Frames that cannot be read, of a part, that are kept by name.
@@ -119,7 +120,7 @@ class Journal:
         line = _line({"mtinet_process": _VERSION, **asdict(beginning)})
         with file_errors(f"write {path}", InputError):
             replace_file(path, line, flush=True)
-            _flush_folder(folder)
+            flush_folder(folder)
         return cls(path, beginning, [])
 
     @classmethod
@@ -184,7 +185,7 @@ class Journal:
         lines += [_line(asdict(part)) for part in self.parts]
         with file_errors(f"write {self._path}", InputError):
             replace_file(self._path, "".join(lines), flush=True)
-            _flush_folder(self._path.parent)
+            flush_folder(self._path.parent)
 
     def append(self, part: Part) -> None:
         """Say that a part is whole; on return that is on the disk.
@@ -223,12 +224,3 @@ def _shown(value: Any) -> str:
 
 def _line(entry: dict[str, Any]) -> str:
     return json.dumps(entry) + "\n"
-
-
-def _flush_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 from mtinet_ros.errors import InputError
 from mtinet_ros.recordings.bag_definitions import SERIALIZATION, TopicDescription
 from mtinet_ros.recordings.bag_parts import FileRecord, TopicRecord, metadata_text
+from mtinet_ros.recordings.disk import flush_folder
 from mtinet_ros.recordings.mcap_writer import McapWriter
 from mtinet_ros.recordings.sqlite_writer import SqliteWriter
 
@@ -98,7 +99,7 @@ class PartFile:
             with self._aside.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(self._aside, self.path)
-            _flush_folder(self.path.parent)
+            flush_folder(self.path.parent)
         return record
 
     def discard(self) -> None:
@@ -123,12 +124,3 @@ class PartFile:
 def can_be_time(time: int) -> bool:
     """Whether a bag can say that something was recorded at that time in ns."""
     return 0 <= time <= _LAST_TIME
-
-
-def _flush_folder(folder: Path) -> None:
-    """Wait until the names of a folder's files are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -160,6 +160,17 @@ class VideoSink:
                 path,
                 _CONTAINERS[path.suffix.lower()],
             )
+        with file_errors(f"write {self._path}", InputError):
+            self._note_single(cameras)
+
+    def _note_single(self, cameras: Sequence[str]) -> None:
+        """Remove the video of the first camera, written before another one's first frame came."""
+        note = self._segments / "single"
+        if len(cameras) == 1:
+            note.touch()
+        elif cameras and note.exists():
+            self._path.unlink(missing_ok=True)
+            note.unlink()
 
     def remove_parts(self) -> None:
         """Remove the parts, when the video is complete; it cannot be gone on with then.

@@ -106,13 +106,19 @@ def test_pictures_of_other_sizes_are_fitted(tmp_path: Path) -> None:
 
 
 def test_each_camera_has_its_video(tmp_path: Path) -> None:
+    # A run that is stopped before the second camera's first frame, and gone on with.
+    first = VideoSink(tmp_path / "robot.mp4", CARD, OUTPUTS)
+    parts = [write(first, 1, range(2), camera="front")]
+    first.finish(parts)
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["robot.mp4"]
     sink = VideoSink(tmp_path / "robot.mp4", CARD, OUTPUTS)
-    sink.begin_part(1)
-    for index in range(4):
+    sink.begin_part(2)
+    for index in range(2, 6):
         camera = ("front", "arm/wrist")[index % 2]
         frame = made_up_frame(index, TIMES[index], camera=camera)
         write_frame(sink, frame, made_up_prediction(index))
-    sink.finish([sink.end_part()])
+    parts.append(sink.end_part())
+    sink.finish(parts)
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == [
         "robot_arm_wrist.mp4",
         "robot_front.mp4",
