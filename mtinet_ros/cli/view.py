@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import path
 from mtinet_ros.errors import ConfigurationError, MtinetError
+from mtinet_ros.output_files import check_target, file_errors
 
 if TYPE_CHECKING:
     import rerun as rr
 
     from mtinet_ros.viewer.replay import Replay
     from mtinet_ros.viewer.scene import Scene
+
+_MAGIC = b"RRF"  # of Rerun's files, whatever their version
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show until Ctrl-C or until the window is closed, which are the regular ends."""
     if not 0 <= arguments.port <= 65535:
         raise ConfigurationError(f"--port {arguments.port} is not allowed; from 0 to 65535")
+    arguments.node = "/" + arguments.node.strip("/")
     # Before it is imported: whatever it would tell its makers, it does not.
     os.environ.setdefault("RERUN_ANALYTICS_ENABLED", "0")
     import rerun as rr
@@ -138,13 +142,10 @@ def _connected(stream: rr.RecordingStream, address: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _saved(file: Path, stream: rr.RecordingStream) -> Iterator[None]:
     """Write into a file beside `file`, which it becomes at the end, by Ctrl-C too."""
+    check_target(file, _is_recording)
     aside = file.with_name(f".{file.name}.part")
-    try:
+    with file_errors(f"write {file}", ConfigurationError, "choose another place"):
         aside.touch()
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write {file}: {error.strerror}; choose another place"
-        ) from error
     try:
         stream.save(aside)
         with contextlib.suppress(KeyboardInterrupt):
@@ -154,6 +155,12 @@ def _saved(file: Path, stream: rr.RecordingStream) -> Iterator[None]:
         print(f"\nwrote {file}; `rerun {file}` shows it")
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _is_recording(file: Path) -> bool:
+    """Whether a file is one of Rerun's."""
+    with file.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC
 
 
 def _watch(scene: Scene, node: str) -> None:

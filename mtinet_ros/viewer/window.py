@@ -26,6 +26,7 @@ from mtinet_ros.errors import ConfigurationError
 
 LOCAL = "127.0.0.1"
 _START = 15.0  # seconds that the viewer may take to listen
+_END = 2.0  # seconds that it may take to end once it is killed
 
 
 def has_display(environment: Mapping[str, str] = os.environ) -> bool:
@@ -127,7 +128,7 @@ def free_port(address: str) -> int:
 
 def _words(error: OSError) -> str:
     """What is wrong, without the address, which `socket.create_server` adds."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 def content_security_policy(host: str, grpc_port: int) -> str:
@@ -180,6 +181,10 @@ def _running(
             process.wait(5.0)
         _signal_group(process, signal.SIGKILL)
         process.wait()
+        # The viewer is its child, for whose end nobody can wait.
+        end = time.monotonic() + _END
+        while time.monotonic() < end and any(_is_heard(*place) for place in listens):
+            time.sleep(0.02)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -197,17 +202,24 @@ def _wait_for(process: subprocess.Popen[bytes], listens: Sequence[tuple[str, int
     end = time.monotonic() + _START
     missing = list(listens)
     while missing and time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(missing[0], 0.2).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
+        if _is_heard(*missing[0]):
             missing.pop(0)
+        else:
+            time.sleep(0.05)
     if not missing:
         return
     reader.join(1.0)
     reason = next((line for line in reversed(lines) if line), "it says nothing")
     raise ConfigurationError(f"the viewer rerun does not start: {reason}")
+
+
+def _is_heard(address: str, port: int) -> bool:
+    """Whether somebody listens."""
+    try:
+        socket.create_connection((address, port), 0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _decoded(lines: Iterator[bytes]) -> Iterator[str]:
