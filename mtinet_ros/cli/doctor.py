@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -41,6 +42,8 @@ _ALTERNATIVES = {
     "tensorrt": ("tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt-rtx-cu13": ("tensorrt-rtx-cu12",),
 }
+# What apt brings without metadata that pip would know.
+_MODULES = {"opencv-python": "cv2"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,15 @@ def _version(name: str) -> str | None:
             return metadata.version(candidate)
         except metadata.PackageNotFoundError:
             continue
-    return None
+    return _version_of_module(_MODULES[name]) if name in _MODULES else None
+
+
+def _version_of_module(name: str) -> str | None:
+    """What the module itself says, or None if there is none."""
+    try:
+        return str(importlib.import_module(name).__version__)
+    except ImportError:
+        return None
 
 
 def _backends() -> Iterator[Finding]:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 
+import cv2
 import pytest
 
 from mtinet_ros.cli import doctor
@@ -128,3 +130,16 @@ def test_hidden_gpus_are_a_warning(monkeypatch):
     assert finding.status == "warning"
     assert "CUDA_VISIBLE_DEVICES is ''" in finding.text
     assert "unset it" in finding.advice
+
+
+def test_the_opencv_of_apt_counts(capsys, monkeypatch):
+    """Ubuntu's python3-opencv has no metadata that pip would know; a second one must not come."""
+
+    def version(name: str) -> str:
+        if "opencv" in name:
+            raise metadata.PackageNotFoundError(name)
+        return "1.2.3"
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    finding = findings(capsys)["package opencv-python"]
+    assert (finding["status"], finding["text"]) == ("ok", f"{cv2.__version__} (runtime)")
