@@ -3,7 +3,8 @@
 
 Rerun listens on all addresses unless told, and its page asks the internet for fonts, releases and
 telemetry. So the viewer is told which address to listen on, and the page comes through a small
-server of ours that forbids it, by a Content-Security-Policy, to talk to anyone but the viewer.
+server of ours that forbids it, by a Content-Security-Policy, to talk to anyone but the viewer, and
+takes out of it what would connect to others without asking them for anything.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +29,8 @@ from mtinet_ros.errors import ConfigurationError
 LOCAL = "127.0.0.1"
 _START = 15.0  # seconds that the viewer may take to listen
 _END = 2.0  # seconds that it may take to end once it is killed
+# What makes a browser connect to a host ahead of any request: no policy forbids it.
+_CONNECTS = re.compile(rb"<link\b[^>]*\brel=[\"']?(?:preconnect|dns-prefetch)\b[^>]*>")
 
 
 def has_display(environment: Mapping[str, str] = os.environ) -> bool:
@@ -243,6 +247,8 @@ def _handler(address: str, inner: int, grpc: int) -> type[BaseHTTPRequestHandler
                 return
             finally:
                 connection.close()
+            if response.getheader("Content-Type", "").startswith("text/html"):
+                body = _CONNECTS.sub(b"", body)
             self.send_response(response.status)
             for name in ("Content-Type", "Content-Encoding"):
                 if value := response.getheader(name):

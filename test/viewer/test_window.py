@@ -33,6 +33,7 @@ if "--web-viewer-port" in given:
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             body = b"page " + self.path.encode()
+            body += b'<link rel="preconnect" href="https://fonts.invalid" /><link rel="icon" />'
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
@@ -62,9 +63,11 @@ def test_the_page_may_talk_to_the_viewer_alone(program: Path) -> None:
     with window.page("127.0.0.1", 0, "1GB", lost) as (log_to, url):
         port = log_to.removeprefix("rerun+http://127.0.0.1:").removesuffix("/proxy")
         with urllib.request.urlopen(url) as response:
-            assert response.read().startswith(b"page /?url=rerun%2Bhttp://127.0.0.1:")
+            text = response.read()
             policy = response.headers["Content-Security-Policy"]
             assert response.headers["Content-Type"] == "text/html"
+    assert text.startswith(b"page /?url=rerun%2Bhttp://127.0.0.1:")
+    assert text.endswith(b'/proxy<link rel="icon" />')  # a policy does not keep it from connecting
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'"
     assert rules["connect-src"] == f"'self' http://127.0.0.1:{port}"
