@@ -34,7 +34,7 @@ UNTRAINED := build/models/mtinet_untrained.onnx
 MODEL ?= $(firstword $(wildcard models/mtinet_indoor.onnx) $(UNTRAINED))
 SOURCE ?=
 
-.PHONY: demo test test-fast test-numpy1 bare check bench soak parameters docs colcon model model-rendered model-smoke verify-gpu clean
+.PHONY: demo test test-fast test-numpy1 bare check view-check bench soak parameters docs colcon model model-rendered model-smoke verify-gpu clean
 
 # VIEW=1: with `mtinet view` beside it.
 VIEW ?=
@@ -68,6 +68,16 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/fawltydeps
 	$(BIN)/python -m pytest -q test/test_package.py
+
+# The viewer's page in a browser, where there is Chromium; that it brings Rerun (500 MB) is why `make test`
+# does not.
+view-check:
+	@if command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null; then \
+	    $(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.view && \
+	    $(BIN)/python -m pytest -q -rs test/viewer/test_page.py; \
+	else \
+	    echo "view-check: skipped, there is no Chromium; apt-get install chromium brings it"; \
+	fi
 
 # The page and the file that follow from mtinet_ros/node/settings.py.
 parameters: $(VENV)/.demo
