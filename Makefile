@@ -72,7 +72,7 @@ check: $(VENV)/.dev
 # The viewer's page in a browser, where there is Chromium; that it brings Rerun (500 MB) is why `make test`
 # does not.
 view-check:
-	@if command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null; then \
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
 	    $(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.view && \
 	    $(BIN)/python -m pytest -q -rs test/viewer/test_page.py; \
 	else \
