@@ -113,7 +113,7 @@ def test_every_panel_of_the_page_is_filled_without_the_internet(
     tab: browser.Page, tmp_path: Path
 ) -> None:
     stream = rr.RecordingStream("mtinet_ros")
-    with window.page("127.0.0.1", 0, "200MB", lambda: None) as (log_to, url):
+    with window.page("127.0.0.1", 0, "200MB", lambda status: None) as (log_to, url):
         stream.connect_grpc(log_to)
         show_everything(Scene(stream))
         stream.flush(timeout_sec=10.0)
