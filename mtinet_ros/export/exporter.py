@@ -145,7 +145,7 @@ def check_precision(precision: str, has_images: bool) -> None:
     if precision == "int8" and not has_images:
         raise ConfigurationError(
             "int8 needs real pictures of the kind the robot will see, to learn how large values "
-            "get: give --calibration a folder of 20 or more, or a video"
+            "get: give --calibration a bag, a video or a folder of 20 or more"
         )
 
 

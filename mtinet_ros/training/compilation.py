@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.network import MTINetOutput, MultiTaskNetwork
 
 _log = logging.getLogger(__name__)
@@ -76,6 +78,25 @@ class _Falling:
             _log.warning("Training is not compiled: %s; it goes on as it is", _first_line(error))
             self._pass = self._plain
             return self._plain(image)
+
+
+@contextmanager
+def backward_errors() -> Iterator[None]:
+    """Around a compiled backward pass, which is translated when it is first made.
+
+    Raises:
+        ConfigurationError: It cannot be compiled, as where the compiler was killed; the loss is
+            spent, so that this step cannot go on without.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # as above
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        raise ConfigurationError(
+            f"the backward pass cannot be compiled: {_first_line(error)}; train with "
+            "run.compile=off"
+        ) from error
 
 
 def _problem(device: torch.device) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.model_contract import SIZE_MULTIPLE
 from mtinet_ros.network import MultiTaskNetwork
-from mtinet_ros.training.compilation import Pass, compiled, compiles
+from mtinet_ros.training.compilation import Pass, backward_errors, compiled, compiles
 from mtinet_ros.training.config import TrainConfig
 from mtinet_ros.training.decode import decode
 from mtinet_ros.training.loader import Batch
@@ -105,6 +106,11 @@ class TrainingModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note on how many frames every step was, which a continued run must keep."""
         checkpoint[FRAMES_PER_STEP] = self.steps.batch
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of a loss; a compiled pass that cannot be made is a sentence."""
+        with backward_errors() if self._compiled else nullcontext():
+            super().backward(loss, *args, **kwargs)
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         """Total loss of a batch."""

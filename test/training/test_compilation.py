@@ -210,3 +210,26 @@ def test_the_memory_layout_changes_neither_losses_nor_gradients(
     largest = max(float(gradient.abs().max()) for gradient in gradients.values())
     for name, gradient in gradients.items():
         assert (other_gradients[name] - gradient).abs().max() < tolerance * largest, name
+
+
+def test_a_backward_pass_that_cannot_be_compiled_is_a_sentence(rooms, tmp_path, monkeypatch):
+    """It is translated only after the forward pass has been made."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    class Refusing(torch.autograd.Function):
+        @staticmethod
+        def forward(_, value):
+            return value.clone()
+
+        @staticmethod
+        def backward(*_):
+            raise TorchDynamoException("C++ compile error.\nmore")
+
+    def refusing(network, _):
+        return lambda image: network(Refusing.apply(image.requires_grad_()))
+
+    monkeypatch.setattr("mtinet_ros.training.module.compiled", refusing)
+    with pytest.raises(
+        ConfigurationError, match=r"C\+\+ compile error; train with run.compile=off"
+    ):
+        train(tiny_run(rooms, tmp_path / "run", "run.compile=on"))
