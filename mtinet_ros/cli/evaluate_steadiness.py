@@ -15,8 +15,8 @@ from mtinet_ros.cli.options import cpu_settings
 from mtinet_ros.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
+    from mtinet_ros.offline.steadiness import SteadinessRun
     from mtinet_ros.recordings.frame import RecordedFrame, Source
-    from mtinet_ros.recordings.steadiness_run import SteadinessRun
 
 # Figure -> what it is for people, whether it is a share or a relative error.
 _FIGURES = {
@@ -103,9 +103,9 @@ def _measure(model: Path, arguments: argparse.Namespace) -> SteadinessRun:
     from tqdm import tqdm
 
     from mtinet_ros.inference import load_backend
+    from mtinet_ros.offline.steadiness import measure_steadiness
     from mtinet_ros.perception.predictor import Predictor
     from mtinet_ros.recordings.open import SourceOptions, open_source
-    from mtinet_ros.recordings.steadiness_run import measure_steadiness
 
     topics = (arguments.topic,) if arguments.topic else ()
     source = open_source(Path(arguments.steadiness), SourceOptions(topics))

@@ -18,6 +18,8 @@ from mtinet_ros.recordings.sampling import spread_frames
 
 # Ranges of activations settle long before this; more only takes time.
 MAX_IMAGES = 64
+# With fewer they may not have.
+_ENOUGH_IMAGES = 20
 # Of so many, those are chosen.
 _LOOKED_AT = 3 * MAX_IMAGES
 # Pictures are alike whose thumbnails of this size (width, height) differ by less than so many gray
@@ -89,6 +91,11 @@ def read_calibration_images(
         f"calibration: {len(chosen)} pictures, spread over {path}"
         + (f"; {alike} show nearly the same as others and were left out" if alike else "")
     )
+    if len(chosen) < _ENOUGH_IMAGES:
+        report(
+            f"note: {len(chosen)} pictures that differ are few; ranges of int8 settle with "
+            f"{_ENOUGH_IMAGES} and more"
+        )
     return chosen
 
 

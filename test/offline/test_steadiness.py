@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
 from mtinet_ros.model_contract import VOID_ID
+from mtinet_ros.offline.steadiness import measure_steadiness
 from mtinet_ros.perception.decoded_image import DecodedImage
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.recordings.frame import Header, RecordedFrame
-from mtinet_ros.recordings.steadiness_run import measure_steadiness
 
 HEIGHT, WIDTH = 96, 128
 PICTURES = Path(__file__).parents[2] / "demo" / "pictures"
