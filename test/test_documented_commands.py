@@ -3,8 +3,8 @@
 
 Whatever is written as code is told by its program: `mtinet …` is parsed by the command's own
 parser, or its options are looked up there where it is but a part; launch files with their
-arguments, parameters, targets, extras and scripts are looked up. A block whose one command is
-`mtinet …` and which a block of the kind `text` follows is run, and held to that text. What is
+arguments, parameters, targets, extras and scripts are looked up. A block of `mtinet …`
+commands (and `ls`) which a block of the kind `text` follows is run, and held to that text. What is
 not ours, or takes minutes or the network, is in `NOT_RUN`.
 """
 
@@ -29,7 +29,8 @@ TEXT = {page: page.read_text() for page in PAGES}
 CHECKED = {"mtinet", "make", "python"}  # and `ros2` and `pip`, as far as they are about us
 NOT_RUN = {
     **dict.fromkeys(["ros2", "rosdep", "colcon"], "comes with apt's ROS"),
-    **dict.fromkeys(["sudo", "pip", "docker"], "changes the machine, or needs the network"),
+    **dict.fromkeys(["sudo", "pip", "docker", "git"], "changes the machine, or the network's"),
+    "ls": "run where its output is shown",
     **dict.fromkeys(["cd", ".", "export", "python3", "wait", "exit"], "the shell's, or a script"),
     **dict.fromkeys(["for", "done", "if", "exec", "status=$?"], "the shell's"),
     **dict.fromkeys(["srun", "sbatch", "job=$(sbatch"], "needs several machines"),
@@ -254,7 +255,10 @@ def test_every_command_is_checked_or_said_not_to_run() -> None:
 RUN = [
     (command, said)
     for command, said in itertools.pairwise(CODE)
-    if said.kind == "text" and command.kind == "sh" and command.text.startswith("mtinet ")
+    if said.kind == "text"
+    and command.kind == "sh"
+    and command.text.startswith("mtinet ")
+    and command.page == said.page
 ]
 
 
@@ -269,12 +273,31 @@ def test_a_command_says_what_the_page_says(
     for folder in ("demo", "models"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
-    (line,) = lines(command)
-    assert main(shlex.split(line, comments=True)[1:]) == 0
+    printed = ""
+    for program, *words in (shlex.split(line, comments=True) for line in lines(command)):
+        if program == "ls":
+            (folder,) = words
+            names = (path.name for path in (tmp_path / folder).iterdir())
+            printed += "".join(f"{name}\n" for name in sorted(names) if name[0] != ".")
+        else:
+            assert program == "mtinet"
+            assert main(words) == 0
+            printed += capsys.readouterr().out
     pattern = ".*".join(re.escape(part) for part in said.text.split("…"))
-    printed = capsys.readouterr().out
     assert re.fullmatch(pattern, printed, re.DOTALL), printed
 
 
 def test_there_are_commands_that_are_run() -> None:
-    assert len(RUN) >= 2
+    assert [said for _, said in RUN] == [code for code in CODE if code.kind == "text"]
+    assert {code.page.stem for code, _ in RUN} >= {"quickstart", "weights", "process", "scaling"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_of_python_and_yaml_can_be_read(page: Path) -> None:
+    for kind, text in re.findall(
+        r"^```(python|yaml)\n(.*?)^```$", TEXT[page], re.MULTILINE | re.DOTALL
+    ):
+        if kind == "python":
+            compile(text, page.name, "exec")
+        else:
+            assert yaml.safe_load(text)

@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         _compare(arguments)
     else:
+        if arguments.record:  # a missing package is told before all is measured
+            import mtinet_ros.export.figures  # noqa: F401
         expected, measure = _plan(arguments.model, arguments)
         single_tasks = _single_tasks(expected, arguments)
         measured = _beside(measure(), single_tasks)

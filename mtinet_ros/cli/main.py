@@ -62,6 +62,8 @@ _EXTRAS = {
     "process": "process",
     "view": "view",
 }
+# The same of packages that a command needs for some options only.
+_EXTRA_OF = {"onnx": "export", "torchmetrics": "train"}
 # What pip calls a package that Python calls otherwise.
 _PIP_NAMES = {"cv2": "opencv-python", "yaml": "PyYAML"}
 
@@ -127,8 +129,12 @@ def _flushed(command: str | None, status: int) -> int:
 def _about_import(command: str | None, package: str, error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return f"the Python package {package} is installed but does not load: {error}"
-    extra = _EXTRAS.get(command or "")
-    bring = f"'mtinet_ros[{extra}]'" if extra else _PIP_NAMES.get(package, package)
+    extras = {*_EXTRAS.get(command or "", "").split(","), _EXTRA_OF.get(package, "")} - {""}
+    bring = (
+        f"'mtinet_ros[{','.join(sorted(extras, reverse=True))}]'"
+        if extras
+        else _PIP_NAMES.get(package, package)
+    )
     return (
         f"the Python package {package} is not installed; `pip install {bring}` brings what this "
         "command needs"

@@ -45,6 +45,8 @@ def trace(network: DeployNetwork, input_size: tuple[int, int]) -> onnx.ModelProt
         # dynamic; and the network's own check of its input size is meant to vanish in the trace.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", TracerWarning)
+        # Slices with a step stay in the graph, which is as it should be.
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             network,
             (example,),

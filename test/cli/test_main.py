@@ -61,6 +61,11 @@ def test_help_needs_neither_torch_nor_ros_nor_opencv() -> None:
     [
         (["inspect", "m.onnx"], "onnx", r"'mtinet_ros[export]'"),
         (["evaluate", "m.onnx", "--data=rooms"], "tqdm", r"'mtinet_ros[train]'"),
+        (
+            ["evaluate", "m.onnx", "--data=rooms", "--record=x"],
+            "onnx",
+            r"'mtinet_ros[train,export]'",
+        ),
         (["scenes", "-o", "rooms"], "trimesh", r"'mtinet_ros[train]'"),
         (["predict", "a.jpg", "-o", "out"], "cv2", "opencv-python"),
     ],
