@@ -133,15 +133,27 @@ def test_rtabmap_gets_arguments_it_declares_and_topics_that_are_there() -> None:
         assert topics[arguments[name].removeprefix(PREFIX)] == message_type
 
 
-def test_the_elevation_map_gets_parameters_it_reads_and_topics_that_are_there() -> None:
-    consumer, topics = CONSUMERS["elevation_mapping_cupy"], published("elevation_mapping")
-    given = parameters_of("elevation_mapping", "elevation_mapping_node")
+@pytest.mark.parametrize("pipeline", ["elevation_mapping", "elevation_mapping_semantic"])
+def test_the_elevation_map_gets_parameters_it_reads_and_topics_that_are_there(
+    pipeline: str,
+) -> None:
+    consumer, topics = CONSUMERS["elevation_mapping_cupy"], published(pipeline)
+    given = parameters_of(pipeline, "elevation_mapping_node")
     subscribers, publishers = given.pop("subscribers"), given.pop("publishers")
     assert set(given) <= set(consumer["parameters"])
     for subscriber in subscribers.values():
-        assert set(subscriber) <= set(consumer["subscriber"])
-        assert subscriber["data_type"] == "pointcloud"
-        assert topics[subscriber["topic_name"].removeprefix(PREFIX)] == POINT_CLOUD
+        topic = topics[subscriber["topic_name"].removeprefix(PREFIX)]
+        if subscriber["data_type"] == "image":
+            assert set(subscriber) <= set(consumer["image subscriber"]["parameters"])
+            assert topic == IMAGE
+            info = subscriber["camera_info_topic_name"].removeprefix(PREFIX)
+            assert topics[info] == CAMERA_INFO
+            assert set(subscriber["channels"]) <= set(given["image_channel_fusions"])
+        else:
+            assert set(subscriber) <= set(consumer["subscriber"])
+            assert subscriber["data_type"] == "pointcloud"
+            assert topic == POINT_CLOUD
+    assert ("semantics" in subscribers) is pipeline.endswith("semantic")
     for publisher in publishers.values():
         assert set(publisher) == set(consumer["publisher"])
         assert set(publisher["basic_layers"]) <= set(publisher["layers"])
