@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
@@ -156,16 +157,45 @@ def raw_image(message: Any) -> RawImage | None:
         )
 
     def decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        pixels: Array = np.ndarray(
-            (rows, width, encoding.channels),
-            sample,
-            buffer=data,
-            strides=(step, encoding.channels * sample.itemsize, sample.itemsize),
-        )
+        pixels = _in_rows(data, step, (rows, width, encoding.channels), sample)
         return encoding.to_rgb(pixels if encoding.channels > 1 else pixels[..., 0])
 
     big = bool(message.is_bigendian)
     return RawImage(data, message.encoding, big, step, (height, width), decode)
+
+
+def samples(message: Any, kind: npt.DTypeLike, channels: int = 1) -> Array:
+    """A view [h,w,channels] of the samples in an Image message, in the byte order they came in.
+
+    Args:
+        message: Its encoding is not looked at.
+        kind: What a sample is, e.g. float32.
+        channels: Samples of a pixel.
+
+    Raises:
+        InputError: Size, step and data do not fit together.
+    """
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    if not 0 < height * width <= MAX_PIXELS:
+        raise InputError(f"the image has {width}x{height} pixels; 1 to {MAX_PIXELS} are allowed")
+    sample = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
+    row = width * channels * sample.itemsize
+    data = np.frombuffer(message.data, np.uint8)
+    if step < row or data.size < step * (height - 1) + row:
+        raise InputError(
+            f"{data.size} bytes with step {step} are not {width}x{height} pixels of "
+            f"{message.encoding}: {row} bytes a row are needed"
+        )
+    return _in_rows(data, step, (height, width, channels), sample)
+
+
+def _in_rows(
+    data: NDArray[np.uint8], step: int, shape: tuple[int, int, int], sample: np.dtype[Any]
+) -> Array:
+    """A view of samples [rows,width,channels] whose rows begin `step` bytes apart."""
+    strides = (step, shape[2] * sample.itemsize, sample.itemsize)
+    pixels: Array = np.ndarray(shape, sample, buffer=data, strides=strides)
+    return pixels
 
 
 def _decode_with_cv_bridge(message: Any) -> NDArray[np.uint8]:

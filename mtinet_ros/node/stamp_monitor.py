@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from std_msgs.msg import Header
 
+from mtinet_ros.messages.header import stamp_of
 from mtinet_ros.node.problem_log import ProblemLog
 
 # Longest step of a simulation's or a bag's /clock, in seconds.
@@ -56,8 +57,7 @@ class StampMonitor:
     def check(self, header: Header) -> None:
         """Report what is wrong with an image's header, and what is no longer wrong."""
         self._check_frame_id(header.frame_id)
-        # Not rclpy's Time: it raises on the negative seconds that the message's int32 allows.
-        stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+        stamp = stamp_of(header)
         if stamp <= 0:
             self._problems.report_once(
                 f"{self._camera}: stamp",

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mtinet_ros.errors import ConfigurationError, InputError
+from mtinet_ros.messages.header import stamp_of
 from mtinet_ros.recordings.bag_storage import (
     ROS1,
     ZSTD_MAGIC,
@@ -86,10 +87,7 @@ class MessageReader:
     @staticmethod
     def header(message: Any) -> Header:
         """The header of a message."""
-        stamp = message.header.stamp
-        return Header(
-            int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec), str(message.header.frame_id)
-        )
+        return Header(stamp_of(message.header), str(message.header.frame_id))
 
 
 def plain(stored: StoredMessage) -> StoredMessage:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import ConfigurationError, InputError
-from mtinet_ros.image_files import MAX_PIXELS
+from mtinet_ros.messages.image_message import samples
 from mtinet_ros.perception.camera_model import CameraModel
 
 COLOR_CHANNELS = ("red", "green", "blue")
@@ -78,9 +78,9 @@ def decode_labels(message: Any, channel: str = "") -> NDArray[np.int64]:
     else:
         encoding = message.encoding
         if encoding in _IDS:
-            pixels = _pixels(message, 1, _IDS[encoding])[..., 0]
+            pixels = samples(message, _IDS[encoding])[..., 0]
         elif encoding in _COLORS:
-            pixels = _pixels(message, 4 if "a8" in encoding else 3, np.uint8)
+            pixels = samples(message, np.uint8, 4 if "a8" in encoding else 3)
             pixels = pixels[..., _COLORS[encoding]]
         else:
             raise InputError(
@@ -110,7 +110,7 @@ def decode_depth(message: Any) -> NDArray[np.float32]:
             f"depth comes as {message.encoding[:_SHOWN]!r}; {', '.join(_DEPTHS)} can be read "
             "(floats are metres, integers millimetres)"
         )
-    pixels = _pixels(message, 1, _DEPTHS[message.encoding])[..., 0]
+    pixels = samples(message, _DEPTHS[message.encoding])[..., 0]
     meters = pixels.astype(np.float32)
     if message.encoding in _MILLIMETERS:
         meters *= np.float32(0.001)
@@ -130,7 +130,7 @@ def decode_normals(message: Any) -> NDArray[np.float32]:
             f"normals come as {said[:_SHOWN]!r}; 32FC3 can be read (unit vectors in the camera's "
             "optical frame)"
         )
-    normals = _pixels(message, 3, np.float32).astype(np.float32)
+    normals = samples(message, np.float32, 3).astype(np.float32)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     known = np.isfinite(length[..., 0]) & (length[..., 0] > 0)
     normals[~known] = 0
@@ -169,30 +169,6 @@ def header_stamp(data: bytes) -> int:
     order = "little" if data[1:2] == b"\x01" else "big"
     seconds = int.from_bytes(data[4:8], order, signed=True)  # type: ignore[arg-type]
     return seconds * 1_000_000_000 + int.from_bytes(data[8:12], order)  # type: ignore[arg-type]
-
-
-def _pixels(message: Any, channels: int, kind: type[np.generic]) -> NDArray[Any]:
-    """A view [h,w,channels] of the message's data.
-
-    Raises:
-        InputError: Size, step and data do not fit together.
-    """
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    if not 0 < height * width <= MAX_PIXELS:
-        raise InputError(f"the image has {width}x{height} pixels; 1 to {MAX_PIXELS} are allowed")
-    sample = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
-    row = width * channels * sample.itemsize
-    data = np.frombuffer(message.data, np.uint8)
-    if step < row or data.size < step * (height - 1) + row:
-        raise InputError(
-            f"{data.size} bytes with step {step} are not {width}x{height} pixels of "
-            f"{message.encoding}: {row} bytes a row are needed"
-        )
-    strides = (step, channels * sample.itemsize, sample.itemsize)
-    pixels: NDArray[Any] = np.ndarray(
-        (height, width, channels), sample, buffer=data, strides=strides
-    )
-    return pixels
 
 
 def _decode_png(message: Any) -> NDArray[Any]:

@@ -14,12 +14,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
 from mtinet_ros.errors import InputError
+from mtinet_ros.messages.header import stamp_of
 from mtinet_ros.messages.image_message import decode_compressed_image, decode_image, is_compressed
 from mtinet_ros.node.adaptive_subscription import AdaptiveSubscription
 from mtinet_ros.node.camera_outputs import LATCHED_QOS
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.transport_profile import ensure_transport_profile
-from mtinet_ros.viewer.messages import LEGEND, SHOWN, show, stamp_of
+from mtinet_ros.viewer.messages import LEGEND, SHOWN, show
 from mtinet_ros.viewer.scene import Scene
 
 _LOOK = 1.0  # seconds between two looks at what is published

@@ -11,17 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtinet_ros.errors import InputError
-from mtinet_ros.messages.image_message import decode_image
+from mtinet_ros.messages.header import stamp_of
+from mtinet_ros.messages.image_message import decode_image, samples
 
 if TYPE_CHECKING:
     from mtinet_ros.viewer.scene import Scene
-
-_NANOSECONDS = 10**9
-
-
-def stamp_of(header: Any) -> int:
-    """The stamp of a std_msgs/Header in ns."""
-    return int(header.stamp.sec) * _NANOSECONDS + int(header.stamp.nanosec)
 
 
 def show(scene: Scene, camera: str, topic: str, message: Any) -> None:
@@ -40,7 +34,7 @@ def show(scene: Scene, camera: str, topic: str, message: Any) -> None:
         scene.set_time(stamp_of(message.header))
     try:
         SHOWN[topic](scene, camera, message)
-    except (ValueError, KeyError, TypeError) as error:
+    except (InputError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{camera}/{topic}: the message cannot be shown: {error}") from error
 
 
@@ -100,10 +94,8 @@ def _pixels(message: Any, encodings: Mapping[str, np.dtype[Any]]) -> NDArray[Any
         raise ValueError(
             f"its encoding is {message.encoding[:20]!r}, not {' or '.join(encodings)}"
         )
-    dtype = encodings[message.encoding].newbyteorder(">" if message.is_bigendian else "<")
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    used = np.ascontiguousarray(rows[:, : message.width * dtype.itemsize])
-    pixels: NDArray[Any] = used.view(dtype).astype(dtype.newbyteorder("="))
+    dtype = encodings[message.encoding]
+    pixels: NDArray[Any] = samples(message, dtype)[..., 0].astype(dtype)
     return pixels
 
 
