@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from support.gpu_double import gpu_double
 from support.tiny_model import write_tiny_model
+
+from mtinet_ros.inference.cuda import DeviceContext
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +30,13 @@ def gpu(tmp_path: Path) -> Iterator[Any]:
     """A doubled GPU; see `gpu_double`."""
     with gpu_double(tmp_path / "cache" / "mtinet_ros") as machine:
         yield machine
+
+
+@pytest.fixture
+def context(gpu: Any) -> Iterator[DeviceContext]:
+    """A context of the doubled GPU, current in this thread."""
+    made = DeviceContext(0)
+    with made:
+        yield made
+        gc.collect()  # errors of the double keep what real ones do not
+    made.release()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import json
 import re
@@ -30,15 +29,6 @@ def gpu(request: pytest.FixtureRequest) -> Iterator[Any]:
     with driver_double(request.param) as machine:
         assert cuda.cuda_driver().name == request.param
         yield machine
-
-
-@pytest.fixture
-def context(gpu: Any) -> Iterator[DeviceContext]:
-    made = DeviceContext(0)
-    with made:
-        yield made
-        gc.collect()  # errors of the double keep what real ones do not
-    made.release()
 
 
 def machine_module() -> Any:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,15 +35,6 @@ pytestmark = needs_compiler
 def gpu(request: pytest.FixtureRequest) -> Iterator[Any]:
     with driver_double(request.param) as machine:
         yield machine
-
-
-@pytest.fixture
-def context(gpu: Any) -> Iterator[DeviceContext]:
-    made = DeviceContext(0)
-    with made:
-        yield made
-        gc.collect()  # errors of the double keep what real ones do not
-    made.release()
 
 
 def expected() -> Any:
