@@ -31,7 +31,9 @@ class Replay:
 
         Raises:
             InputError: It is no bag, or holds no topic of the node.
+            ConfigurationError: rosbags is not installed.
         """
+        self._reader = MessageReader()
         self._files = BagFiles(bag, _tell)
         self._channels = cameras_in(self._files.counts, perception.rstrip("/") + "/")
         if not self._channels:
@@ -45,12 +47,11 @@ class Replay:
         """Show all messages; returns how many could be shown."""
         for camera, _ in self._channels.values():
             scene.add_camera(camera)
-        reader = MessageReader()
         shown, bad = 0, 0
         for stored in self._files.messages(set(self._channels)):
             camera, name = self._channels[stored.channel]
             try:
-                show(scene, camera, name, reader.message(plain(stored)))
+                show(scene, camera, name, self._reader.message(plain(stored)))
                 shown += name != LEGEND
             except InputError as error:
                 bad += 1
