@@ -67,8 +67,8 @@ def started(robot: Robot, model: Path, *parameters: str) -> NodeProcess:
     try:
         robot.start()
         assert robot.reports("engine", "state", "ready")
-    except BaseException:
-        node.__exit__()
+    except BaseException as error:
+        node.__exit__(type(error))
         raise
     return node
 

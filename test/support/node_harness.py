@@ -68,7 +68,9 @@ class NodeProcess:
     def __enter__(self) -> NodeProcess:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        if kind is not None:
+            print("The node's log:", self.text(), sep="\n")  # with the report of the failure
         if self.process.poll() is None:
             # Not killed: a participant that leaves without a word haunts discovery for seconds.
             self.process.terminate()
