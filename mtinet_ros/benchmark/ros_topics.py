@@ -54,12 +54,15 @@ def open_ros_topics(outputs: tuple[str, ...]) -> Iterator[RosTopics | None]:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "OFF"
     try:
         import rclpy
+        from rclpy.signals import SignalHandlerOptions
         from sensor_msgs.msg import Image
     except ImportError:
         yield None
         return
     context = rclpy.Context()
-    rclpy.init(context=context)
+    # Without rclpy's own handlers: Ctrl-C would shut the context down beneath a publisher, and the
+    # shutdown below would fail.
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = rclpy.create_node("mtinet_benchmark", context=context)
         yield RosTopics(

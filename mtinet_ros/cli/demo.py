@@ -14,6 +14,7 @@ from mtinet_ros.cli.options import model_or_name, path, path_text
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.inference import BACKEND_CHOICES
 from mtinet_ros.install_paths import bundled_model
+from mtinet_ros.node.end_signals import EndSignals, end_at_once, given_back
 
 # A run that nobody watches ends by itself after so many frames.
 _UNATTENDED_FRAMES = 20
@@ -45,9 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demonstration; Ctrl-C is its regular end."""
+    """Run the demonstration; Ctrl-C and SIGTERM are its regular end."""
     if not 0.1 <= arguments.rate <= 1000.0:
         raise ConfigurationError(f"--rate {arguments.rate:g} is not allowed; from 0.1 to 1000 Hz")
+    with given_back():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    end_at_once()  # the imports take a second
     try:
         from mtinet_ros.demo.demonstration import run_demonstration
     except ImportError as error:
@@ -55,15 +62,20 @@ def run(arguments: argparse.Namespace) -> int:
             f"the demonstration needs ROS 2 ({error}): source your ROS installation, or install "
             "the wheels with pip install 'mtinet_ros[ros]'"
         ) from error
-    with contextlib.suppress(KeyboardInterrupt), _viewer(arguments.view):
-        run_demonstration(
-            arguments.model or bundled_model(),
-            arguments.backend,
-            arguments.source,
-            arguments.rate,
-            arguments.frames,
-            arguments.output,
-        )
+    signals = EndSignals()
+    try:
+        with _viewer(arguments.view):
+            run_demonstration(
+                signals,
+                arguments.model or bundled_model(),
+                arguments.backend,
+                arguments.source,
+                arguments.rate,
+                arguments.frames,
+                arguments.output,
+            )
+    finally:
+        signals.ignore()
     return 0
 
 

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from mtinet_ros.demo.player import CameraPlayer
 from mtinet_ros.demo.sources import open_source
@@ -26,6 +29,7 @@ from mtinet_ros.demo.watcher import Watcher
 from mtinet_ros.errors import BackendError, MtinetError
 from mtinet_ros.image_files import png_bytes
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.node.end_signals import EndSignals
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 from mtinet_ros.output_files import ResultFolder
 
@@ -37,11 +41,18 @@ _WINDOW = "mtinet_ros demo"
 
 
 def run_demonstration(
-    model: Path, backend: str, source: str, rate: float, frames: int, output: Path
+    signals: EndSignals,
+    model: Path,
+    backend: str,
+    source: str,
+    rate: float,
+    frames: int,
+    output: Path,
 ) -> None:
     """Play, predict and show until enough frames were seen or the user interrupts.
 
     Args:
+        signals: Of the user.
         model: ONNX model with a card.
         backend: Its backend's name, or auto.
         source: See `open_source`.
@@ -56,7 +67,9 @@ def run_demonstration(
     show = _Display(ResultFolder(output))
     shots = open_source(source)
     ensure_transport_profile(os.environ)
-    rclpy.init()
+    if signals.has_come:
+        return
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     process = _start_perception(model, backend)
     try:
         player = CameraPlayer(shots, rate)
@@ -64,12 +77,13 @@ def run_demonstration(
         executor = SingleThreadedExecutor()
         executor.add_node(player)
         executor.add_node(watcher)
+        spin = _Spinning(executor, process, signals)
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            _change_state(watcher, executor, process, transition)
+            _change_state(watcher, spin, transition)
         print(f"Montages are written to {output}/; Ctrl-C ends the demonstration.", flush=True)
-        _watch(executor, watcher, process, frames)
+        _watch(spin, watcher, frames)
         print(watcher.table(), flush=True)
-    except ExternalShutdownException:
+    except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
         rclpy.try_shutdown()
@@ -107,33 +121,66 @@ def _start_perception(model: Path, backend: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, start_new_session=True)
 
 
-def _change_state(
-    node: Node, executor: SingleThreadedExecutor, process: subprocess.Popen[bytes], transition: int
-) -> None:
+@dataclass(frozen=True)
+class _Spinning:
+    """Waits for things, while the nodes of this process work.
+
+    Attributes:
+        executor: Theirs.
+        process: The perception node, which must not end.
+        signals: What ends the waiting.
+    """
+
+    executor: SingleThreadedExecutor
+    process: subprocess.Popen[bytes]
+    signals: EndSignals
+
+    def until(
+        self, done: Callable[[], bool], message: str, timeout: float = _START_TIMEOUT
+    ) -> None:
+        """Wait until something is done.
+
+        Args:
+            done: Whether it is.
+            message: What is wrong if it is not in time.
+            timeout: Seconds.
+
+        Raises:
+            KeyboardInterrupt: The user wants no more.
+            MtinetError: It is not in time, or the perception node has ended.
+        """
+        deadline = time.monotonic() + timeout
+        while not done():
+            self.executor.spin_once(timeout_sec=0.1)
+            if self.signals.has_come:
+                raise KeyboardInterrupt
+            if self.process.poll() is not None:
+                status = self.process.returncode
+                raise BackendError(
+                    f"the perception node ended with status {status}; its log is above"
+                )
+            if time.monotonic() > deadline:
+                raise MtinetError(f"{message} within {timeout:.0f} s")
+
+
+def _change_state(node: Node, spin: _Spinning, transition: int) -> None:
     client: Any = node.create_client(ChangeState, "/perception/change_state")
     try:
-        _spin_until(executor, process, client.service_is_ready, "the node did not come up")
+        spin.until(client.service_is_ready, "the node did not come up")
         request = ChangeState.Request(transition=Transition(id=transition))
         answer: Any = client.call_async(request)
-        _spin_until(executor, process, answer.done, "the node did not answer")
+        spin.until(answer.done, "the node did not answer")
         if not answer.result().success:
             raise MtinetError("the perception node refused to start; its log above says why")
     finally:
         node.destroy_client(client)
 
 
-def _watch(
-    executor: SingleThreadedExecutor,
-    watcher: Watcher,
-    process: subprocess.Popen[bytes],
-    frames: int,
-) -> None:
+def _watch(spin: _Spinning, watcher: Watcher, frames: int) -> None:
     last_table = time.monotonic()
     while not frames or watcher.frames < frames:
         seen = watcher.frames
-        _spin_until(
-            executor,
-            process,
+        spin.until(
             lambda seen=seen: watcher.frames > seen,  # type: ignore[misc]
             "no complete set of the model's outputs came out",
             _FRAME_TIMEOUT,
@@ -143,24 +190,6 @@ def _watch(
             print(watcher.table(), flush=True)
 
 
-def _spin_until(
-    executor: SingleThreadedExecutor,
-    process: subprocess.Popen[bytes],
-    done: Callable[[], bool],
-    message: str,
-    timeout: float = _START_TIMEOUT,
-) -> None:
-    deadline = time.monotonic() + timeout
-    while not done():
-        executor.spin_once(timeout_sec=0.1)
-        if process.poll() is not None:
-            raise BackendError(
-                f"the perception node ended with status {process.returncode}; its log is above"
-            )
-        if time.monotonic() > deadline:
-            raise MtinetError(f"{message} within {timeout:.0f} s")
-
-
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
@@ -168,5 +197,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         raise MtinetError("the perception node did not end within 5 s and was killed") from None
-    if status != 0:
+    # One that is just about to start does not take the signal yet.
+    if status not in (0, -signal.SIGTERM):
         raise MtinetError(f"the perception node ended with status {status}")

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of the executable `perception_node` (`python -m mtinet_ros.node`)."""
 
-import signal
 import sys
+
+from mtinet_ros.node.end_signals import end_at_once
 
 
 def main() -> int:
     """Run the node until it is told to end; see `mtinet_ros.node.process.run`."""
     # The imports below take a second in which Ctrl-C must end the process as quietly as later.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
+    end_at_once()
     from mtinet_ros.node.process import run
 
     return run(sys.argv)

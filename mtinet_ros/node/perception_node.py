@@ -135,6 +135,7 @@ class PerceptionNode(LifecycleNode):
         self.create_timer(_DIAGNOSTICS_PERIOD, self._report, clock=self._steady_clock)
         self._loading_results: SimpleQueue[MtinetError | None] = SimpleQueue()
         self._loading_ended = self.create_guard_condition(self._on_loaded)
+        self._end_wanted = self.create_guard_condition(lambda: self._finish(0))
 
     @_explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -208,9 +209,7 @@ class PerceptionNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give everything back and let the process end."""
         self._release()
-        self.create_timer(
-            _FAREWELL, lambda: self.finished.set_result(None), clock=self._steady_clock
-        )
+        self.create_timer(_FAREWELL, lambda: self._finish(0), clock=self._steady_clock)
         return super().on_shutdown(state)
 
     @_explained
@@ -224,6 +223,10 @@ class PerceptionNode(LifecycleNode):
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             self._finish(1)
 
+    def end(self) -> None:
+        """Have `finished` done after the callback that runs now; may be called in any thread."""
+        self._end_wanted.trigger()
+
     def close(self) -> bool:
         """Give everything back before the process ends; returns whether the worker has ended."""
         self._unsubscribe()
@@ -235,8 +238,9 @@ class PerceptionNode(LifecycleNode):
         return None if status_type is None else Bond(self, status_type, period)
 
     def _finish(self, exit_status: int) -> None:
-        self.exit_status = exit_status
-        self.finished.set_result(None)
+        if not self.finished.done():
+            self.exit_status = exit_status
+            self.finished.set_result(None)
 
     def _stop_pipeline(self, timeout: float) -> bool:
         return self._pipeline is None or self._pipeline.stop(timeout)

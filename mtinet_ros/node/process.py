@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,9 +14,11 @@ from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from mtinet_ros.errors import ConfigurationError, MtinetError
+from mtinet_ros.node.end_signals import EndSignals
 from mtinet_ros.node.perception_node import PerceptionNode
 from mtinet_ros.node.transport_advice import Transport
 from mtinet_ros.node.transport_profile import ensure_transport_profile
@@ -55,7 +56,7 @@ def _tell_transport(logger: RcutilsLogger, summary: str, warnings: Sequence[str]
 
 def _init(argv: Sequence[str]) -> None:
     try:
-        rclpy.init(args=list(argv))
+        rclpy.init(args=list(argv), signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # rclpy's own kinds of error differ between distributions
         reason = str(error).partition(", at ")[0]
         raise ConfigurationError(f"the ROS arguments cannot be used: {reason}") from error
@@ -71,9 +72,7 @@ def run(argv: Sequence[str]) -> int:
         Exit status: 0 for a regular end, 1 if the node could not start (said in one line), or
         for a defect (with its traceback).
     """
-    # From here on rclpy's own handlers take over; they also call the Python handler left in place.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signals = EndSignals()
     node = None
     worker_ended = True
     status = 1  # of an end that nobody foresaw
@@ -89,23 +88,20 @@ def run(argv: Sequence[str]) -> int:
         room_logger.addHandler(_RosLogHandler(node.get_logger()))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        signals.tell(node.end)
         if node.get_parameter("build_only").value:
             node.configure_to_build()
         executor.spin_until_future_complete(node.finished)
         status = node.exit_status
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         status = 0
     except (MtinetError, InvalidParameterTypeException) as error:
         get_logger("perception").fatal(str(error))
         return 1
     except Exception:
-        if rclpy.ok():
-            traceback.print_exc()
-        else:  # a signal took the middleware away in the middle of a callback
-            status = 0
+        traceback.print_exc()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signals.ignore()
         if node is not None:
             worker_ended = node.close()
         rclpy.try_shutdown()

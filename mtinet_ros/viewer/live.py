@@ -10,6 +10,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
@@ -24,6 +25,7 @@ from mtinet_ros.viewer.messages import LEGEND, SHOWN, show
 from mtinet_ros.viewer.scene import Scene
 
 _LOOK = 1.0  # seconds between two looks at what is published
+_HEARD_WITHIN = 0.1  # seconds until Ctrl-C is heard where nothing comes in
 _PATIENCE = 3  # looks before it is told that there is nothing
 
 # The picture comes from the camera's own topic: asking the node for it would cost the robot.
@@ -131,11 +133,13 @@ def watch(scene: Scene, perception: str) -> None:
     """Show a running node until Ctrl-C, or until the middleware is shut down."""
     assert set(_TYPES) <= set(SHOWN)
     ensure_transport_profile(os.environ)
-    rclpy.init()
+    # Without rclpy's own handlers, which would shut the middleware down beneath a callback.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         executor = SingleThreadedExecutor()
         executor.add_node(Viewer(scene, perception))
-        executor.spin()
+        while True:
+            executor.spin_once(timeout_sec=_HEARD_WITHIN)
     except ExternalShutdownException:
         pass
     finally:
