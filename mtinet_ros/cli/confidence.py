@@ -52,7 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     import onnx
 
-    from mtinet_ros.export.confidence import check_untouched, with_confidence, without_confidence
+    from mtinet_ros.export.confidence import (
+        check_untouched,
+        with_confidence,
+        without_confidence,
+        without_its_figures,
+    )
     from mtinet_ros.export.onnx_graph import attach_card, measurable_card, put_card, write_model
     from mtinet_ros.model_card import SCHEMA_VERSION
     from mtinet_ros.output_files import check_target
@@ -80,7 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
     record, images = _fitted(model, card, data, arguments)
     complete = with_confidence(model, record["temperature"])
     check_untouched(model, complete, images)
-    written = dataclasses.replace(card, confidence=record, schema_version=SCHEMA_VERSION)
+    written = dataclasses.replace(
+        card,
+        confidence=record,
+        accuracy=without_its_figures(card.accuracy),
+        schema_version=SCHEMA_VERSION,
+    )
     # A card without a fingerprint gets none, since nobody knows whether the graph is still the one
     # that its figures are of.
     (attach_card if card.is_verifiable else put_card)(complete, written)
@@ -91,6 +101,11 @@ def run(arguments: argparse.Namespace) -> int:
         f"{record['ece_after']:.4f} after; negative log-likelihood {record['nll_before']:.4f} "
         f"before, {record['nll_after']:.4f} after"
     )
+    if card.bf16_report is not None:
+        print(
+            "note: the card's report on a CPU's bf16 does not speak of this confidence; "
+            f"`mtinet bf16 {output}` measures anew"
+        )
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,13 @@ def export_network(
     fast = DeployNetwork(rewrite_for_speed(network), card.tasks, convention=options.convention)
     options.report("tracing and checking the float32 graph against PyTorch")
     model = trace(fast, card.input_size)
-    float32 = _completed(model, options)
+    # The confidence stays float32 behind the logits, so it comes last, whatever the precision.
+    complete = partial(with_confidence, temperature=1.0) if options.confidence else _as_it_is
+    float32 = complete(model)
     differences = _check_against(deploy, float32, images[:2], card.max_batch)
     accuracy: Mapping[str, Any] = {"reference": "PyTorch, float32", **differences}
     if options.precision != "fp32":
-        model, accuracy = _converted(model, images, options)
-        model = _completed(model, options)
+        model, accuracy = _converted(model, complete, images, options)
         _check_runs(model, card, options.precision)
     else:
         model = float32
@@ -127,9 +129,8 @@ def export_network(
     return Export(path, card, differences)
 
 
-def _completed(model: onnx.ModelProto, options: ExportOptions) -> onnx.ModelProto:
-    """The graph with the confidence, if one is wanted; it stays float32, so it comes last."""
-    return with_confidence(model, 1.0) if options.confidence else model
+def _as_it_is(model: onnx.ModelProto) -> onnx.ModelProto:
+    return model
 
 
 def check_precision(precision: str, has_images: bool) -> None:
@@ -164,10 +165,15 @@ def _check_against(
 
 
 def _converted(
-    model: onnx.ModelProto, images: NDArray[np.uint8], options: ExportOptions
+    model: onnx.ModelProto,
+    complete: Callable[[onnx.ModelProto], onnx.ModelProto],
+    images: NDArray[np.uint8],
+    options: ExportOptions,
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     options.report(f"converting to {options.precision}, measured on {len(images)} pictures")
-    conversion = convert_precision(model, options.precision, images, options.report, options.judge)
+    conversion = convert_precision(
+        model, options.precision, images, options.report, options.judge, complete
+    )
     check_limits(conversion, options.precision, options.force)
     # `wide_parts` is the key in the cards of models that exist.
     accuracy: dict[str, Any] = {

@@ -74,6 +74,7 @@ def convert_precision(
     images: NDArray[np.uint8],
     report: Callable[[str], None] = lambda line: None,
     judge: Judge | None = None,
+    complete: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda graph: graph,
 ) -> Conversion:
     """Convert a float32 graph, leaving in it the parts that the limits of accuracy demand.
 
@@ -83,17 +84,20 @@ def convert_precision(
         images: uint8 [N,H,W,3]. int8: all calibrate; at most eight of them measure accuracy.
         report: Called with each line of progress.
         judge: Decides by labelled pictures; None: agreement with the float32 graph decides.
+        complete: Adds what stays float32 in any precision, to every graph that is measured and to
+            the one that is returned.
 
     Raises:
         ConfigurationError: The judge's pictures have no truth that could decide.
         ExportError: The graph cannot be run.
     """
     measured = images[np.linspace(0, len(images) - 1, min(len(images), 8)).astype(int)]
-    agreeing = criterion = agreement(model, measured)
+    reference = complete(model)
+    agreeing = criterion = agreement(reference, measured)
     judgement: dict[str, object] = {}
     if judge is not None:
         report(f"judging by {judge.pictures}")
-        figures = judge.figures(model)
+        figures = judge.figures(reference)
         judgement = {"pictures": judge.pictures, "fp32": dict(figures)}
         criterion = judged(judge, figures)
     candidate = (
@@ -103,19 +107,22 @@ def convert_precision(
     def chosen(fp32_parts: Collection[str]) -> set[str]:
         return {name for name, part in candidate.parts.items() if part not in fp32_parts}
 
+    def simulation(nodes: Collection[str]) -> onnx.ModelProto:
+        return complete(candidate.simulate(nodes))
+
     def measure(fp32_parts: Collection[str]) -> dict[str, float]:
-        return criterion.measure(candidate.simulate(chosen(fp32_parts)))
+        return criterion.measure(simulation(chosen(fp32_parts)))
 
     candidate_parts = sorted(set(candidate.parts.values()))
     fp32_parts, measures = choose_fp32_parts(candidate_parts, measure, report, criterion.excess)
     exceeded = criterion.describe(measures)
     nodes = chosen(fp32_parts)
     if judge is not None:
-        simulation = candidate.simulate(nodes)
-        judgement |= {precision: dict(judge.figures(simulation)), "loss": measures}
-        measures = agreeing.measure(simulation)
+        simulated = simulation(nodes)
+        judgement |= {precision: dict(judge.figures(simulated)), "loss": measures}
+        measures = agreeing.measure(simulated)
     return Conversion(
-        candidate.convert(nodes),
+        complete(candidate.convert(nodes)),
         measures,
         fp32_parts,
         candidate.max_activation,

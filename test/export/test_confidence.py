@@ -18,6 +18,7 @@ from mtinet_ros.export.confidence import (
     with_confidence,
     with_logits,
     without_confidence,
+    without_its_figures,
 )
 from mtinet_ros.export.deploy_network import DeployNetwork
 from mtinet_ros.export.onnx_graph import attach_card, write_model
@@ -92,6 +93,19 @@ def test_another_output_that_changes_is_found(tmp_path):
     node.op_type = "Identity"
     with pytest.raises(ExportError, match="the output depth is another one"):
         check_untouched(model, changed, random_images(1))
+
+
+def test_figures_of_a_former_confidence_are_none_of_the_new_ones():
+    report = {"label_agreement": 0.98, "confidence_mean": 0.05, "pictures": 4}
+    report["exceeded"] = "confidence_mean is 0.05, the limit 0.03"
+    accuracy = {"reference": "the same graph in float32", "confidence_mean": 0.01, "bf16": report}
+    assert without_its_figures(accuracy) == {
+        "reference": "the same graph in float32",
+        "bf16": {"label_agreement": 0.98, "pictures": 4, "exceeded": ""},
+    }
+    pytorch = {"reference": "PyTorch, float32", "label_agreement": 1.0, "confidence_max": 1.0}
+    assert set(without_its_figures(pytorch)) == {"reference", "label_agreement"}
+    assert accuracy["bf16"] == report
 
 
 def test_a_model_is_taken_with_the_confidence_its_card_tells_of_and_not_without(tmp_path):

@@ -6,17 +6,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from support.tiny_model import random_images, write_tiny_model
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.errors import ConfigurationError, ExportError
 from mtinet_ros.export import accuracy
 from mtinet_ros.export.calibration import Range, best_limit, measure_ranges
 from mtinet_ros.export.concatenations import split_concatenations
+from mtinet_ros.export.confidence import has_confidence, with_confidence
 from mtinet_ros.export.criteria import LOSS_LIMITS, Judge
 from mtinet_ros.export.exporter import ExportOptions, export_network
 from mtinet_ros.export.precision import (
@@ -330,6 +333,41 @@ def test_labelled_pictures_decide_if_there_are_any(monkeypatch):
     assert not {"QuantizeLinear", "DequantizeLinear"} & {n.op_type for n in kept.model.graph.node}
 
 
+@pytest.mark.parametrize("precision", ["int8", "fp16", "bf16"])
+def test_the_graph_that_is_measured_has_the_confidence_of_the_one_that_is_returned(
+    precision, tmp_path, monkeypatch
+):
+    model = onnx.load(write_tiny_model(tmp_path / "tiny.onnx"))
+    for index, node in enumerate(model.graph.node):
+        node.name = f"/network/part/{index}"
+    seen: list[bool] = []
+
+    def figures(graph):
+        seen.append(has_confidence(graph))
+        return {"semseg_miou": 0.5}
+
+    def converted(judge=None):
+        complete = partial(with_confidence, temperature=1.0)
+        return convert_precision(model, precision, images, judge=judge, complete=complete)
+
+    images = random_images(3)
+    monkeypatch.setattr(accuracy, "LIMITS", {**accuracy.LIMITS, "confidence_mean": 1e-9})
+    conversion = converted()
+    assert has_confidence(conversion.model)
+    measured = conversion.measures["confidence_mean"]
+    assert 0.0 < measured < 0.05
+    assert "confidence_mean is " in conversion.exceeded
+    if precision == "int8":  # which ONNX Runtime computes as it is
+        expected, found = (
+            run_onnxruntime(graph, images, optimize=False)["confidence"].astype(float)
+            for graph in (with_confidence(model, 1.0), conversion.model)
+        )
+        assert measured == pytest.approx(np.abs(found - expected).mean() / 255)
+    converted(Judge("rooms (rooms), val, 2 frames", figures))
+    assert len(seen) >= 2
+    assert all(seen)
+
+
 def test_a_judge_without_truth_is_refused():
     model = convolution_graph(np.ones((1, 24, 1, 1), np.float32), None)
     judge = Judge("rooms (rooms), val, 2 frames", lambda model: {"sal_miou": 0.5})
@@ -386,12 +424,13 @@ def test_the_command_writes_int8_and_inspect_shows_it(tmp_path, capsys, no_limit
         cv2.imwrite(str(folder / f"{number}.png"), image)
     output = tmp_path / "model.onnx"
     arguments = ["export", "--untrained", "--input-size", "64x96", "--max-batch", "1"]
-    arguments += ["--precision", "int8", "--calibration", str(folder)]
+    arguments += ["--precision", "int8", "--calibration", str(folder), "--confidence"]
     assert main([*arguments, "-o", str(output)]) == 0
     assert "int8 against float32" in capsys.readouterr().out
     assert main(["inspect", str(output), "--json"]) == 0
     page = json.loads(capsys.readouterr().out)
     assert page["card"]["accuracy"]["pictures"] == "real"
+    assert 0.0 < page["card"]["accuracy"]["confidence_mean"] < 1.0
     assert page["card"]["precision"] == "int8"
     precisions = {name for part in page["parts"] for name in part["macs"]}
     assert precisions == {"int8", "fp32"}
