@@ -23,7 +23,7 @@ from mtinet_ros.messages.output_topics import (
     IMAGE,
     POINT_CLOUD,
     MessageFactory,
-    ObstacleSettings,
+    ClassClouds,
     output_topics,
 )
 from mtinet_ros.model_card import read_model_card
@@ -46,7 +46,7 @@ def published() -> dict[str, str]:
     """Types by topic, relative, of what the node offers for a camera unless told otherwise."""
     card = read_model_card(bundled_model())
     factory = cast("MessageFactory", None)  # makes messages, and none is made
-    topics = output_topics(card, DEFAULT_OUTPUTS, 1, "32FC1", factory, ObstacleSettings())
+    topics = output_topics(card, DEFAULT_OUTPUTS, 1, "32FC1", factory, ClassClouds())
     return {f"{CAMERA}/{topic.name}": topic.type_name for topic in topics}
 
 

@@ -150,13 +150,19 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=OutputOptions.obstacles_stride,
         metavar="N",
-        help="the same for the clouds of obstacles and ground (default: %(default)s)",
+        help="the same for the clouds by class (default: %(default)s)",
     )
     group.add_argument(
         "--ground-classes",
         default=",".join(OutputOptions.ground_classes),
         metavar="NAMES",
         help="for the output obstacles: what a robot may drive on (default: %(default)s)",
+    )
+    group.add_argument(
+        "--class-fields",
+        default=",".join(OutputOptions.class_fields),
+        metavar="NAMES",
+        help="for the output classes: those with a field of their own (default: %(default)s)",
     )
     group.add_argument(
         "--node",
@@ -292,6 +298,7 @@ def output_options(arguments: argparse.Namespace, inputs: Sequence[Input]) -> Ou
         arguments.points_stride,
         arguments.obstacles_stride,
         _listed(arguments.ground_classes),
+        _listed(arguments.class_fields),
         arguments.node,
         storage,
         arguments.compress,
@@ -325,6 +332,7 @@ def decisive(arguments: argparse.Namespace, options: OutputOptions) -> dict[str,
         "--points-stride": options.points_stride,
         "--obstacles-stride": options.obstacles_stride,
         "--ground-classes": ",".join(options.ground_classes),
+        "--class-fields": ",".join(options.class_fields),
         "--node": options.node,
         "--storage": options.storage,
         "--compress": options.compression,

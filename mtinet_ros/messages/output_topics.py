@@ -17,7 +17,12 @@ from mtinet_ros.model_card import ModelCard
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.depth import to_millimeters
-from mtinet_ros.perception.point_cloud import point_cloud, points_of
+from mtinet_ros.perception.point_cloud import (
+    class_field,
+    point_cloud,
+    points_of,
+    points_with_classes,
+)
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.visualization.colors import LabelColors, colorize_normals
 
@@ -54,16 +59,18 @@ class MessageFactory(Protocol):
 
 
 @dataclass(frozen=True)
-class ObstacleSettings:
-    """How the cloud is split into what a robot may drive on and what it may not.
+class ClassClouds:
+    """How clouds tell classes apart: those of `obstacles` and of `classes`.
 
     Attributes:
         stride: The clouds have every n-th pixel in both directions.
         ground_classes: Names of the classes to drive on. All others are obstacles.
+        class_fields: Names of the classes that have a field of their own in `points/classes`.
     """
 
     stride: int = 4
     ground_classes: Sequence[str] = ("floor",)
+    class_fields: Sequence[str] = ("floor",)
 
 
 @dataclass(frozen=True)
@@ -99,23 +106,23 @@ def output_topics(
     points_stride: int,
     depth_encoding: str,
     factory: MessageFactory,
-    obstacles: ObstacleSettings = ObstacleSettings(),
+    class_clouds: ClassClouds = ClassClouds(),
 ) -> list[OutputTopic]:
     """What both the chosen outputs and the model's tasks allow.
 
     Args:
         card: Card of the model: tasks, palette.
         outputs: Of the node's parameter `outputs`: `rgb`, `segmentation`, `overlay`, `depth`,
-            `normals`, `points`, `obstacles`.
+            `normals`, `points`, `obstacles`, `classes`.
         points_stride: The cloud has every n-th pixel in both directions.
         depth_encoding: `32FC1` (metres, NaN: invalid) or `16UC1` (millimetres, 0: invalid).
         factory: Makes the messages.
-        obstacles: For the output `obstacles`.
+        class_clouds: For the outputs `obstacles` and `classes`.
 
     Raises:
-        ConfigurationError: A class of the ground is none of the model's.
+        ConfigurationError: A class that is named is none of the model's.
     """
-    topics = _Topics(card, points_stride, depth_encoding, factory, obstacles)
+    topics = _Topics(card, points_stride, depth_encoding, factory, class_clouds)
     return [topic for name in _TASKS if name in outputs for topic in topics.of(name)]
 
 
@@ -147,6 +154,7 @@ _TASKS: dict[str, frozenset[str]] = {
     "normals": frozenset({"normals"}),
     "points": frozenset({"depth"}),
     "obstacles": frozenset({"semseg", "depth"}),
+    "classes": frozenset({"semseg", "depth"}),
 }
 
 OUTPUTS = tuple(_TASKS)
@@ -159,15 +167,32 @@ def is_ground(card: ModelCard, ground_classes: Sequence[str]) -> NDArray[np.bool
     Raises:
         ConfigurationError: A class is none of the model's.
     """
+    _check_classes("ground_classes", ground_classes, card)
     ground = np.zeros(256, np.bool_)
-    for name in ground_classes:
+    ground[[card.class_names.index(name) for name in ground_classes]] = True
+    return ground
+
+
+def _check_class_fields(names: Sequence[str], card: ModelCard) -> None:
+    _check_classes("class_fields", names, card)
+    taken = {"x", "y", "z"}
+    for name in names:
+        field = class_field(name)
+        if field in taken:
+            raise ConfigurationError(
+                f"class_fields: {name!r} would be the second field {field} of the cloud; leave "
+                "out one"
+            )
+        taken.add(field)
+
+
+def _check_classes(parameter: str, names: Sequence[str], card: ModelCard) -> None:
+    for name in names:
         if name not in card.class_names:
             raise ConfigurationError(
-                f"ground_classes: {card.name} has no class {name!r}; choose from "
+                f"{parameter}: {card.name} has no class {name!r}; choose from "
                 f"{', '.join(card.class_names)}"
             )
-        ground[card.class_names.index(name)] = True
-    return ground
 
 
 class _Topics:
@@ -179,10 +204,10 @@ class _Topics:
         points_stride: int,
         depth_encoding: str,
         factory: MessageFactory,
-        obstacles: ObstacleSettings,
+        class_clouds: ClassClouds,
     ) -> None:
         self._card = card
-        self._obstacles = obstacles
+        self._class_clouds = class_clouds
         self._points_stride = points_stride
         self._depth_encoding = depth_encoding
         self._factory = factory
@@ -223,12 +248,16 @@ class _Topics:
                 self._camera_info_of(output),
             ]
         if output == "obstacles":
-            ground = is_ground(self._card, self._obstacles.ground_classes)
+            ground = is_ground(self._card, self._class_clouds.ground_classes)
             needs = depth | labels | confidence
             return [
                 OutputTopic(name, POINT_CLOUD, needs, partial(self._points_of, wanted))
                 for name, wanted in (("points/obstacles", ~ground), ("points/ground", ground))
             ]
+        if output == "classes":
+            _check_class_fields(self._class_clouds.class_fields, self._card)
+            needs = depth | labels | confidence
+            return [OutputTopic("points/classes", POINT_CLOUD, needs, self._points_by_class)]
         fields = (("semseg", labels | confidence), ("normals", normals))
         needs = depth.union(*(field for task, field in fields if task in tasks))
         return [OutputTopic("points", POINT_CLOUD, needs, self._points)]
@@ -277,7 +306,16 @@ class _Topics:
     def _points_of(self, is_wanted: NDArray[np.bool_], prediction: Prediction, header: Any) -> Any:
         if prediction.camera is None:
             return None
-        points = points_of(self._cloud(prediction, self._obstacles.stride), is_wanted)
+        points = points_of(self._cloud(prediction, self._class_clouds.stride), is_wanted)
+        return self._factory.point_cloud(points[np.newaxis], header)
+
+    def _points_by_class(self, prediction: Prediction, header: Any) -> Any:
+        if prediction.camera is None:
+            return None
+        cloud = self._cloud(prediction, self._class_clouds.stride)
+        points = points_with_classes(
+            cloud, self._card.class_names, self._class_clouds.class_fields
+        )
         return self._factory.point_cloud(points[np.newaxis], header)
 
     def _cloud(self, prediction: Prediction, stride: int) -> NDArray[np.void]:

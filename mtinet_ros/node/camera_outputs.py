@@ -16,7 +16,7 @@ from mtinet_ros.messages.output_topics import (
     CAMERA_INFO,
     IMAGE,
     POINT_CLOUD,
-    ObstacleSettings,
+    ClassClouds,
     OutputTopic,
     legend_messages,
     output_topics,
@@ -64,7 +64,7 @@ class CameraOutputs:
 
         Raises:
             ConfigurationError: An override of a topic's quality of service is not allowed, or a
-                class of the ground is none of the model's.
+                class that is named is none of the model's.
         """
         self._node = node
         self._card = card
@@ -87,7 +87,7 @@ class CameraOutputs:
             camera.points_stride,
             depth_encoding,
             self._messages,
-            ObstacleSettings(camera.obstacles_stride, camera.ground_classes),
+            ClassClouds(camera.obstacles_stride, camera.ground_classes, camera.class_fields),
         )
 
     def _advertise(self, prefix: str, topics: list[OutputTopic]) -> None:

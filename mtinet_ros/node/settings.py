@@ -18,7 +18,7 @@ from mtinet_ros.inference import BACKEND_CHOICES, CPU_PRECISIONS
 from mtinet_ros.model_contract import FIT_MODES
 from mtinet_ros.node.parameter_spec import SPEC, Changeable, ParameterSpec, parameter
 
-OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points", "rgb", "obstacles")
+OUTPUTS = ("segmentation", "overlay", "depth", "normals", "points", "rgb", "obstacles", "classes")
 _DEFAULT_OUTPUTS = OUTPUTS[:5]
 MAX_CAMERAS = 8
 
@@ -86,10 +86,16 @@ class CameraSettings:
     )
     obstacles_stride: int = parameter(
         4,
-        "As points_stride, for the clouds of obstacles and ground",
+        "As points_stride, for the clouds by class",
         changeable=Changeable.ALWAYS,
         minimum=1,
         maximum=64,
+    )
+    class_fields: tuple[str, ...] = parameter(
+        ["floor"],
+        "Classes with a field of their own; for the output classes",
+        "in points/classes a point has its confidence (1 without one) in the field of its class, "
+        "0 in the others: for maps that average what a cloud says, cell by cell",
     )
 
 

@@ -13,7 +13,7 @@ from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.messages.output_topics import (
     OUTPUTS,
     MessageFactory,
-    ObstacleSettings,
+    ClassClouds,
     output_topics,
 )
 from mtinet_ros.model_card import ModelCard
@@ -27,7 +27,7 @@ DEFAULT_OUTPUTS = ("segmentation", "overlay", "depth", "normals")
 DEFAULT_NODE = "/perception"
 
 # Clouds, which are messages and nothing else.
-_OF_BAGS = ("points", "obstacles")
+_OF_BAGS = ("points", "obstacles", "classes")
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v")
 _STORAGES = {".mcap": "mcap", ".db3": "sqlite3"}
 
@@ -43,6 +43,7 @@ class OutputOptions:
         points_stride: As the node's parameter.
         obstacles_stride: As the node's parameter.
         ground_classes: As the node's parameter.
+        class_fields: As the node's parameter.
         node: Of a bag: name of the node below which the topics are.
         storage: Of a bag: `mcap` or `sqlite3`.
         compression: Of a bag in mcap: `zstd`, or none.
@@ -52,8 +53,9 @@ class OutputOptions:
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     depth_encoding: str = "32FC1"
     points_stride: int = 1
-    obstacles_stride: int = ObstacleSettings.stride
-    ground_classes: tuple[str, ...] = tuple(ObstacleSettings.ground_classes)
+    obstacles_stride: int = ClassClouds.stride
+    ground_classes: tuple[str, ...] = tuple(ClassClouds.ground_classes)
+    class_fields: tuple[str, ...] = tuple(ClassClouds.class_fields)
     node: str = DEFAULT_NODE
     storage: str = "mcap"
     compression: str = ""
@@ -64,9 +66,9 @@ class OutputOptions:
         return self.format == "video"
 
     @property
-    def obstacles(self) -> ObstacleSettings:
-        """For the output `obstacles`."""
-        return ObstacleSettings(self.obstacles_stride, self.ground_classes)
+    def class_clouds(self) -> ClassClouds:
+        """For the outputs `obstacles` and `classes`."""
+        return ClassClouds(self.obstacles_stride, self.ground_classes, self.class_fields)
 
     def describe(self, card: ModelCard) -> dict[str, Any]:
         """All that `open_sink_again` needs, for JSON."""
@@ -117,8 +119,8 @@ def wanted_of_model(card: ModelCard, options: OutputOptions) -> frozenset[str]:
     """Outputs of the model contract that the results are made from.
 
     Raises:
-        ConfigurationError: The model gives nothing of what is asked for, or has no such class of
-            the ground.
+        ConfigurationError: The model gives nothing of what is asked for, or has no class of a
+            name that is given.
     """
     topics = output_topics(
         card,
@@ -126,7 +128,7 @@ def wanted_of_model(card: ModelCard, options: OutputOptions) -> frozenset[str]:
         options.points_stride,
         options.depth_encoding,
         cast(MessageFactory, None),  # no message is made
-        options.obstacles,
+        options.class_clouds,
     )
     if not topics:
         raise ConfigurationError(
@@ -152,7 +154,7 @@ def open_sink(path: Path, card: ModelCard, options: OutputOptions) -> Sink:
             prefix=options.node,
             points_stride=options.points_stride,
             depth_encoding=options.depth_encoding,
-            obstacles=options.obstacles,
+            class_clouds=options.class_clouds,
             storage=options.storage,
             compression=options.compression,
         )
@@ -171,7 +173,7 @@ def open_sink(path: Path, card: ModelCard, options: OutputOptions) -> Sink:
 def open_sink_again(path: Path, description: dict[str, Any]) -> Sink:
     """Open an output by what `OutputOptions.describe` said of it."""
     options = dict(description["options"])
-    for name in ("outputs", "ground_classes"):
+    for name in ("outputs", "ground_classes", "class_fields"):
         options[name] = tuple(options[name])
     return open_sink(path, ModelCard.from_json(description["card"]), OutputOptions(**options))
 

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,3 +85,39 @@ def points_of(points: NDArray[np.void], is_wanted: NDArray[np.bool_]) -> NDArray
     """
     wanted: NDArray[np.void] = points[np.isfinite(points["z"]) & is_wanted[points["label"]]]
     return wanted
+
+
+def class_field(class_name: str) -> str:
+    """The field of `points_with_classes` for a class: its name in letters, digits and `_`."""
+    return re.sub(r"\W", "_", class_name, flags=re.ASCII)
+
+
+def points_with_classes(
+    points: NDArray[np.void], class_names: Sequence[str], chosen: Sequence[str]
+) -> NDArray[np.void]:
+    """The valid points, one after the other, with a field for each of some classes.
+
+    Maps that fuse what a cloud says average its float fields cell by cell: of an id they would
+    make a class in between, of these fields they make each class's share of the cell.
+
+    Args:
+        points: [H,W] from `point_cloud`.
+        class_names: Of all classes, by id.
+        chosen: Those that get a field, in its order.
+
+    Returns:
+        [N], row by row, without NaN in x, y and z, all fields float32: x y z, and one
+        `class_field` for each chosen class. A point has its confidence (1 without one) in the
+        field of its own class, and 0 in the others.
+    """
+    valid = points[np.isfinite(points["z"])]
+    names = [class_field(name) for name in chosen]
+    classes = np.zeros(valid.shape, [(name, np.float32) for name in ("x", "y", "z", *names)])
+    for axis in ("x", "y", "z"):
+        classes[axis] = valid[axis]
+    certain = "confidence" in (valid.dtype.names or ())
+    weight = valid["confidence"] if certain else np.ones(valid.shape, np.float32)
+    for name, field in zip(chosen, names, strict=True):
+        is_of_class = valid["label"] == class_names.index(name)
+        classes[field] = np.where(is_of_class, weight, 0.0)
+    return classes

@@ -15,7 +15,7 @@ from typing import Any
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.messages.output_topics import (
-    ObstacleSettings,
+    ClassClouds,
     OutputTopic,
     legend_messages,
     output_topics,
@@ -79,7 +79,7 @@ class BagSink:
         prefix: str = "/perception",
         points_stride: int = 1,
         depth_encoding: str = "32FC1",
-        obstacles: ObstacleSettings | None = None,
+        class_clouds: ClassClouds | None = None,
         storage: str = "mcap",
         compression: str = "",
     ) -> None:
@@ -92,7 +92,7 @@ class BagSink:
             prefix: Name of the node below which the topics are.
             points_stride: As the node's parameter.
             depth_encoding: As the node's parameter.
-            obstacles: For the output `obstacles`; None: as the node has it.
+            class_clouds: For the outputs `obstacles` and `classes`; None: as the node has it.
             storage: `mcap` or `sqlite3`.
             compression: `zstd`, for the chunks of an mcap, or none.
 
@@ -122,7 +122,7 @@ class BagSink:
             points_stride,
             depth_encoding,
             self._messages,
-            obstacles or ObstacleSettings(),
+            class_clouds or ClassClouds(),
         )
         self._legends = [
             (legend, self._types.serialize_cdr(legend.message, legend.type_name))

@@ -78,7 +78,12 @@ def outputs(
     return made, node.publishers
 
 
-def camera(*names: str, points_stride: int = 2, obstacles_stride: int = 4) -> CameraSettings:
+def camera(
+    *names: str,
+    points_stride: int = 2,
+    obstacles_stride: int = 4,
+    class_fields: tuple[str, ...] = GROUND,
+) -> CameraSettings:
     return CameraSettings(
         name="front",
         image_topic="i",
@@ -91,6 +96,7 @@ def camera(*names: str, points_stride: int = 2, obstacles_stride: int = 4) -> Ca
         points_stride=points_stride,
         ground_classes=GROUND,
         obstacles_stride=obstacles_stride,
+        class_fields=class_fields,
     )
 
 
@@ -120,6 +126,7 @@ ALL_TOPICS = {
     "points": ("PointCloud2", {"labels", "depth", "normals"}),
     "points/obstacles": ("PointCloud2", {"labels", "depth"}),
     "points/ground": ("PointCloud2", {"labels", "depth"}),
+    "points/classes": ("PointCloud2", {"labels", "depth"}),
     "rgb/image": ("Image", set()),
     "rgb/camera_info": ("CameraInfo", set()),
 }
@@ -323,6 +330,39 @@ def test_a_ground_that_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"no class 'class 1'; choose from street, wall"):
         outputs("obstacles", card=card)
     outputs("points", card=card)  # only who asks for obstacles has to say what the ground is
+
+
+def test_a_map_of_classes_gets_a_field_for_each() -> None:
+    made, publishers = outputs("classes")
+    publishers["~/front/points/classes"].subscribers = 1
+    made.apply(camera("classes", obstacles_stride=1), depth_encoding="32FC1")
+    seen, header = prediction(), Header(frame_id="front_optical")
+    made.publish(seen, header)
+    (cloud,) = publishers["~/front/points/classes"].messages
+    assert cloud.header == header
+    kind, names = PointField.FLOAT32, ["x", "y", "z", *(n.replace(" ", "_") for n in GROUND)]
+    assert [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields] == [
+        (name, 4 * index, kind, 1) for index, name in enumerate(names)
+    ]
+    points = np.frombuffer(cloud.data, np.float32).reshape(-1, len(names))
+    assert seen.labels is not None
+    labels = seen.labels.ravel()[1:]  # the first pixel has no depth
+    for column, name in enumerate(GROUND, 3):
+        is_of_class = labels == tiny_card().class_names.index(name)
+        np.testing.assert_array_equal(points[:, column], is_of_class)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (("sea",), "class_fields: tiny has no class 'sea'; choose from class 0, class 1"),
+        (("class 1", "class 1"), "class_fields: 'class 1' would be the second field class_1"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused(fields: tuple[str, ...], sentence: str) -> None:
+    made, _ = outputs("classes")
+    with pytest.raises(ConfigurationError, match=sentence):
+        made.apply(camera("classes", class_fields=fields), depth_encoding="32FC1")
 
 
 def test_the_picture_pairs_with_the_depth_image() -> None:

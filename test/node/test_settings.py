@@ -61,6 +61,7 @@ def test_the_defaults_are_allowed_and_are_the_designs() -> None:
             points_stride=1,
             ground_classes=("floor",),
             obstacles_stride=4,
+            class_fields=("floor",),
         ),
     )
 

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mtinet_ros.perception.camera_model import CameraModel
-from mtinet_ros.perception.point_cloud import POINT_DTYPE, point_cloud, points_of
+from mtinet_ros.perception.point_cloud import (
+    POINT_DTYPE,
+    point_cloud,
+    points_of,
+    points_with_classes,
+)
 from mtinet_ros.perception.prediction import Prediction
 
 H, W = 30, 41
@@ -101,3 +107,28 @@ def test_a_cloud_of_some_classes_has_their_valid_points_and_no_others() -> None:
     assert len(floor) + len(rest) == np.isfinite(prediction.depth).sum()
     first = next(p for p in points.ravel() if p["label"] in (3, 7) and np.isfinite(p["z"]))
     assert floor[0].tobytes() == first.tobytes()
+
+
+def test_a_map_that_averages_the_fields_of_a_cloud_gets_the_share_of_each_class() -> None:
+    """Two rows of two: one hole, one sofa, two floors of which the network is less sure."""
+    small = Prediction(
+        np.zeros((2, 2, 3), np.uint8),
+        labels=np.array([[0, 1], [1, 2]], np.uint8),
+        depth=np.array([[np.nan, 2.0], [4.0, 1.0]], np.float32),
+        camera=CameraModel.pinhole(2, 2, 1.0, 1.0, 0.0, 0.0),
+    )
+    names = ("wall", "floor", "night stand")
+    cloud = points_with_classes(point_cloud(small), names, ["night stand", "floor"])
+    assert cloud.dtype.names == ("x", "y", "z", "night_stand", "floor")
+    assert all(field[0] == np.float32 for field in (cloud.dtype.fields or {}).values())
+    assert [tuple(point) for point in cloud.tolist()] == [
+        (2.0, 0.0, 2.0, 0.0, 1.0),
+        (0.0, 4.0, 4.0, 0.0, 1.0),
+        (1.0, 1.0, 1.0, 1.0, 0.0),
+    ]
+    unsure = replace(small, confidence=np.array([[9, 51], [102, 255]], np.uint8))
+    certain = point_cloud(unsure, with_confidence=True)
+    assert points_with_classes(certain, names, ["floor"])["floor"].tolist() == pytest.approx(
+        [0.2, 0.4, 0.0]
+    )
+    assert points_with_classes(certain, names, []).dtype.names == ("x", "y", "z")

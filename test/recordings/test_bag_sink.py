@@ -39,7 +39,7 @@ from support.tiny_model import tiny_card
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.messages.output_topics import (
-    ObstacleSettings,
+    ClassClouds,
     legend_messages,
     output_topics,
 )
@@ -298,22 +298,22 @@ def test_rclpy_reads_the_very_messages_that_the_node_publishes(
 
     from mtinet_ros.node.message_factory import RosMessages
 
-    outputs = (*ALL, "rgb", "obstacles")
-    ground = ObstacleSettings(stride=2, ground_classes=("class 1", "class 3"))
+    outputs = (*ALL, "rgb", "obstacles", "classes")
+    clouds = ClassClouds(2, ground_classes=("class 1", "class 3"), class_fields=("class 2",))
     sink = BagSink(
         tmp_path / "bag",
         tiny_card(),
         outputs,
         points_stride=3,
         depth_encoding=depth_encoding,
-        obstacles=ground,
+        class_clouds=clouds,
     )
     sink.begin_part(1)
     write(sink, frame(7))
     sink.finish([sink.end_part()])
     header = std_msgs.msg.Header(frame_id="front_optical_frame")
     header.stamp.sec, header.stamp.nanosec = divmod(frame(7).header.stamp, SECOND)
-    topics = output_topics(tiny_card(), outputs, 3, depth_encoding, RosMessages(), ground)
+    topics = output_topics(tiny_card(), outputs, 3, depth_encoding, RosMessages(), clouds)
     published = {t.name: t.encode for t in topics}
     legends = {x.name: x.message for x in legend_messages(tiny_card(), outputs, RosMessages())}
     seen = set()
