@@ -1,45 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A map of heights around the robot by elevation_mapping_cupy. See docs/pipelines.md."""
+"""A map of heights around the robot by elevation_mapping_cupy, with classes where it takes them.
+
+See docs/pipelines.md, which says which of its versions does.
+"""
 
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node
-from launch_ros.substitutions import FindPackageShare
+from launch_ros.parameter_descriptions import ParameterFile
 
 HERE = Path(__file__).resolve().parent
-CONFIG = HERE.parent / "config"
+PIPELINES = HERE.parent / "config" / "pipelines"
+
+MAP_PACKAGE = "elevation_mapping_cupy"
+# What its versions call the node. Where both are there, the latter takes simulated time only.
+EXECUTABLES = ("elevation_mapping_node", "elevation_mapping_node.py")
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "semantic",
+        default_value="false",
+        choices=["true", "false"],
+        description="A layer for each of some classes, too",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=[
+            f"{PIPELINES}/elevation_mapping",
+            PythonExpression(
+                ["'_semantic' * ('true' == '", LaunchConfiguration("semantic"), "')"]
+            ),
+            ".yaml",
+        ],
+        description="YAML file with the parameters of perception and of the map; of "
+        "config/pipelines unless given, with _semantic in its name with semantic:=true",
+    ),
+]
 
 
 def generate_launch_description() -> LaunchDescription:
-    params_file = LaunchConfiguration("params_file")
-    core = PathJoinSubstitution(
-        [FindPackageShare("elevation_mapping_cupy"), "config", "core", "core_param.yaml"]
-    )
     return LaunchDescription(
         [
-            DeclareLaunchArgument(
-                "params_file",
-                default_value=str(CONFIG / "pipelines" / "elevation_mapping.yaml"),
-                description="YAML file with the parameters of perception and of the map",
-            ),
+            *ARGUMENTS,
+            OpaqueFunction(function=start_map),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
-                launch_arguments={"params_file": params_file}.items(),
-            ),
-            Node(
-                package="elevation_mapping_cupy",
-                executable="elevation_mapping_node",
-                name="elevation_mapping_node",
-                parameters=[
-                    core,
-                    params_file,
-                    {"use_sim_time": LaunchConfiguration("use_sim_time")},
-                ],
-                output="screen",
+                launch_arguments={"params_file": LaunchConfiguration("params_file")}.items(),
             ),
         ]
     )
+
+
+def start_map(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    try:
+        prefix = Path(get_package_prefix(MAP_PACKAGE))
+    except PackageNotFoundError:
+        raise RuntimeError(
+            f"{MAP_PACKAGE} is not installed; it has to be built in a workspace, see "
+            "docs/pipelines.md"
+        ) from None
+    core = prefix / "share" / MAP_PACKAGE / "config" / "core" / "core_param.yaml"
+    given = context.launch_configurations
+    elevation_map = Node(
+        package=MAP_PACKAGE,
+        executable=executable_in(prefix / "lib" / MAP_PACKAGE),
+        name="elevation_mapping_node",
+        parameters=[
+            ParameterFile(str(core), allow_substs=True),  # it finds files of its package
+            given["params_file"],
+            {"use_sim_time": given.get("use_sim_time") == "true"},
+        ],
+        output="screen",
+    )
+    return [elevation_map]
+
+
+def executable_in(folder: Path) -> str:
+    for name in EXECUTABLES:
+        if (folder / name).exists():
+            return name
+    raise RuntimeError(f"{folder} has none of {', '.join(EXECUTABLES)}; see docs/pipelines.md")

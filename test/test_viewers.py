@@ -22,8 +22,8 @@ from mtinet_ros.messages.output_topics import (
     CAMERA_INFO,
     IMAGE,
     POINT_CLOUD,
-    MessageFactory,
     ClassClouds,
+    MessageFactory,
     output_topics,
 )
 from mtinet_ros.model_card import read_model_card

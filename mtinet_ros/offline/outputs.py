@@ -12,8 +12,8 @@ from typing import Any, cast
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.messages.output_topics import (
     OUTPUTS,
-    MessageFactory,
     ClassClouds,
+    MessageFactory,
     output_topics,
 )
 from mtinet_ros.model_card import ModelCard
