@@ -102,10 +102,11 @@ class ClassMap:
         """What was met and the file does not name, most pixels first; empty: nothing."""
         total = sum(self.met.values())
         entries = sorted(self.unknown.items(), key=lambda entry: -self.met[entry[0]])
+        called = {value: f" ({name})" if name else "" for value, name in entries}
         return _listed(
             [
-                f"{self._shown(value)}{f' ({name})' if name else ''} {self.met[value] / total:.1%}"
-                for value, name in entries
+                f"{self._shown(value)}{called[value]} at {self.met[value] / total:.1%}"
+                for value, _ in entries
             ]
         )
 

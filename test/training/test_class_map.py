@@ -30,7 +30,7 @@ def test_ids_become_the_models_and_what_is_missing_is_told_with_its_share(tmp_pa
         [VOID_ID, 0, 0, 1],
         [VOID_ID, VOID_ID, VOID_ID, VOID_ID],
     ]
-    assert mapped.said_unknown() == "12 25.0%, 13 12.5%"
+    assert mapped.said_unknown() == "12 at 25.0%, 13 at 12.5%"
     assert mapped.said_unmet() == "99"
     assert mapped.classified == 3
     mapped.forget()
@@ -44,7 +44,7 @@ def test_colors_are_named_as_people_write_them(tmp_path: Path, text: str) -> Non
     mapped = read(tmp_path, text, "classes.json" if text[0] == "{" else "classes.yaml")
     truth = np.array([[[70, 70, 70], [128, 64, 128], [70, 70, 71]]])
     assert mapped.apply(truth).tolist() == [[0, 1, VOID_ID]]
-    assert mapped.said_unknown() == "#464647 33.3%"
+    assert mapped.said_unknown() == "#464647 at 33.3%"
 
 
 def test_names_that_the_simulator_gives_its_ids_are_taken(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_names_that_the_simulator_gives_its_ids_are_taken(tmp_path: Path) -> Non
     truth = np.array([[0, 1, 2, 5]])
     names = {0: "BACKGROUND", 1: "desk", 2: "plant", 5: "desk"}
     assert mapped.apply(truth, names).tolist() == [[VOID_ID, 2, VOID_ID, 1]]
-    assert mapped.said_unknown() == "2 (plant) 25.0%"
+    assert mapped.said_unknown() == "2 (plant) at 25.0%"
     assert mapped.said_unmet() == ""
     # Were the names not recorded, nothing would be known.
     mapped.forget()
@@ -74,7 +74,7 @@ def test_gazebos_ids_in_three_equal_channels_are_ids(tmp_path: Path) -> None:
 def test_a_model_of_the_same_classes_needs_no_file() -> None:
     mapped = same_classes(CLASSES)
     assert mapped.apply(np.array([[0, 2, 255, 3]])).tolist() == [[0, 2, 255, 255]]
-    assert mapped.said_unknown() == "3 25.0%"
+    assert mapped.said_unknown() == "3 at 25.0%"
     assert mapped.said_unmet() == ""  # that class 1 is not in the room is no mistake
 
 

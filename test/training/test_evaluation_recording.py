@@ -142,7 +142,7 @@ def test_counts_begin_anew_when_the_recording_is_read_again() -> None:
     for _ in range(3):
         assert (samples[0].targets["semseg"] == VOID_ID).all()
     notes = " ".join(samples.notes())
-    assert "classes.yaml has no class for 9 100.0% of the true pixels" in notes
+    assert "classes.yaml has no class for 9 at 100.0% of the true pixels" in notes
     assert "names what never occurred: 7" in notes
     with pytest.raises(DataError, match=r"all true labels on /sim/labels are void: classes.yaml"):
         samples.check()
