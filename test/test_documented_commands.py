@@ -1,36 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that the pages tell are understood, and say what the pages say they do.
+"""The commands that the pages tell are understood.
 
 Whatever is written as code is told by its program: `mtinet …` is parsed by the command's own
 parser, or its options are looked up there where it is but a part; launch files with their
-arguments, parameters, targets, extras and scripts are looked up. A block of `mtinet …`
-commands (and `ls`) which a block of the kind `text` follows is run, and held to that text. What is
-not ours, or takes minutes or the network, is in `NOT_RUN`.
+arguments, parameters, targets, extras and scripts are looked up. What is not ours, or takes
+minutes or the network, is in `NOT_RUN`. What commands of `mtinet` do when they are run is held by
+`test_documented_runs.py`, what the pages quote by `test_documented_messages.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from support.pages import (
+    CODE,
+    OURS,
+    PAGES,
+    PARSERS,
+    ROOT,
+    TEXT,
+    commands,
+    is_placeholder,
+    lines,
+)
 
-from mtinet_ros.cli.main import COMMANDS, build_parser, main
+from mtinet_ros.cli.main import COMMANDS, main
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "models" / "README.md"])
-TEXT = {page: page.read_text() for page in PAGES}
 CHECKED = {"mtinet", "make", "python"}  # and `ros2` and `pip`, as far as they are about us
 NOT_RUN = {
     **dict.fromkeys(["ros2", "rosdep", "colcon"], "comes with apt's ROS"),
     **dict.fromkeys(["sudo", "pip", "docker", "git"], "changes the machine, or the network's"),
-    "ls": "run where its output is shown",
+    **dict.fromkeys(["ls", "echo"], "run where their output is shown"),
     **dict.fromkeys(["cd", ".", "export", "python3", "wait", "exit"], "the shell's, or a script"),
     **dict.fromkeys(["for", "done", "if", "exec", "status=$?"], "the shell's"),
     **dict.fromkeys(["srun", "sbatch", "job=$(sbatch"], "needs several machines"),
@@ -38,69 +42,6 @@ NOT_RUN = {
     "venv/lib/mtinet_ros/perception_node": "runs until it is told to end; test/node has it",
 }
 FOREIGN_LAUNCH_ARGUMENTS = {"rtabmap.launch.py": "passes on every argument of RTAB-Map's own"}
-
-
-@dataclass(frozen=True)
-class Code:
-    """Code in a page: `kind` is a fence's language, `indented` or `inline`."""
-
-    page: Path
-    kind: str
-    text: str
-
-
-def code_in(page: Path) -> Iterator[Code]:
-    """All code of a page in order; blocks that are no shell's are left out but for `text`."""
-    position = 0
-    fences = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    for fence in [*fences.finditer(TEXT[page]), None]:
-        between = TEXT[page][position : fence.start() if fence else None]
-        for block in re.finditer(r"(?<=\n\n)(?:    .*\n)+", between):
-            yield Code(page, "indented", re.sub(r"^    ", "", block[0], flags=re.MULTILINE))
-        for span in re.finditer(r"`([^`\n]+)`", re.sub(r"^    .*\n", "", between)):
-            yield Code(page, "inline", span[1])
-        if fence is None:
-            return
-        if fence[1] in ("", "sh", "bash", "text"):
-            yield Code(page, fence[1] or "sh", fence[2])
-        position = fence.end()
-
-
-CODE = [code for page in PAGES for code in code_in(page)]
-
-
-def lines(code: Code) -> list[str]:
-    """Its commands, those that go over several lines joined."""
-    return [line.strip() for line in code.text.replace("\\\n", " ").splitlines() if line.strip()]
-
-
-def commands(program: str) -> list[tuple[Code, list[str]]]:
-    """The words behind each occurrence of a program, up to the end of the command."""
-    found = []
-    for code in CODE:
-        for line in lines(code) if code.kind != "text" else []:
-            for match in re.finditer(rf"(?:^|[\s/;&(]){re.escape(program)}(?=\s)", line):
-                words = shlex_words(line[match.end() :])
-                found.append((code, words))
-    return found
-
-
-def shlex_words(text: str) -> list[str]:
-    lexer = shlex.shlex(text, posix=True, punctuation_chars="|&;<>()")
-    lexer.whitespace_split = True
-    words = []
-    try:
-        for word in lexer:
-            if set(word) <= set("|&;<>()"):
-                break
-            words.append(word)
-    except ValueError:  # a quotation mark that only the whole line closes
-        pass
-    return words
-
-
-OURS = [(code, words) for code, words in commands("mtinet") if words and words[0] in COMMANDS]
-PARSERS = {name: build_parser(name) for name in sorted({words[0] for _, words in OURS})}
 
 
 def options_of(command: str) -> set[str]:
@@ -119,10 +60,6 @@ def options_of(command: str) -> set[str]:
 
 def named(words: list[str]) -> list[str]:
     return [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
-
-
-def is_placeholder(words: list[str]) -> bool:
-    return any("…" in word or word in ("...", "COMMAND") for word in words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -250,46 +187,6 @@ def test_every_command_is_checked_or_said_not_to_run() -> None:
         if not line.startswith("#")
     }
     assert {found for found in programs if found[1] not in CHECKED | set(NOT_RUN)} == set()
-
-
-RUN = [
-    (command, said)
-    for command, said in itertools.pairwise(CODE)
-    if said.kind == "text"
-    and command.kind == "sh"
-    and command.text.startswith("mtinet ")
-    and command.page == said.page
-]
-
-
-@pytest.mark.parametrize(("command", "said"), RUN, ids=lambda code: code.page.stem)
-def test_a_command_says_what_the_page_says(
-    command: Code,
-    said: Code,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for folder in ("demo", "models"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    monkeypatch.chdir(tmp_path)
-    printed = ""
-    for program, *words in (shlex.split(line, comments=True) for line in lines(command)):
-        if program == "ls":
-            (folder,) = words
-            names = (path.name for path in (tmp_path / folder).iterdir())
-            printed += "".join(f"{name}\n" for name in sorted(names) if name[0] != ".")
-        else:
-            assert program == "mtinet"
-            assert main(words) == 0
-            printed += capsys.readouterr().out
-    pattern = ".*".join(re.escape(part) for part in said.text.split("…"))
-    assert re.fullmatch(pattern, printed, re.DOTALL), printed
-
-
-def test_there_are_commands_that_are_run() -> None:
-    assert [said for _, said in RUN] == [code for code in CODE if code.kind == "text"]
-    assert {code.page.stem for code, _ in RUN} >= {"quickstart", "weights", "process", "scaling"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

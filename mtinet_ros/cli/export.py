@@ -359,7 +359,7 @@ def _print_measures(title: str, measures: object) -> None:
     for name, value in measures.items():
         if isinstance(value, Mapping):  # a report of its own
             continue
-        text = f"{value:.6g}" if isinstance(value, float) else value
+        text = f"{value:.6g}" if isinstance(value, float) else "none" if value == "" else value
         print(f"  {name:<20} {text}")
 
 

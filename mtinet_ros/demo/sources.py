@@ -77,7 +77,7 @@ def _bundled() -> Iterator[Shot]:
 def bundled_samples() -> list[NDArray[np.uint8]]:
     """A few of the bundled images, uint8 [480,640,3] RGB: both stills and views of the room."""
     # A slow pan: more would show the same again.
-    views = itertools.islice(hotel_room_shots(_PAN_STEP), 0, None, 18)
+    views = hotel_room_shots(18 * _PAN_STEP)
     return [image for image, _ in (kinect_shot(), office_shot(), *views)]
 
 
