@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,6 +54,22 @@ class Run:
         if self._outputs is None:
             raise BackendError(f"the outputs of a run are gone: {self._why_not}")
         return self._outputs
+
+    def within(self, context: Callable[[], AbstractContextManager[None]]) -> None:
+        """Have the waiting happen in a context, which sees whether the run fails.
+
+        A run that is over already has not failed.
+        """
+        wait = self._wait
+        if wait is None:
+            with context():
+                return
+
+        def wait_within() -> Outputs:
+            with context():
+                return wait()
+
+        self._wait = wait_within
 
     def end(self, why: str) -> None:
         """Give out no outputs from now on; `why` is for whoever asks for them."""
@@ -186,7 +203,7 @@ class Backend(Protocol):
     ) -> Run:
         """As `begin`, but the device brings some images to the network's size first.
 
-        Only if `fits_images`, which may become false with a failure.
+        Only if `fits_images`. After a failure the next run may fit images again.
 
         Args:
             images: As for `begin`; where an image is unfitted, the result is written.

@@ -270,12 +270,7 @@ class TensorRtBackend(Backend):
         """See `Backend.begin_unfitted`."""
         if not self.fits_images:
             return super().begin_unfitted(images, unfitted, wanted)
-        try:
-            return self._begin(images, unfitted, wanted)
-        except BackendError:
-            self.fits_images = False
-            logger.warning("%s: the CPU fits images from here on", self.name)
-            raise
+        return self._begin(images, unfitted, wanted)
 
     def fit_image(self, unfitted: UnfittedImage) -> NDArray[np.uint8]:
         """See `Backend.fit_image`."""

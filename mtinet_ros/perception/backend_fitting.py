@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from mtinet_ros.errors import BackendError, BackendLostError
-from mtinet_ros.inference.backend import Backend, UnfittedImage
+from mtinet_ros.inference.backend import Backend, Run, UnfittedImage
 from mtinet_ros.inference.fit_kernel import FitJob
 from mtinet_ros.model_contract import RGB
 from mtinet_ros.perception.fit import Fit
@@ -18,6 +22,43 @@ logger = logging.getLogger("mtinet_ros.perception")
 
 # Forms of images (encoding, size, …) that are looked at: cameras have one each, perhaps a few.
 _MOST_FORMS = 64
+# Seconds until a backend that failed to fit is tried again, doubled with each failure; failures
+# until it is not any more; and seconds without one after which former ones are forgotten.
+_FIRST_PAUSE = 5.0
+_MOST_FAILURES = 5
+_FORGOTTEN_AFTER = 60.0
+
+
+class FittingFailures:
+    """Whether fitting is tried, after failures: once more a while later, in the end no more."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._count = 0
+        self._last = -math.inf
+        self._paused_until = -math.inf
+
+    @property
+    def allow(self) -> bool:
+        """Whether it is tried now; may be asked in any thread."""
+        return time.monotonic() >= self._paused_until
+
+    def failed(self) -> str:
+        """Count a failure; what follows from it, as a phrase."""
+        now = time.monotonic()
+        if self.allow:  # else it was under way when another one failed
+            self._count += 1
+            pause = _FIRST_PAUSE * 2 ** (self._count - 1)
+            self._paused_until = math.inf if self._count == _MOST_FAILURES else now + pause
+        self._last = now
+        if self._paused_until == math.inf:
+            return f"it has failed {self._count} times, and is not tried again"
+        return f"it is tried again in {self._paused_until - now:.0f} s"
+
+    def worked(self) -> None:
+        """Forget failures that are long ago."""
+        if time.monotonic() - self._last > _FORGOTTEN_AFTER:
+            self._count = 0
 
 
 class BackendFitting:
@@ -25,7 +66,8 @@ class BackendFitting:
 
     The first image of each form has the backend fit noise of the same form, whose result must be
     that of the CPU to one gray level. Else the CPU fits all images of that form, and the log says
-    so once. `takes` may be called in any thread, `agrees` in the backend's.
+    so once. After a failure the CPU fits for a while, and the backend is looked at anew. `takes`
+    may be called in any thread, the others in the backend's.
     """
 
     def __init__(self, backend: Backend, pad_color: RGB) -> None:
@@ -33,11 +75,12 @@ class BackendFitting:
         self._backend = backend
         self._pad_color = pad_color
         self._verdicts: dict[tuple[object, ...], bool] = {}
+        self._failures = FittingFailures()
 
     def takes(self, image: RawImage, fit: Fit) -> bool:
         """Whether the backend can fit an image, as far as is known."""
         return (
-            self._backend.fits_images
+            self._is_tried
             and self._verdicts.get((*image.form, fit), True)
             and image.job(fit, self._pad_color) is not None
         )
@@ -57,32 +100,66 @@ class BackendFitting:
         Raises:
             BackendLostError: The backend has failed for good.
         """
-        if not self._backend.fits_images:
+        if not self._is_tried:
             return False
         form = (*image.form, fit)
         if form not in self._verdicts and len(self._verdicts) < _MOST_FORMS:
-            problem = self._problem(image, fit)
             height, width = image.size
-            logger.log(
-                logging.WARNING if problem else logging.INFO,
-                "%s: images in %s of %dx%d pixels are fitted by the %s",
-                *(self._backend.name, image.encoding, width, height),
-                f"CPU, because {problem}" if problem else "GPU",
-            )
-            self._verdicts[form] = not problem
+            whose = f"images in {image.encoding} of {width}x{height} pixels are fitted by the"
+            try:
+                worst = self._difference(image, fit)
+            except BackendLostError:
+                raise
+            except BackendError as error:
+                self._report(f"{whose} CPU", error)
+                return False
+            if worst > 1:
+                reason = f"because the GPU's result differs by {worst} gray levels"
+                logger.warning("%s: %s CPU, %s", self._backend.name, whose, reason)
+            else:
+                logger.info("%s: %s GPU", self._backend.name, whose)
+            self._verdicts[form] = worst <= 1
         return self._verdicts.get(form, False)
 
-    def _problem(self, image: RawImage, fit: Fit) -> str:
-        """What is wrong with the backend's fitting of noise; empty if nothing is."""
+    @property
+    def _is_tried(self) -> bool:
+        return self._backend.fits_images and self._failures.allow
+
+    def _difference(self, image: RawImage, fit: Fit) -> int:
+        """How far the backend's fitting of noise is from the CPU's, in gray levels at most."""
         job = self._job(image, fit)
         noise = np.random.default_rng(0).integers(0, 256, job.source_size, np.uint8)
         expected = np.empty((*fit.network_size, 3), np.uint8)
         fit.apply(image.decode(noise), expected, self._pad_color)
+        fitted = self._backend.fit_image(UnfittedImage(job, noise))
+        return int(np.abs(fitted.astype(np.int16) - expected).max())
+
+    def _report(self, what: str, error: BackendError) -> None:
+        """Count a failure, say what follows, and trust nothing that was seen before it."""
+        logger.warning(
+            "%s: %s, because the GPU fails to: %s; %s",
+            *(self._backend.name, what, error, self._failures.failed()),
+        )
+        self._verdicts = {form: agrees for form, agrees in self._verdicts.items() if not agrees}
+
+    def begin(self, begin: Callable[[], Run]) -> Run:
+        """Begin a run that fits images, whose failure counts as one of fitting.
+
+        Raises:
+            BackendError: As `begin` and the run raise it.
+        """
+        with self._counted():
+            run = begin()
+        run.within(self._counted)
+        return run
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         try:
-            fitted = self._backend.fit_image(UnfittedImage(job, noise))
+            yield
         except BackendLostError:
             raise
         except BackendError as error:
-            return f"the GPU fails to: {error}"
-        worst = int(np.abs(fitted.astype(np.int16) - expected).max())
-        return f"the GPU's result differs by {worst} gray levels" if worst > 1 else ""
+            self._report("the CPU fits images", error)
+            raise
+        self._failures.worked()

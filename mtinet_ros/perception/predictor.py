@@ -176,7 +176,9 @@ class Predictor:
             slot: self._fitting.unfitted(image, batch.fits[slot])
             for slot, image in batch.raw.items()
         }
-        return self.backend.begin_unfitted(batch.images, unfitted, wanted)
+        return self._fitting.begin(
+            lambda: self.backend.begin_unfitted(batch.images, unfitted, wanted)
+        )
 
     def infer(self, batch: Batch, wanted: Collection[str]) -> Outputs:
         """Run the network once and wait for the outputs; as `begin`."""

@@ -190,25 +190,38 @@ def test_a_kernel_that_cannot_be_loaded_leaves_it_to_the_cpu(
 @pytest.mark.parametrize("call", ["cuLaunchKernel", "cuMemAlloc", "cuMemHostAlloc"])
 @pytest.mark.parametrize("when", ["at the check", "later"])
 def test_a_failure_is_a_sentence_and_the_cpu_goes_on(
-    gpu: Any, load: Load, caplog: pytest.LogCaptureFixture, call: str, when: str
+    gpu: Any,
+    load: Load,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    when: str,
 ) -> None:
+    """And the GPU again a while later: memory is short for a moment."""
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("mtinet_ros.perception.backend_fitting.time", clock)
     predictor = load()
     if when == "at the check":
         batch = fill(predictor, picture(1))
         gpu.fail(call, "OUT_OF_MEMORY")
         assert_same(predictor, batch, predictor.infer(batch, OUTPUTS), picture(1))
         assert "CPU, because the GPU fails to: CUDA failed to" in caplog.text
-        return
-    predictor.infer(fill(predictor, picture(1)), OUTPUTS)
-    batch = fill(predictor, picture(1), picture(2))  # more bytes than before
-    gpu.fail(call, "OUT_OF_MEMORY")
-    with pytest.raises(BackendError, match="out of memory"):
-        predictor.infer(batch, OUTPUTS)
-    assert not predictor.backend.fits_images
-    assert caplog.messages[-1] == "tensorrt: the CPU fits images from here on"
+    else:
+        predictor.infer(fill(predictor, picture(1)), OUTPUTS)
+        batch = fill(predictor, picture(1), picture(2))  # more bytes than before
+        gpu.fail(call, "OUT_OF_MEMORY")
+        with pytest.raises(BackendError, match="out of memory"):
+            predictor.infer(batch, OUTPUTS)
+    assert caplog.messages[-1].endswith("; it is tried again in 5 s")
     batch = fill(predictor, picture(2))
     assert not batch.raw
     assert_same(predictor, batch, predictor.infer(batch, OUTPUTS), picture(2))
+    now[0] += 5.0
+    batch = fill(predictor, picture(1), picture(2))
+    assert set(batch.raw) == {0, 1}
+    outputs = {n: a.copy() for n, a in predictor.infer(batch, OUTPUTS).items()}
+    assert_same(predictor, batch, outputs, picture(1), picture(2))
 
 
 def test_a_picture_that_nobody_could_wait_for_is_not_written_over_a_later_one(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Collection, Mapping
@@ -36,6 +37,7 @@ class FittingBackend:
         self.card = tiny_card()
         self.error = 0
         self.failure: Exception | None = None
+        self.fails_at = ""  # a run that fits images: `begin` or `wait`
         self.checks = 0
         self.begun: list[tuple[NDArray[np.uint8], list[int]]] = []
 
@@ -54,7 +56,18 @@ class FittingBackend:
         for slot, image in unfitted.items():
             images[slot] = self._fit(image)
         self.begun.append((images.copy(), list(unfitted)))
-        return Run(lambda: {"depth": np.ones((len(images), HEIGHT, WIDTH), np.float32)})
+        fails_at = self.fails_at if unfitted else ""
+
+        def step(name: str) -> None:
+            if fails_at == name:
+                raise BackendError("CUDA failed to run the network: out of memory")
+
+        def wait() -> dict[str, NDArray[np.float32]]:
+            step("wait")
+            return {"depth": np.ones((len(images), HEIGHT, WIDTH), np.float32)}
+
+        step("begin")
+        return Run(wait)
 
     def fit_image(self, unfitted: UnfittedImage) -> NDArray[np.uint8]:
         self.checks += 1
@@ -183,6 +196,109 @@ def test_a_backend_that_fits_otherwise_is_not_trusted_and_said_so_once(
     (message,) = caplog.messages
     assert re.search(words, message)
     assert backend.checks == 1
+
+
+class Clock:
+    """The steady clock of what counts failures."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("mtinet_ros.perception.backend_fitting.time", clock)
+    return clock
+
+
+def fits_now(predictor: Predictor, backend: FittingBackend) -> bool:
+    """Whether the backend was asked to fit a raw image; a run that fails is none to die of."""
+    with contextlib.suppress(BackendError):
+        predictor.infer(fill(predictor, picture(1)), ["depth"])
+    return backend.begun[-1][1] == [0]
+
+
+@pytest.mark.parametrize("where", ["begin", "wait"])
+def test_a_run_that_fails_costs_the_gpu_five_seconds_and_a_check(
+    predictor: Predictor,
+    backend: FittingBackend,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert fits_now(predictor, backend)
+    backend.fails_at = where
+    with pytest.raises(BackendError, match="out of memory"):
+        predictor.infer(fill(predictor, picture(1)), ["depth"])
+    assert caplog.messages[-1] == (
+        "gpu: the CPU fits images, because the GPU fails to: CUDA failed to run the network: out "
+        "of memory; it is tried again in 5 s"
+    )
+    backend.fails_at = ""
+    clock.now += 4.9
+    assert not fits_now(predictor, backend)
+    assert backend.checks == 1
+    clock.now += 0.1
+    assert fits_now(predictor, backend)
+    assert backend.checks == 2
+    assert caplog.messages[-1] == "gpu: images in bgr8 of 120x90 pixels are fitted by the GPU"
+    assert len(caplog.messages) == 3
+
+
+@pytest.mark.parametrize("is_in_the_check", [True, False])
+def test_what_fails_again_and_again_is_left_to_the_cpu(
+    predictor: Predictor,
+    backend: FittingBackend,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    is_in_the_check: bool,
+) -> None:
+    if is_in_the_check:
+        backend.failure = BackendError("CUDA failed to fit an image: no")
+    else:
+        backend.fails_at = "begin"
+    for pause in (5, 10, 20, 40):
+        fits_now(predictor, backend)
+        assert caplog.messages[-1].endswith(f"; it is tried again in {pause} s")
+        clock.now += pause - 0.5
+        assert not fits_now(predictor, backend)
+        clock.now += 0.5
+    fits_now(predictor, backend)
+    assert caplog.messages[-1].endswith("; it has failed 5 times, and is not tried again")
+    clock.now += 1e6
+    backend.fails_at, backend.failure = "", None
+    assert not fits_now(predictor, backend)
+    assert (backend.checks, len(caplog.messages)) == (5, 5)
+
+
+def test_a_failure_an_hour_counts_for_itself(
+    predictor: Predictor, backend: FittingBackend, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(7):
+        backend.fails_at = "wait"
+        fits_now(predictor, backend)
+        assert caplog.messages[-1].endswith("; it is tried again in 5 s")
+        backend.fails_at = ""
+        clock.now += 3600.0
+        assert fits_now(predictor, backend)
+
+
+def test_two_runs_that_fail_together_are_one_failure(
+    predictor: Predictor, backend: FittingBackend, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.fails_at = "wait"
+    runs = [predictor.begin(fill(predictor, picture(seed)), ["depth"]) for seed in range(2)]
+    for run in runs:
+        with pytest.raises(BackendError):
+            run.outputs()
+    assert [message.rpartition("; ")[2] for message in caplog.messages] == [
+        "it is tried again in 5 s"
+    ] * 2
 
 
 def test_a_backend_that_is_lost_in_the_check_is_lost(
