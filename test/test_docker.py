@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import termios
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -122,6 +127,92 @@ def test_what_is_started_exists() -> None:
     assert re.search(r'name="perception"', launch_file)
     assert os.access(FOLDER / "entrypoint.sh", os.X_OK)
     subprocess.run(["bash", "-n", str(FOLDER / "entrypoint.sh")], check=True)
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the entry script as in the image, with a `ros2` that tells the signals it gets."""
+    for folder in ("ros/here", "mtinet_ros", "bin"):
+        (tmp_path / "opt" / folder).mkdir(parents=True)
+    (tmp_path / "opt/ros/here/setup.bash").write_text("export SOURCED=ros\n")
+    (tmp_path / "opt/mtinet_ros/local_setup.bash").write_text('SOURCED="$SOURCED, ours"\n')
+    script = tmp_path / "entrypoint.sh"
+    script.write_text((FOLDER / "entrypoint.sh").read_text().replace("/opt/", f"{tmp_path}/opt/"))
+    script.chmod(0o755)
+    ros2 = tmp_path / "opt/bin/ros2"
+    ros2.write_text(f"#!{sys.executable}\n{ROS2}")
+    ros2.chmod(0o755)
+
+    def start(*command: str, **options: Any) -> subprocess.Popen[str]:
+        environ = {"PATH": f"{ros2.parent}:{os.environ['PATH']}", "ROS_DISTRO": "here"}
+        return subprocess.Popen(
+            [str(script), *command], env=environ, stdout=subprocess.PIPE, text=True, **options
+        )
+
+    return start
+
+
+# Like launch, it knows SIGINT alone, takes its time, and has a status of its own.
+ROS2 = """
+import os, signal, sys, time
+def end(number, _):
+    signal.signal(number, signal.SIG_IGN)
+    time.sleep(0.1)
+    os.write(1, f"ended by {signal.Signals(number).name}\\n".encode())
+    sys.exit(7)
+signal.signal(signal.SIGINT, end)
+print(os.environ["SOURCED"], sys.argv[1:], sys.stdin.isatty(), flush=True)
+if "ends" in sys.argv:
+    sys.exit(5)
+time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whatever_ends_the_container_is_ctrl_c_to_launch(
+    entry: Callable[..., subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    process = entry("ros2", "launch", "a b", "x:=1")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ros, ours ['launch', 'a b', 'x:=1'] False\n"
+    process.send_signal(number)
+    assert process.stdout.read() == "ended by SIGINT\n"
+    assert process.wait(timeout=10) == 7
+
+
+def test_ctrl_c_in_a_terminal_reaches_launch_once(
+    entry: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """It goes to all that the terminal runs: launch's nodes would hear it twice."""
+    ours, theirs = os.openpty()
+    process = entry("ros2", "launch", stdin=theirs, preexec_fn=_take_terminal)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ros, ours ['launch'] False\n"
+    os.write(ours, b"\x03")
+    assert process.stdout.read() == "ended by SIGINT\n"
+    assert process.wait(timeout=10) == 7
+    os.close(ours)
+    os.close(theirs)
+
+
+def _take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def test_a_launch_that_ends_by_itself_ends_the_container_with_its_status(
+    entry: Callable[..., subprocess.Popen[str]],
+) -> None:
+    assert entry("ros2", "launch", "ends").wait(timeout=10) == 5
+
+
+def test_any_other_command_takes_the_scripts_place(
+    entry: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = entry("sh", "-c", 'echo "$$, $SOURCED"; kill -s TERM "$$"')
+    output, _ = process.communicate(timeout=10)
+    assert output == f"{process.pid}, ros, ours\n"
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_hadolint_has_nothing_to_say() -> None:
