@@ -8,20 +8,17 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import path
 from mtinet_ros.errors import ConfigurationError, MtinetError
-from mtinet_ros.output_files import check_target, file_errors
+from mtinet_ros.visualization.display import has_display
 
 if TYPE_CHECKING:
     import rerun as rr
 
     from mtinet_ros.viewer.replay import Replay
     from mtinet_ros.viewer.scene import Scene
-
-_MAGIC = b"RRF"  # of Rerun's files, whatever their version
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,11 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.port <= 65535:
         raise ConfigurationError(f"--port {arguments.port} is not allowed; from 0 to 65535")
     arguments.node = "/" + arguments.node.strip("/")
-    # Before it is imported: whatever it would tell its makers, it does not.
-    os.environ.setdefault("RERUN_ANALYTICS_ENABLED", "0")
-    import rerun as rr
+    with _quiet():
+        import rerun as rr
 
-    from mtinet_ros.viewer.scene import Scene
+        from mtinet_ros.viewer.scene import Scene
+
+        stream = rr.RecordingStream("mtinet_ros")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ends: list[int] = []
@@ -74,17 +72,43 @@ def run(arguments: argparse.Namespace) -> int:
         ends.append(status)
         os.kill(os.getpid(), signal.SIGTERM)  # who looks at nothing subscribes to nothing
 
-    stream = rr.RecordingStream("mtinet_ros")
     shown = _shown(arguments, stream, on_end)
-    with contextlib.suppress(KeyboardInterrupt), _opened(arguments) as bag, shown:
+    with _regular_end(arguments), _opened(arguments) as bag, shown:
         if bag is None:
             _watch(Scene(stream), arguments.node)
         else:
-            _replay(Scene(stream), bag, arguments)
-    print()
+            _replay(Scene(stream, plots={}), bag, arguments)
     if any(ends):
         raise MtinetError(f"the viewer rerun has ended with status {ends[0]}; start it again")
     return 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Import Rerun inside: what it would tell its makers or the terminal of itself, it does not.
+
+    A viewer that is closed is no error, and the errors that are have a sentence of ours.
+    """
+    os.environ.setdefault("RERUN_ANALYTICS_ENABLED", "0")
+    if "RUST_LOG" in os.environ:
+        yield
+        return
+    os.environ["RUST_LOG"] = "off"
+    try:
+        yield
+    finally:
+        del os.environ["RUST_LOG"]  # why the viewer does not start, it has to say
+
+
+@contextlib.contextmanager
+def _regular_end(arguments: argparse.Namespace) -> Iterator[None]:
+    """Take Ctrl-C and SIGTERM for the end that was meant, but not where a file is unfinished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if arguments.save is not None:
+            raise
+        print()
 
 
 @contextlib.contextmanager
@@ -114,9 +138,9 @@ def _shown(
 
     memory_limit = arguments.memory_limit
     if arguments.save is not None:
-        with _saved(arguments.save, stream):
+        with _saved(arguments, stream):
             yield
-    elif not arguments.web and window.has_display():
+    elif not arguments.web and has_display():
         with window.window(memory_limit, on_end) as address, _connected(stream, address):
             yield
     else:
@@ -140,27 +164,18 @@ def _connected(stream: rr.RecordingStream, address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _saved(file: Path, stream: rr.RecordingStream) -> Iterator[None]:
-    """Write into a file beside `file`, which it becomes at the end, by Ctrl-C too."""
-    check_target(file, _is_recording)
-    aside = file.with_name(f".{file.name}.part")
-    with file_errors(f"write {file}", ConfigurationError, "choose another place"):
-        aside.touch()
-    try:
-        stream.save(aside)
-        with contextlib.suppress(KeyboardInterrupt):
-            yield
-        stream.disconnect()  # all is written when it returns
-        os.replace(aside, file)
-        print(f"\nwrote {file}; `rerun {file}` shows it")
-    finally:
-        aside.unlink(missing_ok=True)
+def _saved(arguments: argparse.Namespace, stream: rr.RecordingStream) -> Iterator[None]:
+    """Write into a file: of a node until Ctrl-C, of a bag all or nothing."""
+    from mtinet_ros.viewer.recording_file import recording_file
 
+    def on_failure() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
-def _is_recording(file: Path) -> bool:
-    """Whether a file is one of Rerun's."""
-    with file.open("rb") as stream:
-        return stream.read(len(_MAGIC)) == _MAGIC
+    file = arguments.save
+    regular = (KeyboardInterrupt,) if arguments.bag is None else ()
+    with recording_file(stream, file, on_failure), contextlib.suppress(*regular):
+        yield
+    print(f"\nwrote {file}; `rerun {file}` shows it")
 
 
 def _watch(scene: Scene, node: str) -> None:

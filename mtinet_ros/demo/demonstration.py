@@ -32,6 +32,7 @@ from mtinet_ros.model_card import read_model_card
 from mtinet_ros.node.end_signals import EndSignals
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 from mtinet_ros.output_files import ResultFolder
+from mtinet_ros.visualization.display import has_display
 
 _START_TIMEOUT = 60.0  # seconds for the node to appear and change its state
 _FRAME_TIMEOUT = 90.0  # seconds without a complete frame after which something is wrong
@@ -96,7 +97,7 @@ class _Display:
     def __init__(self, results: ResultFolder) -> None:
         results.check(map(_montage_name, range(_KEPT)))
         self._results = results
-        self._has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        self._has_screen = has_display()
 
     def __call__(self, number: int, image: NDArray[np.uint8]) -> None:
         self._results.write(_montage_name(number), png_bytes(image))

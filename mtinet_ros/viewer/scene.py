@@ -20,7 +20,8 @@ _LEGEND_WIDTH = 260  # pixels: two columns
 _LINE_COLORS = ((70, 130, 230), (240, 130, 30))
 
 # The plots of a camera: their titles, and what of /diagnostics is in them, by the line's name.
-PLOTS = {
+Plots = Mapping[str, tuple[str, Mapping[str, str]]]
+PLOTS: Plots = {
     "rate": ("rate [Hz]", {"in": "input rate [Hz]", "out": "output rate [Hz]"}),
     "latency": ("latency [ms]", {"p50": "latency p50 [ms]", "p99": "latency p99 [ms]"}),
 }
@@ -29,9 +30,15 @@ PLOTS = {
 class Scene:
     """What is logged to one recording; the times are those of the images."""
 
-    def __init__(self, stream: rr.RecordingStream) -> None:
-        """Log to a recording, which has its sinks."""
+    def __init__(self, stream: rr.RecordingStream, plots: Plots = PLOTS) -> None:
+        """Log to a recording, which has its sinks.
+
+        Args:
+            stream: The recording.
+            plots: What of /diagnostics is drawn; nothing of a bag, which has none.
+        """
         self._stream = stream
+        self._plots = plots
         self._cameras: list[str] = []
 
     def add_camera(self, camera: str) -> None:
@@ -40,11 +47,11 @@ class Scene:
             return
         self._cameras.append(camera)
         self._stream.log(f"{camera}/3d", rr.ViewCoordinates.RDF, static=True)
-        for plot, (_, lines) in PLOTS.items():
+        for plot, (_, lines) in self._plots.items():
             for line, color in zip(lines, _LINE_COLORS, strict=True):
                 style = rr.SeriesLines(names=line, colors=color)
                 self._stream.log(f"{camera}/{plot}/{line}", style, static=True)
-        self._stream.send_blueprint(blueprint(self._cameras))
+        self._stream.send_blueprint(blueprint(self._cameras, self._plots))
 
     def set_time(self, stamp: int) -> None:
         """What is logged from here on is of this time, in ns."""
@@ -104,7 +111,7 @@ class Scene:
 
     def status(self, camera: str, values: Mapping[str, str]) -> None:
         """What /diagnostics says of the camera, by key; what is no number is left out."""
-        for plot, (_, lines) in PLOTS.items():
+        for plot, (_, lines) in self._plots.items():
             for line, key in lines.items():
                 number = _number(values.get(key, ""))
                 if number is not None:
@@ -118,9 +125,9 @@ def _number(text: str) -> float | None:
         return None
 
 
-def blueprint(cameras: Sequence[str]) -> rrb.Blueprint:
+def blueprint(cameras: Sequence[str], plots: Plots = PLOTS) -> rrb.Blueprint:
     """Where everything is: a tab for each camera."""
-    tabs = [_camera_tab(camera) for camera in cameras]
+    tabs = [_camera_tab(camera, plots) for camera in cameras]
     whole = tabs[0] if len(tabs) == 1 else rrb.Tabs(*tabs)
     return rrb.Blueprint(
         whole,
@@ -130,7 +137,7 @@ def blueprint(cameras: Sequence[str]) -> rrb.Blueprint:
     )
 
 
-def _camera_tab(camera: str) -> rrb.Horizontal:
+def _camera_tab(camera: str, plots: Plots) -> rrb.Horizontal:
     pictures = rrb.Grid(
         *(
             rrb.Spatial2DView(origin=f"{camera}/{name}", name=name)
@@ -138,17 +145,14 @@ def _camera_tab(camera: str) -> rrb.Horizontal:
         ),
         grid_columns=2,
     )
+    lines = [
+        rrb.TimeSeriesView(origin=f"{camera}/{plot}", name=title)
+        for plot, (title, _) in plots.items()
+    ]
+    classes = rrb.Spatial2DView(origin=f"{camera}/legend", name="classes")
     side = rrb.Vertical(
         rrb.Spatial3DView(origin=f"{camera}/3d", name="points"),
-        rrb.Horizontal(
-            rrb.Spatial2DView(origin=f"{camera}/legend", name="classes"),
-            rrb.Vertical(
-                *(
-                    rrb.TimeSeriesView(origin=f"{camera}/{plot}", name=title)
-                    for plot, (title, _) in PLOTS.items()
-                )
-            ),
-        ),
+        rrb.Horizontal(classes, rrb.Vertical(*lines)) if lines else classes,
         row_shares=[3, 2],
     )
     return rrb.Horizontal(pictures, side, column_shares=[3, 2], name=camera)

@@ -20,22 +20,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.viewer import leash
 
 LOCAL = "127.0.0.1"
 _START = 15.0  # seconds that the viewer may take to listen
 _END = 2.0  # seconds that it may take to end once it is killed
 # What makes a browser connect to a host ahead of any request: no policy forbids it.
 _CONNECTS = re.compile(rb"<link\b[^>]*\brel=[\"']?(?:preconnect|dns-prefetch)\b[^>]*>")
-
-
-def has_display(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a window could be opened."""
-    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
 def rerun_program() -> str:
@@ -60,7 +56,7 @@ def window(memory_limit: str, on_end: Callable[[int], None]) -> Iterator[str]:
     Args:
         memory_limit: Of what the viewer keeps, e.g. `1GB`.
         on_end: Called in a thread with the viewer's exit status if it ends before the block does:
-            0 where its window was closed.
+            0 where its window was closed, 128 and the signal's number where one has ended it.
 
     Raises:
         ConfigurationError: The viewer does not start.
@@ -158,11 +154,12 @@ def _is_every(address: str) -> bool:
 def _running(
     command: list[str], listens: Sequence[tuple[str, int]], on_end: Callable[[int], None]
 ) -> Iterator[None]:
-    """Run the viewer until the block ends; it begins once the viewer listens where it shall."""
+    """Run the viewer until the block ends, or this process; the block begins once it listens."""
     environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-S", leash.__file__, *command],
         env=environment,
+        stdin=subprocess.PIPE,  # the leash: nothing is written into it
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,  # `rerun` is a script that starts the viewer: both have to end
@@ -185,7 +182,9 @@ def _running(
             process.wait(5.0)
         _signal_group(process, signal.SIGKILL)
         process.wait()
-        # The viewer is its child, for whose end nobody can wait.
+        if process.stdin is not None:
+            process.stdin.close()
+        # The viewer is a child of its child, for whose end nobody can wait.
         end = time.monotonic() + _END
         while time.monotonic() < end and any(_is_heard(*place) for place in listens):
             time.sleep(0.02)

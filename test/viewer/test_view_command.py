@@ -6,6 +6,7 @@ Rerun itself is not needed for that; what stands in for it notes what it is give
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,21 +24,26 @@ from mtinet_ros.cli.main import main
 from mtinet_ros.viewer import window
 
 
+CONTENT = b"RRF2 new" + bytes(200_000)
+
+
 class Recording:
-    """Rerun's stream into a file."""
+    """Rerun's stream into a file: opened once, and written from a thread of Rerun's."""
 
     def __init__(self, name: str) -> None: ...
 
-    def save(self, file: Path) -> None:
-        file.write_bytes(b"RRF2 new")
+    def save(self, file: str) -> None:
+        self.file = Path(file).open("wb")
 
-    def disconnect(self) -> None: ...
+    def disconnect(self) -> None:
+        with self.file:
+            self.file.write(CONTENT)
 
 
 class Scene:
     """Shows nothing."""
 
-    def __init__(self, stream: Recording) -> None: ...
+    def __init__(self, stream: Recording, plots: Any) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: None
@@ -71,8 +77,42 @@ def test_a_bag_becomes_a_recording_in_place_of_an_older_one(
     target.write_bytes(b"RRF2 old")
     assert main(["view", str(bag), "--node", node, "--save", str(target)]) == 0
     assert "1 messages of" in capsys.readouterr().out
-    assert target.read_bytes() == b"RRF2 new"
+    assert target.read_bytes() == CONTENT
     assert sorted(tmp_path.iterdir()) == [bag, target]
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may become longer than 64 KiB: writing fails as it does on a full disk."""
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("older", [b"", b"RRF2 old"])
+def test_a_recording_that_cannot_be_written_is_not_said_to_be(
+    bag: Path, tmp_path: Path, full_disk: None, capsys: pytest.CaptureFixture[str], older: bytes
+) -> None:
+    target = tmp_path / "run.rrd"
+    target.write_bytes(older)
+    assert main(["view", str(bag), "--save", str(target)]) == 1
+    told = capsys.readouterr()
+    assert "wrote" not in told.out
+    assert f"mtinet view: cannot write {target}: File too large; choose another" in told.err
+    assert target.read_bytes() == older
+    assert sorted(tmp_path.iterdir()) == [bag, target]
+
+
+def test_a_bag_that_is_interrupted_becomes_no_recording(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Scene, "add_camera", lambda *_: signal.raise_signal(signal.SIGTERM), False)
+    assert main(["view", str(bag), "--save", str(tmp_path / "run.rrd")]) == 130
+    told = capsys.readouterr()
+    assert "wrote" not in told.out
+    assert "interrupted" in told.err
+    assert list(tmp_path.iterdir()) == [bag]
 
 
 def test_no_file_of_somebody_else_is_written_over(
