@@ -69,14 +69,14 @@ check: $(VENV)/.dev
 	$(BIN)/fawltydeps
 	$(BIN)/python -m pytest -q test/test_package.py
 
-# The viewer's page in a browser, where there is Chromium; that it brings Rerun (500 MB) is why `make test`
-# does not.
+# The viewer in a browser and in a window, each where there is what it needs; that it brings Rerun (500 MB) is
+# why `make test` does not.
 view-check:
-	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then \
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome || command -v Xvfb; then \
 	    $(MAKE) --no-print-directory $(VENV)/.dev $(VENV)/.view && \
-	    $(BIN)/python -m pytest -q -rs test/viewer/test_page.py; \
+	    $(BIN)/python -m pytest -q -rs test/viewer; \
 	else \
-	    echo "view-check: skipped, there is no Chromium; apt-get install chromium brings it"; \
+	    echo "view-check: skipped, there is neither Chromium nor Xvfb; apt-get install chromium, or xvfb mesa-vulkan-drivers"; \
 	fi
 
 # The page and the file that follow from mtinet_ros/node/settings.py.

@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mtinet_ros.viewer.replay import Replay
     from mtinet_ros.viewer.scene import Scene
+    from mtinet_ros.viewer.window import OnEnd
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
         stream = rr.RecordingStream("mtinet_ros")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    ends: list[int] = []
+    ends: list[tuple[int, str]] = []
 
-    def on_end(status: int) -> None:
-        ends.append(status)
+    def on_end(status: int, said: str) -> None:
+        ends.append((status, said))
         os.kill(os.getpid(), signal.SIGTERM)  # who looks at nothing subscribes to nothing
 
     shown = _shown(arguments, stream, on_end)
@@ -78,8 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
             _watch(Scene(stream), arguments.node)
         else:
             _replay(Scene(stream, plots={}), bag, arguments)
-    if any(ends):
-        raise MtinetError(f"the viewer rerun has ended with status {ends[0]}; start it again")
+    for status, said in ends:
+        if status != 0:
+            raise MtinetError(
+                f"the viewer rerun has ended with status {status}: {said}; start it again, or see "
+                "a page with --web"
+            )
     return 0
 
 
@@ -125,14 +130,14 @@ def _opened(arguments: argparse.Namespace) -> Iterator[Replay | None]:
 
 @contextlib.contextmanager
 def _shown(
-    arguments: argparse.Namespace, stream: rr.RecordingStream, on_end: Callable[[int], None]
+    arguments: argparse.Namespace, stream: rr.RecordingStream, on_end: OnEnd
 ) -> Iterator[None]:
     """Connect the recording to a file, a window or a page, and say which.
 
     Args:
         arguments: Of the command.
         stream: The recording.
-        on_end: Called with the viewer's exit status if it ends by itself.
+        on_end: Called with the viewer's exit status and last words if it ends by itself.
     """
     from mtinet_ros.viewer import window
 

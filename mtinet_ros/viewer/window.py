@@ -28,8 +28,12 @@ from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.viewer import leash
 
 LOCAL = "127.0.0.1"
+OnEnd = Callable[[int, str], None]
 _START = 15.0  # seconds that the viewer may take to listen
 _END = 2.0  # seconds that it may take to end once it is killed
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
+_KIND = re.compile(r"^[Ee]rror: ")
+_NEWS = re.compile(r"\S+\s+(?:TRACE|DEBUG|INFO|WARN)\s")  # of Rerun's log, after the time
 # What makes a browser connect to a host ahead of any request: no policy forbids it.
 _CONNECTS = re.compile(rb"<link\b[^>]*\brel=[\"']?(?:preconnect|dns-prefetch)\b[^>]*>")
 
@@ -50,13 +54,14 @@ def rerun_program() -> str:
 
 
 @contextlib.contextmanager
-def window(memory_limit: str, on_end: Callable[[int], None]) -> Iterator[str]:
+def window(memory_limit: str, on_end: OnEnd) -> Iterator[str]:
     """Open the viewer's window; gives the address to log to. Closed with the block, if not before.
 
     Args:
         memory_limit: Of what the viewer keeps, e.g. `1GB`.
-        on_end: Called in a thread with the viewer's exit status if it ends before the block does:
-            0 where its window was closed, 128 and the signal's number where one has ended it.
+        on_end: Called in a thread if the viewer ends before the block does, with its exit status
+            and the last that it said: 0 where its window was closed, 128 and the signal's number
+            where one has ended it.
 
     Raises:
         ConfigurationError: The viewer does not start.
@@ -68,9 +73,7 @@ def window(memory_limit: str, on_end: Callable[[int], None]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def page(
-    address: str, port: int, memory_limit: str, on_end: Callable[[int], None]
-) -> Iterator[tuple[str, str]]:
+def page(address: str, port: int, memory_limit: str, on_end: OnEnd) -> Iterator[tuple[str, str]]:
     """Serve the viewer as a page.
 
     Args:
@@ -152,7 +155,7 @@ def _is_every(address: str) -> bool:
 
 @contextlib.contextmanager
 def _running(
-    command: list[str], listens: Sequence[tuple[str, int]], on_end: Callable[[int], None]
+    command: list[str], listens: Sequence[tuple[str, int]], on_end: OnEnd
 ) -> Iterator[None]:
     """Run the viewer until the block ends, or this process; the block begins once it listens."""
     environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
@@ -165,14 +168,15 @@ def _running(
         start_new_session=True,  # `rerun` is a script that starts the viewer: both have to end
     )
     is_closing = threading.Event()
+    said = _LastLine(process)
 
     def watch() -> None:
         status = process.wait()
         if not is_closing.is_set():
-            on_end(status)
+            on_end(status, said.text())
 
     try:
-        _wait_for(process, listens)
+        _wait_for(process, listens, said)
         threading.Thread(target=watch, daemon=True).start()
         yield
     finally:
@@ -195,13 +199,32 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-def _wait_for(process: subprocess.Popen[bytes], listens: Sequence[tuple[str, int]]) -> None:
+class _LastLine:
+    """The last line that the viewer says before it ends, but for news: why it does."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        self._lines = process.stderr
+        self._line = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def text(self) -> str:
+        """As the end of a sentence."""
+        self._reader.join(1.0)
+        return _KIND.sub("", self._line).rstrip(".") or "it says nothing"
+
+    def _read(self) -> None:
+        for raw in self._lines:
+            line = _COLORS.sub("", raw.decode(errors="replace")).strip()
+            if line and not _NEWS.match(line):
+                self._line = line
+
+
+def _wait_for(
+    process: subprocess.Popen[bytes], listens: Sequence[tuple[str, int]], said: _LastLine
+) -> None:
     """Return once the viewer listens. Raises `ConfigurationError` if it never does."""
-    assert process.stderr is not None
-    lines: list[str] = []
-    stderr = process.stderr
-    reader = threading.Thread(target=lambda: lines.extend(_decoded(stderr)), daemon=True)
-    reader.start()
     end = time.monotonic() + _START
     missing = list(listens)
     while missing and time.monotonic() < end and process.poll() is None:
@@ -209,11 +232,8 @@ def _wait_for(process: subprocess.Popen[bytes], listens: Sequence[tuple[str, int
             missing.pop(0)
         else:
             time.sleep(0.05)
-    if not missing:
-        return
-    reader.join(1.0)
-    reason = next((line for line in reversed(lines) if line), "it says nothing")
-    raise ConfigurationError(f"the viewer rerun does not start: {reason}")
+    if missing:
+        raise ConfigurationError(f"the viewer rerun does not start: {said.text()}")
 
 
 def _is_heard(address: str, port: int) -> bool:
@@ -223,10 +243,6 @@ def _is_heard(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _decoded(lines: Iterator[bytes]) -> Iterator[str]:
-    return (line.decode(errors="replace").strip() for line in lines)
 
 
 def _handler(address: str, inner: int, grpc: int) -> type[BaseHTTPRequestHandler]:

@@ -6,6 +6,7 @@ Rerun itself is not needed for that; what stands in for it notes what it is give
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -23,7 +24,6 @@ from support.bags import IMAGE, Recorded, image, picture, write_mcap
 from mtinet_ros.cli.main import main
 from mtinet_ros.viewer import window
 
-
 CONTENT = b"RRF2 new" + bytes(200_000)
 
 
@@ -33,11 +33,11 @@ class Recording:
     def __init__(self, name: str) -> None: ...
 
     def save(self, file: str) -> None:
-        self.file = Path(file).open("wb")
+        self.file = os.open(file, os.O_WRONLY)
 
     def disconnect(self) -> None:
-        with self.file:
-            self.file.write(CONTENT)
+        with open(self.file, "wb") as file:
+            file.write(CONTENT)
 
 
 class Scene:

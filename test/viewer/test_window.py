@@ -28,6 +28,8 @@ given = dict(zip(sys.argv[1:], sys.argv[2:]))
 if "FAIL" in open(__file__ + ".mode").read():
     print("error: the port is taken", file=sys.stderr)
     sys.exit(1)
+print("\\x1b[31mError: \\x1b[0mno screen.\\n", file=sys.stderr)
+print("\\x1b[2m2026-11-28T01:43Z\\x1b[0m \\x1b[32m INFO\\x1b[0m end", file=sys.stderr, flush=True)
 listener = socket.create_server((given["--bind"], int(given["--port"])))
 open(__file__ + ".process", "w").write(str(os.getpid()))
 open(__file__ + ".arguments", "w").write(" ".join(sys.argv[1:]))
@@ -57,7 +59,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
-def lost(status: int) -> None:
+def lost(status: int, said: str) -> None:
     raise AssertionError("the viewer has not ended by itself")
 
 
@@ -135,12 +137,12 @@ def test_a_killed_owner_leaves_no_viewer_behind(wrapped: Path) -> None:
 
 def test_a_window_that_is_closed_is_told(program: Path) -> None:
     """Else a node would go on computing for nobody."""
-    ends: SimpleQueue[int] = SimpleQueue()
-    with window.window("1GB", ends.put):
+    ends: SimpleQueue[tuple[int, str]] = SimpleQueue()
+    with window.window("1GB", lambda *end: ends.put(end)):
         process = int(Path(f"{program}.process").read_text())
         os.kill(process, signal.SIGKILL)
-        assert ends.get(timeout=10.0) == 128 + signal.SIGKILL
-    with window.window("1GB", ends.put):
+        assert ends.get(timeout=10.0) == (128 + signal.SIGKILL, "no screen")
+    with window.window("1GB", lambda *end: ends.put(end)):
         pass
     assert ends.empty()
 
@@ -148,7 +150,7 @@ def test_a_window_that_is_closed_is_told(program: Path) -> None:
 def test_a_viewer_that_does_not_start_says_why(program: Path) -> None:
     Path(f"{program}.mode").write_text("FAIL")
     with (
-        pytest.raises(ConfigurationError, match="does not start: error: the port is taken"),
+        pytest.raises(ConfigurationError, match=r"does not start: the port is taken$"),
         window.page("127.0.0.1", 0, "1GB", lost),
     ):
         pass

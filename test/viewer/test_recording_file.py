@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings that Rerun itself makes, through the pipe into a file; `make view-check` runs it."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtinet_ros.errors import ConfigurationError
+from mtinet_ros.viewer.recording_file import recording_file
+from mtinet_ros.viewer.window import rerun_program
+
+rr = pytest.importorskip("rerun", reason="needs Rerun: pip install 'mtinet_ros[view]'")
+
+NOISE = np.random.default_rng(3).integers(0, 256, (20, 200, 200, 3), np.uint8)  # 2.4 MB
+
+
+def log(stream: rr.RecordingStream) -> None:
+    for number, pixels in enumerate(NOISE):
+        stream.set_time("frame", sequence=number)
+        stream.log("picture", rr.Image(pixels))
+
+
+def lost() -> None:
+    raise AssertionError("the file can be written")
+
+
+def test_all_that_was_logged_is_in_the_file(tmp_path: Path) -> None:
+    stream = rr.RecordingStream("mtinet_ros")
+    with recording_file(stream, tmp_path / "run.rrd", lost):
+        log(stream)
+    verify = [rerun_program(), "rrd", "verify", str(tmp_path / "run.rrd")]
+    assert subprocess.run(verify).returncode == 0
+    assert (tmp_path / "run.rrd").stat().st_size > NOISE.nbytes
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may become longer than 1 MiB: writing fails as it does on a full disk."""
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_ends_the_recording_and_is_told(tmp_path: Path, full_disk: None) -> None:
+    stream = rr.RecordingStream("mtinet_ros")
+    with (
+        pytest.raises(ConfigurationError, match=r"cannot write .*run\.rrd: File too large"),
+        recording_file(stream, tmp_path / "run.rrd", lambda: None),
+    ):
+        log(stream)
+    assert list(tmp_path.iterdir()) == []
