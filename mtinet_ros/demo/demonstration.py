@@ -87,8 +87,10 @@ def run_demonstration(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        rclpy.try_shutdown()
-        _stop(process)
+        try:
+            _stop(process)  # before the client goes that its answers are for
+        finally:
+            rclpy.try_shutdown()
 
 
 class _Display:
