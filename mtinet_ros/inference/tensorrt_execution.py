@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mtinet_ros.inference")
 
-# A graph of a network of a thousand kernels takes megabytes: no more batch sizes times sets of
-# buffers (or places of images, where memory is mapped) have any; what comes later runs call by
-# call.
-_MOST_GRAPHS = 32
+# A graph of a network of a thousand kernels takes megabytes: no more batch sizes have one for each
+# binding; what comes later runs call by call. Bindings are as many as who runs the network made
+# memory for: two where images are copied; with mapped memory two for each place of images, so that
+# eight cameras and the node's three places have 48 graphs.
+_MOST_SIZES = 16
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,8 @@ class Execution:
 
     def _has_room(self, work: Work) -> bool:
         """Whether one more graph, and the context that it needs, are within the limit."""
-        return work.key in self._contexts or len(self._contexts) < _MOST_GRAPHS
+        sizes = [batch for batch, binding in self._contexts if binding == id(work.binding)]
+        return work.batch in sizes or len(sizes) < _MOST_SIZES
 
     def _own_context(self, work: Work) -> _BoundContext:
         if work.key not in self._contexts:

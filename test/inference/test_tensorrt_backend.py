@@ -306,6 +306,40 @@ def test_a_gpu_that_shares_the_hosts_memory_has_graphs_for_each_place_of_images(
     backend.close()
 
 
+@pytest.mark.parametrize("cameras", [6, 8])
+def test_every_batch_of_many_cameras_has_its_graph_where_memory_is_shared(
+    graph_gpu: Any, tmp_path: Path, cameras: int
+) -> None:
+    """In each of the three places that the node prepares in, and for either set of outputs."""
+    graph_gpu.gpus[:] = [cuda_machine().ORIN]
+    model = write_tiny_model(tmp_path / "many.onnx", tiny_card(max_batch=8))
+    backend = load_backend(model, "tensorrt", cameras)
+    places = [backend.new_images() for _ in range(3)]
+    assert graph_gpu.calls["cuGraphInstantiate"] == 3 * 2 * cameras
+    calls = dict(graph_gpu.calls)
+    runs = 0
+    for batch in range(1, cameras + 1):
+        for _ in range(6):  # three places and two sets of outputs in turn
+            backend.infer(places[runs % 3][:batch], ["depth"])
+            runs += 1
+    assert graph_gpu.calls["cuGraphLaunch"] == calls["cuGraphLaunch"] + runs
+    assert graph_gpu.calls["execute_async_v3"] == calls["execute_async_v3"]
+    assert graph_gpu.calls["cuGraphInstantiate"] == calls["cuGraphInstantiate"]
+    backend.close()
+
+
+def test_sizes_of_batches_beyond_sixteen_run_call_by_call(graph_gpu: Any, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "large.onnx", tiny_card(max_batch=18))
+    backend = load_backend(model, "tensorrt", 18)
+    assert graph_gpu.calls["cuGraphInstantiate"] == 2 * 16
+    images = random_images(18)
+    for batch, launches in ((16, 1), (17, 0), (18, 0)):
+        before = graph_gpu.calls["cuGraphLaunch"]
+        backend.infer(images[:batch], ["depth"])
+        assert graph_gpu.calls["cuGraphLaunch"] == before + launches
+    backend.close()
+
+
 def test_a_gpu_that_shares_the_hosts_memory_copies_nothing(gpu: Any, model: Path) -> None:
     images = random_images(3, seed=6)
     with_copies = load_backend(model, "tensorrt")
