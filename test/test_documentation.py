@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -13,8 +12,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "models" / "README.md"])
-# The words of docs/troubleshooting.md about its own quotation marks.
-EXPLAINED = {"quotation marks", "…"}
 CODE = [path.read_text() for path in (ROOT / "mtinet_ros").rglob("*.py")]
 
 
@@ -103,47 +100,3 @@ def test_what_a_page_has_a_browser_fetch_is_told_from_links(
     site: ModuleType, text: str, loads: bool
 ) -> None:
     assert bool(site.loaded_from_elsewhere(text)) == loads
-
-
-def literal_texts() -> list[str]:
-    """Texts of the sources but docstrings, adjacent ones joined, with … for values put in."""
-    found = set()
-    for source in CODE:
-        nodes = list(ast.walk(ast.parse(source)))
-        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-        for node in nodes:
-            if id(node) in docstrings:
-                continue
-            if isinstance(node, ast.JoinedStr):
-                parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
-                found.add("".join(str(part) for part in parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(re.sub(r"%[sdg]", "…", node.value))
-    return sorted(found)
-
-
-def quotations(page: str) -> list[str]:
-    """What a page says that the programs say: all between curved quotation marks."""
-    return [" ".join(quoted.split()) for quoted in re.findall("“([^”]+)”", page_text(page))]
-
-
-def is_said(quoted: str, texts: list[str]) -> bool:
-    """Whether one text of the sources has a quotation's words, in order, where … is anything."""
-    words = [part for part in re.split(r"\s*…\s*", quoted) if part.strip(" .;:,()")]
-    pattern = re.compile(".*".join(re.escape(part) for part in words), re.DOTALL)
-    return bool(words) and any(pattern.search(text) for text in texts)
-
-
-def test_what_troubleshooting_quotes_is_said_by_the_sources() -> None:
-    quoted = [text for text in quotations("docs/troubleshooting.md") if text not in EXPLAINED]
-    assert len(quoted) > 30
-    texts = literal_texts()
-    assert [text for text in quoted if not is_said(text, texts)] == []
-
-
-def test_a_quotation_that_nobody_says_is_found() -> None:
-    texts = ["no image on … for … s: …", "the weights of … are random"]
-    assert is_said("no image on … for … s", texts)
-    assert not is_said("no image on … for … minutes", texts)
-    assert not is_said("no image … are random", texts)
-    assert not is_said("…", texts)
