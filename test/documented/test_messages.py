@@ -153,7 +153,8 @@ def test_a_quotation_that_nobody_says_is_found() -> None:
 def test_quotations_are_told_from_other_code_and_found_across_lines() -> None:
     text = (
         'The log says “one\ntwo”, `no image on …` and "three, four"; `mtinet export --judge x`,\n'
-        '`--compare A B`, `ros2 bag play drive` `[f, cx, cy]` `cx\' = (cx + 0.5)·s` are none. The title="no".\n\n'
+        "`--compare A B`, `ros2 bag play drive` `[f, cx, cy]` `cx' = (cx + 0.5)·s` are none.\n"
+        'Nor is title="no".\n\n'
         "| the log says | do |\n|---|---|\n| cannot parse … | export |\n| “gone” | nothing |\n"
     )
     found = {"one two", "no image on …", "three, four", "cannot parse …", "gone"}

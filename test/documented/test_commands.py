@@ -5,7 +5,7 @@ Whatever is written as code is told by its program: `mtinet …` is parsed by th
 parser, or its options are looked up there where it is but a part; launch files with their
 arguments, parameters, targets, extras and scripts are looked up. What is not ours, or takes
 minutes or the network, is in `NOT_RUN`. What commands of `mtinet` do when they are run is held by
-`test_documented_runs.py`, what the pages quote by `test_documented_messages.py`.
+`test_runs.py`, what the pages quote by `test_messages.py`.
 """
 
 from __future__ import annotations

@@ -186,30 +186,6 @@ ELSEWHERE: dict[str, str] = {
 WHOLE = {" ".join(words): words for words in whole_commands()}
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    return Newcomer(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def small_installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("installation") / "share"
-    newcomer.installation(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, small_installation: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of one's own with the checkout's pictures, a quick bundled model, and furniture."""
-    monkeypatch.setattr("mtinet_ros.install_paths.share_directory", lambda: small_installation)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("MTINET_FURNITURE", str(small_installation / "furniture"))
-    monkeypatch.chdir(tmp_path)
-    for name in ("demo", "config"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    return tmp_path
-
-
 def test_every_command_is_run_or_said_not_to_be() -> None:
     assert set(WHOLE) - set(RUN) - set(ELSEWHERE) == set()
     assert (set(RUN) | set(ELSEWHERE)) - set(WHOLE) == set()

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong with the files of `newcomer`: a function for each such thing in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from support import newcomer
+
+from mtinet_ros.network.build import build_network
+
+
+def cut_short(folder: Path) -> None:
+    newcomer.pictures(folder / "my_pictures")
+    content = (folder / "my_pictures/room1.jpg").read_bytes()
+    (folder / "my_pictures/room1.jpg").write_bytes(content[: len(content) // 2])
+
+
+def hidden(folder: Path) -> None:
+    newcomer.pictures(folder / "my_pictures")
+    (folder / "my_pictures/.room9.jpg").write_bytes(b"no picture")
+
+
+def changed(folder: Path) -> None:
+    newcomer.model(folder / "model.onnx")
+    graph = onnx.load(folder / "model.onnx")
+    graph.graph.node[0].name = "renamed"
+    graph.graph.initializer[0].raw_data = bytes(len(graph.graph.initializer[0].raw_data))
+    onnx.save(graph, folder / "model.onnx")
+
+
+def outside(folder: Path) -> None:
+    newcomer.model(folder / "model.onnx")
+    graph = onnx.load(folder / "model.onnx")
+    onnx.save(
+        graph, folder / "model.onnx", save_as_external_data=True, location="weights.bin",
+        size_threshold=0,
+    )  # fmt: skip
+
+
+def foreign(folder: Path) -> None:
+    newcomer.model(folder / "model.onnx")
+    graph = onnx.load(folder / "model.onnx")
+    del graph.metadata_props[:]
+    onnx.save(graph, folder / "model.onnx")
+
+
+def one_channel(folder: Path) -> None:
+    network = build_network(
+        architecture="single_task", backbone="efficientnet_lite0", tasks={"depth": 1}
+    )
+    torch.save(network.state_dict(), folder / "weights.pth")
+
+
+def text(content: str, name: str = "weights.pth") -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(content) and None
+
+
+def torn(folder: Path) -> None:
+    newcomer.nyud(folder / "NYUD_MT")
+    (folder / "NYUD_MT/depth/0003.npy").unlink()
+
+
+def strange_labels(folder: Path) -> None:
+    newcomer.nyud(folder / "NYUD_MT")
+    labels = np.full((48, 64), 77, np.uint8)
+    cv2.imwrite(str(folder / "NYUD_MT/segmentation/0003.png"), labels)
+
+
+def broken_video(folder: Path) -> None:
+    newcomer.video(folder / "whole.mp4")
+    content = (folder / "whole.mp4").read_bytes()
+    (folder / "broken.mp4").write_bytes(content[: len(content) // 3])
+
+
+def old_report(folder: Path) -> None:
+    newcomer.report(folder / "new.json")
+    old = json.loads((folder / "new.json").read_text())
+    del old["data"]
+    (folder / "old.json").write_text(json.dumps(old))
+
+
+def another_lens(folder: Path) -> None:
+    (folder / "lens.yaml").write_text(
+        "image_width: 1920\nimage_height: 1080\ncamera_name: c\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [900, 0, 960, 0, 900, 540, 0, 0, 1]}\n"
+        "distortion_model: plumb_bob\n"
+        "distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}\n"
+        "rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}\n"
+        "projection_matrix: {rows: 3, cols: 4, "
+        "data: [900, 0, 960, 0, 0, 900, 540, 0, 0, 0, 1, 0]}\n"
+    )
+
+
+def own_files(folder: Path) -> None:
+    (folder / "seen").mkdir()
+    (folder / "seen/notes.txt").write_text("mine")
