@@ -41,7 +41,7 @@ OTHERS = {
 }
 PROGRAMS = {
     "bloom-release", "docker", "git", "kill", "make", "mtinet", "pip", "python", "ros2", "rviz2",
-    "ssh", "sudo", "torchrun",
+    "scp", "ssh", "sudo", "torchrun",
 }  # fmt: skip
 EXAMPLES = {"tiny", "tensorrt", "SIGKILL", "/dev/shm", "''"}  # values put into a sentence
 
