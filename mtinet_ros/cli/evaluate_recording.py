@@ -72,7 +72,9 @@ def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
     )
     either = parser.add_argument_group("of a recording")
     either.add_argument(
-        "--topic", metavar="TOPIC", help="of the pictures (default: the only camera there is)"
+        "--topic",
+        metavar="TOPIC",
+        help="of the pictures (default: the only camera there is; with --steadiness, each camera)",
     )
     either.add_argument("--start", type=float, metavar="SECONDS", help="from its beginning")
     either.add_argument("--end", type=float, metavar="SECONDS", help="from its beginning")
@@ -198,11 +200,17 @@ def open_recording_data(arguments: argparse.Namespace, card: ModelCard) -> Opene
             else read_class_map(Path(arguments.classes), card.class_names)
         )
     root = Path(arguments.data)
+    truth = tuple(options.topics.values())
     try:
         source = BagSource(root, [arguments.topic] if arguments.topic else [])
+        # The name of a topic of labels may not tell that they are no pictures; --truth does.
+        pictures = [camera.topic for camera in source.cameras if camera.topic not in truth]
+        if len(source.cameras) > 1 and len(pictures) == 1:
+            source.close()
+            source = BagSource(root, pictures)
     except InputError as error:
         raise DataError(str(error)) from error
-    _check_camera(source, tuple(options.topics.values()))
+    _check_camera(source, truth)
     samples = RecordingSamples(
         source, _deserialize(), options, classes, card.class_names, card.palette,
         interval_of(source, arguments),
@@ -225,8 +233,8 @@ def _check_camera(source: Source, truth: tuple[str, ...]) -> None:
         )
     if len(topics) != 1:
         raise ConfigurationError(
-            f"{source.path} has pictures on {', '.join(topics)}; name one by --topic, e.g. "
-            f"--topic {(others or ['/camera/image_raw'])[0]}"
+            f"{source.path} has pictures on {', '.join(others or topics)}; name one by --topic, "
+            f"e.g. --topic {(others or ['/camera/image_raw'])[0]}"
         )
 
 
@@ -244,11 +252,10 @@ def interval_of(source: Source, arguments: argparse.Namespace) -> Interval:
     end = whole.end if arguments.end is None else begin + round(arguments.end * 1e9)
     last = whole.end if whole.end is not None and (end is None or whole.end < end) else end
     if start is not None and last is not None and start >= last:
-        length = "" if whole.end is None else f" of {(whole.end - begin) / 1e9:.1f} s"
+        length = "" if whole.end is None else f", {(whole.end - begin) / 1e9:.1f} s long,"
         raise ConfigurationError(
-            f"nothing lies between --start {arguments.start or 0:g} and --end "
-            f"{'the end' if arguments.end is None else f'{arguments.end:g}'} of "
-            f"{source.path}{length}"
+            f"nothing of {source.path}{length} lies between --start {arguments.start or 0:g} and "
+            + ("its end" if arguments.end is None else f"--end {arguments.end:g}")
         )
     return Interval(start, end)
 

@@ -79,10 +79,15 @@ def _read(path: Path, named_by: Path | None) -> dict[str, Any]:
     try:
         # Bytes: YAML tells UTF-8 from UTF-16 by a mark, whatever the locale.
         document = yaml.safe_load(path.read_bytes()) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
+        where = f"{path}, the base of {named_by}" if named_by else str(path)
+        raise ConfigurationError(
+            f"cannot read {where}: {error.strerror or error}; name the YAML file that describes "
+            "the run, such as config/train/rooms.yaml in the checkout"
+        ) from error
+    except (ValueError, yaml.YAMLError) as error:
         where = f"{path}, the base of {named_by}," if named_by else str(path)
-        reason = error.strerror if isinstance(error, OSError) else _one_line(error)
-        raise ConfigurationError(f"{where} cannot be read as YAML: {reason}") from error
+        raise ConfigurationError(f"{where} cannot be read as YAML: {_one_line(error)}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path} must map section names to settings")
     return document

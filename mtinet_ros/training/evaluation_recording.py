@@ -18,6 +18,7 @@ from mtinet_ros.datasets.intrinsics import Intrinsics
 from mtinet_ros.datasets.sample import Sample, Target
 from mtinet_ros.errors import ConfigurationError, DataError, InputError
 from mtinet_ros.perception.camera_model import CameraModel
+from mtinet_ros.recordings.bag_topics import IMAGE
 from mtinet_ros.recordings.frame import Interval, PassedMessage, RecordedFrame, Source
 from mtinet_ros.training.class_map import ClassMap
 from mtinet_ros.training.stamp_pairs import Pairs, pair_stamps
@@ -30,7 +31,7 @@ from mtinet_ros.training.truth_messages import (
     facing_share,
     header_stamp,
 )
-from mtinet_ros.training.truth_notes import DepthSeen
+from mtinet_ros.training.truth_notes import DepthSeen, no_messages
 
 Deserialize = Callable[[PassedMessage], Any]
 """Makes a message with fields of the bytes that were recorded."""
@@ -100,8 +101,7 @@ class RecordingSamples:
     """A `SampleSource` over one camera of a recording; read from front to back.
 
     Attributes:
-        class_names: Of the model that is measured.
-        palette: Likewise.
+        class_names, palette: Of the model that is measured.
         attribution: None is known.
         names: Of the pictures that have truth.
     """
@@ -125,8 +125,7 @@ class RecordingSamples:
             deserialize: For messages of truth.
             options: What the truth is.
             class_map: From its classes to the model's; needed with labels.
-            class_names: Of the model.
-            palette: Of the model.
+            class_names, palette: Of the model.
             interval: Part of the recording to measure.
 
         Raises:
@@ -135,6 +134,7 @@ class RecordingSamples:
         """
         self.class_names, self.palette = class_names, palette
         self._source, self._interval = source, interval
+        self._damage, self._images = tuple(source.problems), set[str]()
         self._deserialize, self._options, self._class_map = deserialize, options, class_map
         self._simulator_names = _Names()
         self._resized: set[str] = set()
@@ -248,12 +248,14 @@ class RecordingSamples:
         frames: dict[int, str] = {}
         truths: dict[str, list[int]] = {task: [] for task in self._options.tasks}
         for entry in self._read():
-            if isinstance(entry, PassedMessage) and entry.topic in tasks:
-                check_type(tasks[entry.topic], entry.topic, entry.type_name)
             if isinstance(entry, RecordedFrame):
                 self._repeated += entry.header.stamp in frames
                 frames.setdefault(entry.header.stamp, entry.name)
-            elif tasks.get(entry.topic) == "names":
+                continue
+            self._images |= {entry.topic} if entry.type_name == IMAGE else set()
+            if entry.topic in tasks:
+                check_type(tasks[entry.topic], entry.topic, entry.type_name)
+            if tasks.get(entry.topic) == "names":
                 text = str(self._deserialize(entry).data)
                 self._simulator_names.add(text, entry.time, entry.topic)
             elif entry.topic in tasks:
@@ -266,8 +268,8 @@ class RecordingSamples:
             if not pairs.pictures:
                 raise ConfigurationError(f"{self._source.path} has no pictures on {camera}")
             if not pairs.truths:
-                why = "".join(f"; {problem}" for problem in self._source.problems[:1])
-                raise ConfigurationError(f"{self._source.path} has no messages on {topic}{why}")
+                said = no_messages(self._source.path, topic, self._images, self._damage)
+                raise ConfigurationError(said)
             if not pairs.of:
                 gap = "" if pairs.closest is None else f"; the closest are {_ms(pairs.closest)}"
                 raise ConfigurationError(

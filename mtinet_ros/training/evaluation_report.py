@@ -239,7 +239,8 @@ def read_report(path: Path) -> Report:
         ) from error
     if not isinstance(record, dict) or not set(record) >= LEAST_FIELDS:
         raise ConfigurationError(
-            f"{path} is no report of `mtinet evaluate --json`; name a report of one model"
+            f"{path} is no report that can be read again{_other_kind(record)}; name one that "
+            "`mtinet evaluate MODEL --json` wrote"
         )
     if not record.get("data"):
         raise ConfigurationError(
@@ -251,6 +252,14 @@ def read_report(path: Path) -> Report:
         raise ConfigurationError(
             f"{path} is damaged ({type(error).__name__}: {error}); measure the model again"
         ) from error
+
+
+def _other_kind(record: Any) -> str:
+    """What else `mtinet evaluate` writes, where a record is that."""
+    fields = set(record) if isinstance(record, dict) else set()
+    if "steadiness" in fields:
+        return ": it is of --steadiness, which is not shown again"
+    return ": it is of --compare" if "differences" in fields else ""
 
 
 def _report(record: dict[str, Any]) -> Report:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What looks odd in a simulator's depth, for a person to judge."""
+"""What looks odd in a simulator's depth, for a person to judge; and truth that is not there."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,3 +65,11 @@ class DepthSeen:
                 "m; floats are taken for metres"
             )
         return found
+
+
+def no_messages(path: Path, topic: str, images: Collection[str], damage: Sequence[str]) -> str:
+    """That a recording has nothing on a topic of truth: what it has instead, and why it may be."""
+    there = (
+        f"; images beside the pictures are on {', '.join(sorted(images)[:8])}" if images else ""
+    )
+    return f"{path} has no messages on {topic}{there}{''.join(f'; {one}' for one in damage[:1])}"

@@ -183,6 +183,24 @@ def test_stamps_that_differ_need_a_tolerance_and_what_is_missing_is_told(
     assert "all true labels on /sim/labels are void" in capsys.readouterr().err
 
 
+def test_what_truth_names_is_no_camera_whatever_it_is_called(
+    model: Path, predictions: list[Prediction], tmp_path: Path, capsys: Said
+) -> None:
+    truth = ("--truth", "labels=/camera/semantic", "--classes=same")
+    for name, topics in (("one", ["semantic"]), ("two", ["semantic", "second"])):
+        bag = SimulatorBag(tmp_path / name)
+        for at, (image, seen) in enumerate(zip(random_images(FRAMES), predictions, strict=True)):
+            bag.image("/camera/image_raw", at * MS, "rgb8", image)
+            for topic in topics:
+                bag.image(f"/camera/{topic}", at * MS, "mono8", seen.labels)
+        bag.close()
+    assert evaluate(model, "--data", tmp_path / "one", *truth) == 0
+    assert "on 4 frames of one, /camera/image_raw" in capsys.readouterr().out
+    assert evaluate(model, "--data", tmp_path / "two", *truth) == 1
+    said = capsys.readouterr().err
+    assert "two has pictures on /camera/image_raw, /camera/second; name one by --topic" in said
+
+
 def test_a_part_of_a_bag_is_measured(
     model: Path, predictions: list[Prediction], tmp_path: Path, capsys: Said
 ) -> None:
@@ -193,7 +211,7 @@ def test_a_part_of_a_bag_is_measured(
     assert report["frames"] == 2
     assert set(report["truth_digests"]) == {"depth"}
     assert evaluate(*command, "--start=100") == 1
-    assert "nothing lies between --start 100 and --end the end of" in capsys.readouterr().err
+    assert "s long, lies between --start 100 and its end" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

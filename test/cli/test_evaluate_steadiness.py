@@ -113,7 +113,7 @@ def test_a_picture_that_cannot_be_read_is_told(
         (("--html=x.html",), "--html x.html does not go with --steadiness"),
         (("--weights=ema",), "--weights ema goes with a checkpoint"),
         (("--noise=-1",), "--noise is -1; 0 or more is allowed"),
-        (("--start=50",), "nothing lies between --start 50"),
+        (("--start=50",), "s long, lies between --start 50"),
         (("--frames=1",), "has no two pictures after each other that show the same (1 pictures"),
         (("--topic=/a",), "topics"),
     ],

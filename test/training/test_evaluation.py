@@ -262,11 +262,13 @@ def test_other_frames_and_other_truth_are_not_compared():
     ("content", "fragment"),
     [
         ("no JSON", "no report of"),
-        ('{"frames": 1}', "no report of"),
+        ('{"frames": 1}', "no report that can be read again; name one that"),
+        ('{"recording": "a.mp4", "steadiness": {}}', "it is of --steadiness, which is not shown"),
+        ('{"reports": [], "differences": {}}', "again: it is of --compare; name one"),
         ('{"frames": 1, "metrics": {}, "class_iou": []}', "does not say what data it is of"),
         ('{"frames": 1, "metrics": {}, "class_iou": [], "data": {"kind": "x"}}', "is damaged"),
     ],
-    ids=["text", "other", "old", "damaged"],
+    ids=["text", "other", "steadiness", "comparison", "old", "damaged"],
 )
 def test_a_file_that_is_no_report_is_named(content, fragment, tmp_path):
     (tmp_path / "r.json").write_text(content)

@@ -280,7 +280,12 @@ def test_stamps_that_come_again_are_told_and_count_once() -> None:
 def test_topics_without_messages_are_named() -> None:
     bag = Bag()
     bag.picture(10)
-    with pytest.raises(ConfigurationError, match="room_bag has no messages on /sim/labels"):
+    with pytest.raises(ConfigurationError, match=r"room_bag has no messages on /sim/labels$"):
+        bag.samples(LABELS, {})
+    bag.truth("/sim/ids", 10, "mono8", ids(7))
+    with pytest.raises(
+        ConfigurationError, match=r"/sim/labels; images beside .* are on /sim/ids$"
+    ):
         bag.samples(LABELS, {})
     bag.entries.clear()
     bag.truth("/sim/labels", 10, "mono8", ids(7))
