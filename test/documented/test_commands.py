@@ -35,7 +35,9 @@ NOT_RUN = {
     **dict.fromkeys(["ros2", "rosdep", "colcon"], "comes with apt's ROS"),
     **dict.fromkeys(["sudo", "pip", "docker", "git"], "changes the machine, or the network's"),
     **dict.fromkeys(["ls", "echo"], "run where their output is shown"),
-    **dict.fromkeys(["cd", ".", "export", "python3", "wait", "exit"], "the shell's, or a script"),
+    **dict.fromkeys(
+        ["cd", "mkdir", ".", "export", "python3", "wait", "exit"], "the shell's, or a script"
+    ),
     **dict.fromkeys(["for", "done", "if", "exec", "status=$?"], "the shell's"),
     **dict.fromkeys(["srun", "sbatch", "job=$(sbatch"], "needs several machines"),
     "CUDA_VISIBLE_DEVICES=$((i": "part of a loop",
