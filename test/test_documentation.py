@@ -72,6 +72,16 @@ def test_every_page_is_in_the_navigation_once(site: ModuleType) -> None:
     assert all(page.is_file() for page in listed)
 
 
+def test_navigation_goes_from_the_first_start_to_the_inside(site: ModuleType) -> None:
+    """Whoever reads on learns nothing before it is needed."""
+    text = site.navigation(page_text("docs/index.md"))
+    listed = re.findall(r"^\S.* </(?:docs/)?(.+)>$", text, re.MULTILINE)
+    road = ["quickstart", "topics", "parameters", "cameras", "weights", "engines", "performance"]
+    road += ["transport", "pipelines", "training", "troubleshooting", "security", "scaling"]
+    road += ["ARCHITECTURE", "verification"]
+    assert [page for page in listed if page in road] == road
+
+
 def test_navigation_stands_below_the_list_it_follows_from(site: ModuleType) -> None:
     first = "## First\n\n- [A b](a.md): text, [c](c.md)\n- [D](../D.md)\n\n"
     page = f"# Home\n\n{first}## Second\n\n- [E](e.md)\n"

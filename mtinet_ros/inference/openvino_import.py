@@ -13,7 +13,7 @@ _TELEMETRY = "openvino_telemetry"
 def import_openvino() -> Any:
     """The module `openvino`; a robot reports nothing by it.
 
-    From 2024.2 on its import sends an event to Google Analytics, unless the user has run
+    The import of newer versions sends an event to Google Analytics, unless the user has run
     `opt_in_out --opt_out`. Without the package that does so OpenVINO takes a stub of its own.
 
     Raises:
