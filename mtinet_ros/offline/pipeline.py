@@ -207,7 +207,7 @@ class Pipeline:
             entry.message = None
             return _Found(entry), 0
         entry.frame = item
-        size = self._picture_bytes + (len(item.message.data) if item.message else 0)
+        size = self._picture_bytes + item.nbytes
         return _Found(entry, self._decoders.submit(item.decode)), size
 
     def _prepare(self) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from mtinet_ros.recordings.calibration_history import (
     ReceivedCalibration,
     WaitingFrame,
 )
+from mtinet_ros.recordings.calibrations_ahead import CalibrationsAhead, HistoryEntry
 from mtinet_ros.recordings.frame import Header, PassedMessage, RecordedFrame
 from mtinet_ros.recordings.problem_list import ProblemList
 from mtinet_ros.recordings.ros1_conversion import Ros1Conversion
@@ -33,8 +34,41 @@ from mtinet_ros.recordings.ros1_conversion import Ros1Conversion
 # Stamps may come out of order by less than this; more is a jump. Nanoseconds.
 _TIME_JUMP = 1_000_000_000
 
+# Bytes of messages that wait for a calibration, or behind a frame that does. Beyond them,
+# CameraInfo is read ahead: a second of four cameras is half a gigabyte.
+_WAITING_BYTES = 64 * 2**20
+
 # What comes out of a pass: a message, or a frame that may have to wait for its calibration.
 _Item = PassedMessage | tuple[WaitingFrame, Callable[[], RecordedFrame]]
+
+
+class _Queue:
+    """What is to come out, in order.
+
+    Attributes:
+        nbytes: Of the messages in it.
+    """
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+        self._items: deque[tuple[_Item, int]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def append(self, item: _Item, nbytes: int) -> None:
+        self._items.append((item, nbytes))
+        self.nbytes += nbytes
+
+    def settled(self, now: int) -> Iterator[RecordedFrame | PassedMessage]:
+        """Take from the front what waits for nothing that is recorded from `now` on."""
+        while self._items:
+            item, nbytes = self._items[0]
+            if not isinstance(item, PassedMessage) and not item[0].is_settled(now):
+                return
+            self._items.popleft()
+            self.nbytes -= nbytes
+            yield item if isinstance(item, PassedMessage) else item[1]()
 
 
 class BagReading:
@@ -75,21 +109,34 @@ class BagReading:
         info_channels = self._follow_calibrations(begin)
         if with_other_messages:
             self._others = set(self._channels)
-        queue: deque[_Item] = deque()
+        queue = _Queue()
+        ahead = CalibrationsAhead(
+            self._histories.values(), partial(self._calibrations, info_channels)
+        )
         channels = {*self._cameras, *info_channels, *self._others}
         for stored in self._files.messages(channels, begin, end):
             if history := info_channels.get(stored.channel):
                 self._receive(history, stored)
+                ahead.came(stored.time)
             if camera := self._cameras.get(stored.channel):
-                queue.append(self._frame(camera, stored))
+                queue.append(*self._frame(camera, stored))
             elif stored.channel in self._others and (passed := self._passed(stored)):
-                queue.append(passed)
-            yield from _settled(queue, stored.time)
+                queue.append(passed, len(passed.data))
+            yield from queue.settled(stored.time)
+            if queue.nbytes > _WAITING_BYTES:
+                ahead.settle(stored.time)
+                yield from queue.settled(stored.time)
         if queue:
             for stored in self._files.messages(info_channels, end, end + PATIENCE + 1):
                 self._receive(info_channels[stored.channel], stored)
-                yield from _settled(queue, stored.time)
-        yield from _settled(queue, end + 2 * PATIENCE)
+                yield from queue.settled(stored.time)
+        yield from queue.settled(end + 2 * PATIENCE)
+
+    def _calibrations(
+        self, info_channels: Mapping[Channel, CalibrationHistory], start: int, end: int
+    ) -> Iterator[HistoryEntry]:
+        for stored in self._files.messages(info_channels, start, end):
+            yield info_channels[stored.channel], self._calibration(stored)
 
     def _follow_calibrations(self, begin: int) -> dict[Channel, CalibrationHistory]:
         info_channels: dict[Channel, CalibrationHistory] = {}
@@ -135,9 +182,8 @@ class BagReading:
         channel, data = stored.channel, bytes(stored.data)
         return PassedMessage(channel.topic, channel.type_name, stored.time, data, channel)
 
-    def _frame(
-        self, camera: BagCamera, stored: StoredMessage
-    ) -> tuple[WaitingFrame, Callable[[], RecordedFrame]]:
+    def _frame(self, camera: BagCamera, stored: StoredMessage) -> tuple[_Item, int]:
+        """A frame that may have to wait, and the bytes that it holds."""
         message: Any = None
         failure: InputError | None = None
         try:
@@ -155,6 +201,7 @@ class BagReading:
         if history is not None and failure is None:
             history.settle(waiting, camera.first_frame, lambda: size or _compressed_size(message))
         passed = self._passed(stored) if stored.channel in self._others else None
+        nbytes = len(stored.data) + (0 if passed is None else len(passed.data))
 
         def finish() -> RecordedFrame:
             return RecordedFrame(
@@ -168,9 +215,10 @@ class BagReading:
                     else partial(camera.decode, message, waiting.calibrations)
                 ),
                 message=passed,
+                nbytes=nbytes,
             )
 
-        return waiting, finish
+        return (waiting, finish), nbytes
 
     def _name(self, camera: str, time: int) -> str:
         """By record time, which is the same wherever reading begins; equal ones are numbered."""
@@ -199,21 +247,6 @@ class BagReading:
                 f"is {header.frame_id[:60]!r}; images need the camera's optical frame (REP 103), "
                 "usually named ..._optical_frame, or all that uses the outputs is turned wrongly",
             )
-
-
-def _settled(queue: deque[_Item], now: int) -> Iterator[RecordedFrame | PassedMessage]:
-    """Take from the queue's front what waits for nothing that is recorded from `now` on."""
-    while queue:
-        item = queue[0]
-        if isinstance(item, PassedMessage):
-            queue.popleft()
-            yield item
-            continue
-        waiting, finish = item
-        if not waiting.is_settled(now):
-            return
-        queue.popleft()
-        yield finish()
 
 
 def _fail(failure: InputError) -> DecodedImage:

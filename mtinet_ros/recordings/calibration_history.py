@@ -148,6 +148,17 @@ class CalibrationHistory:
             frame.offer(received, self.known)
         self._waiting = [frame for frame in self._waiting if not frame.is_settled(received.time)]
 
+    def look_ahead(self, ahead: Iterable[ReceivedCalibration]) -> None:
+        """Settle all frames that wait, by those that come next, `PATIENCE` of them at least."""
+        known = self.known
+        for received in ahead:
+            known = with_calibration(known, received.calibration)
+            for frame in self._waiting:
+                frame.offer(received, known)
+        for frame in self._waiting:
+            frame.first_until = frame.match_until = None
+        self._waiting = []
+
     def settle(
         self,
         frame: WaitingFrame,

@@ -70,6 +70,7 @@ class RecordedFrame:
         decode: Gives the picture, in any thread, in any order, once. Raises `InputError` if it
             cannot be read.
         message: The message it came in, where that is to be kept.
+        nbytes: Bytes that `decode` and `message` hold, as far as is known.
     """
 
     camera: str
@@ -78,6 +79,7 @@ class RecordedFrame:
     name: str
     decode: Callable[[], DecodedImage]
     message: PassedMessage | None = None
+    nbytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,8 @@ from support.bags import (
     write_sqlite,
 )
 
+from mtinet_ros.recordings import bag_reading
+from mtinet_ros.recordings.bag_reading import BagReading
 from mtinet_ros.recordings.bag_source import BagSource
 from mtinet_ros.recordings.frame import Interval, RecordedFrame
 
@@ -220,6 +223,69 @@ def test_a_frame_has_the_same_calibration_wherever_reading_begins(
         assert focal_lengths(path, interval) == expected
     rest = [frame for frame, time in zip(whole, times, strict=True) if time >= times[20]]
     assert focal_lengths(path, Interval(times[20])) == rest
+
+
+@pytest.mark.parametrize("limit", [0, 2000, 6000])  # bytes; a frame has some 700, 2500 or 400
+def test_what_waits_in_too_many_bytes_has_the_same_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Then what comes in the next second is looked up, and the frame goes on."""
+    monkeypatch.setattr(bag_reading, "_WAITING_BYTES", limit)
+    for number, (recorded, expected) in enumerate(RULES.values()):
+        path = write_sqlite(tmp_path / f"{number}.db3", recorded)
+        assert [focal for _, focal in focal_lengths(path)] == expected
+    for seed in range(4):
+        recorded = random_recording(seed)
+        path = write_mcap(tmp_path / f"{seed}.mcap", recorded, chunk_size=2000)
+        whole = [focal for _, focal in focal_lengths(path)]
+        assert whole == expected_focal_lengths(recorded)
+        times = sorted(one.time for one in recorded if one.type_name == IMAGE)
+        rest = [focal for _, focal in focal_lengths(path, Interval(times[20]))]
+        assert rest == [f for f, time in zip(whole, times, strict=True) if time >= times[20]]
+
+
+@pytest.mark.parametrize("with_other_messages", [False, True])
+def test_no_second_of_images_is_kept_while_a_calibration_may_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_other_messages: bool
+) -> None:
+    """Of four cameras that would be half a gigabyte. Every CameraInfo is read ahead once."""
+    recorded = []
+    for number in range(60):
+        if number % 30 == 0:
+            recorded.append(info_at(number * 33 * MS, 1 + number, 7.0 + number))
+        recorded.append(frame_at(number * 33 * MS + 1, 1000 + number))
+    path = write_mcap(tmp_path / "bag.mcap", recorded)
+    bytes_of_frame = len(recorded[1].cdr()) * (2 if with_other_messages else 1)
+    monkeypatch.setattr(bag_reading, "_WAITING_BYTES", 5 * bytes_of_frame)
+    in_memory, most, read_ahead = 0, 0, 0
+    make, read = BagReading._frame, BagReading._calibrations
+
+    def counted(self: BagReading, *arguments: Any) -> Any:
+        nonlocal in_memory, most
+        in_memory += 1
+        most = max(most, in_memory)
+        return make(self, *arguments)
+
+    def counted_ahead(self: BagReading, *arguments: Any) -> Any:
+        nonlocal read_ahead
+        for entry in read(self, *arguments):
+            read_ahead += 1
+            yield entry
+
+    monkeypatch.setattr(BagReading, "_frame", counted)
+    monkeypatch.setattr(BagReading, "_calibrations", counted_ahead)
+    source = BagSource(path)
+    found = []
+    for item in source.read(Interval(), with_other_messages):
+        if isinstance(item, RecordedFrame):
+            in_memory -= 1
+            assert item.nbytes == bytes_of_frame
+            camera = item.decode().camera
+            found.append(camera and camera.focal_lengths[0])
+    source.close()
+    assert found == [7.0] * 30 + [37.0] * 30
+    assert most == 6
+    assert read_ahead == 1
 
 
 def test_compressed_images_find_the_calibration_of_their_size_long_before(tmp_path: Path) -> None:
