@@ -26,6 +26,8 @@ OTHERS = {
     "Display frame": "Foxglove's setting",
     "Import from file": "Foxglove's menu",
     "Orin": "a Jetson's driver calls its GPU so",
+    "A module that was compiled using NumPy 1.x cannot be run in NumPy 2": "NumPy",
+    "numpy.core.multiarray failed to import": "NumPy",
     "rmse": "MTI-Net's authors print it while training",
     "other prop": "a class of NYU Depth V2",
     "Forthcoming": "a heading of CHANGELOG.rst",
