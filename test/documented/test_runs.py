@@ -13,12 +13,15 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from support.pages import CODE, ROOT, Code, lines, whole_commands, with_output
+from support.pages import CODE, ROOT, Code, is_understood, lines, whole_commands, with_output
 
 pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
@@ -270,3 +273,37 @@ def test_what_is_shown_is_what_is_run() -> None:
     shown = with_output()
     assert [said for _, said in shown] == [code for code in CODE if code.kind == "text"]
     assert {code.page.stem for code, _ in shown} >= {"quickstart", "weights", "process", "scaling"}
+
+
+def test_rooms_are_read_as_the_page_reads_them(folder: Path) -> None:
+    newcomer.rooms(folder / "rooms")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/scenes.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    (told,) = re.findall(r"# (frame\..*)", code)
+    for member in re.findall(r"\.(\w+)", told):
+        assert hasattr(names["frame"], member), member
+    assert names["videos"] == [[0, 1, 2]]
+
+
+def test_the_task_for_ray_calls_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Ray: what it would call on other machines is called here, and not run."""
+    page = (ROOT / "docs/scaling.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+    def remote(function: Any) -> Any:
+        function.remote = function
+        return function
+
+    calls: list[list[str]] = []
+    monkeypatch.setitem(
+        sys.modules, "ray",
+        SimpleNamespace(init=lambda: None, get=list, remote=lambda **_: remote),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        "subprocess.run", lambda words, **_: calls.append(words) or SimpleNamespace(returncode=0)
+    )
+    exec(code, {})
+    assert [call[-2] for call in calls[:-1]] == [f"{i}/16" for i in range(1, 17)]
+    assert "--merge" in calls[-1]
+    assert all(call[0] == "mtinet" and is_understood(call[1:]) for call in calls)
