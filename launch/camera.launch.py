@@ -12,6 +12,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import ComposableNodeContainer
 from launch_ros.descriptions import ComposableNode
 
@@ -79,7 +80,15 @@ ARGUMENTS = [
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
-        [*ARGUMENTS, OpaqueFunction(function=use_profile), OpaqueFunction(function=start)]
+        [
+            *ARGUMENTS,
+            OpaqueFunction(function=use_profile),
+            OpaqueFunction(function=start_driver),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
+                launch_arguments={"cameras": LaunchConfiguration("camera")}.items(),
+            ),
+        ]
     )
 
 
@@ -100,7 +109,7 @@ def use_profile(context: LaunchContext) -> None:
         get_logger("camera.launch").warning(str(error))
 
 
-def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def start_driver(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
     name, driver = given["camera"], DRIVERS[given["driver"]]
     parameters = {
@@ -125,8 +134,4 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             )
         ],
     )
-    perception = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
-        launch_arguments={"cameras": name}.items(),
-    )
-    return [container, perception]
+    return [container]

@@ -10,6 +10,7 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.some_substitutions_type import SomeSubstitutionsType
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import ComposableNodeContainer
 from launch_ros.descriptions import ComposableNode
@@ -19,11 +20,16 @@ CONFIG = HERE.parent / "config"
 
 # CameraInfo is taken from beside the picture.
 REMAPPINGS = [
-    ("rgb/image_rect_color", "/perception/camera/rgb/image"),
-    ("rgb/camera_info", "/perception/camera/rgb/camera_info"),
-    ("depth_registered/image_rect", "/perception/camera/depth/image"),
-    ("points", "/camera/depth_registered/points"),
+    ("rgb/image_rect_color", "/perception/{camera}/rgb/image"),
+    ("rgb/camera_info", "/perception/{camera}/rgb/camera_info"),
+    ("depth_registered/image_rect", "/perception/{camera}/depth/image"),
+    ("points", "/{camera}/depth_registered/points"),
 ]
+
+
+def of_camera(topic: str) -> list[SomeSubstitutionsType]:
+    before, after = topic.split("{camera}")
+    return [before, LaunchConfiguration("camera"), after]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -33,6 +39,11 @@ def generate_launch_description() -> LaunchDescription:
                 "params_file",
                 default_value=str(CONFIG / "pipelines" / "rgbd.yaml"),
                 description="YAML file with the parameters of the perception node",
+            ),
+            DeclareLaunchArgument(
+                "camera",
+                default_value="camera",
+                description="Name, in params_file, of the camera whose picture and depth are used",
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
@@ -49,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
                         package="depth_image_proc",
                         plugin="depth_image_proc::PointCloudXyzrgbNode",
                         name="point_cloud_xyzrgb",
-                        remappings=REMAPPINGS,
+                        remappings=[(name, of_camera(topic)) for name, topic in REMAPPINGS],
                         parameters=[
                             {"exact_sync": True},  # the stamps are equal to the nanosecond
                             {"use_sim_time": LaunchConfiguration("use_sim_time")},

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """RTAB-Map on a picture and its predicted depth, as if they came from an RGB-D camera.
 
-Give it the robot's odometry (`odom_topic`, `visual_odometry:=false`) where there is one. See
+Give it the robot's odometry (`visual_odometry:=false`, `odom_frame_id`) where there is one. See
 docs/pipelines.md.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.some_substitutions_type import SomeSubstitutionsType
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
@@ -18,12 +19,17 @@ CONFIG = HERE.parent / "config"
 
 # Of rtabmap_launch/rtabmap.launch.py; the rest of its arguments can be given on the command line.
 RTABMAP_ARGUMENTS = {
-    "rgb_topic": "/perception/camera/rgb/image",
-    "depth_topic": "/perception/camera/depth/image",
-    "camera_info_topic": "/perception/camera/rgb/camera_info",
+    "rgb_topic": "/perception/{camera}/rgb/image",
+    "depth_topic": "/perception/{camera}/depth/image",
+    "camera_info_topic": "/perception/{camera}/rgb/camera_info",
     "approx_sync": "false",  # the stamps are equal to the nanosecond
     "qos": "1",  # reliable, as they are published
 }
+
+
+def of_camera(text: str) -> list[SomeSubstitutionsType]:
+    before, is_there, after = text.partition("{camera}")
+    return [before, LaunchConfiguration("camera"), after] if is_there else [text]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -36,6 +42,11 @@ def generate_launch_description() -> LaunchDescription:
                 "params_file",
                 default_value=str(CONFIG / "pipelines" / "rgbd.yaml"),
                 description="YAML file with the parameters of the perception node",
+            ),
+            DeclareLaunchArgument(
+                "camera",
+                default_value="camera",
+                description="Name, in params_file, of the camera whose picture and depth are used",
             ),
             # Both files have arguments of the same names, with other defaults (namespace, rviz).
             GroupAction(
@@ -50,7 +61,9 @@ def generate_launch_description() -> LaunchDescription:
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(rtabmap),
-                launch_arguments=RTABMAP_ARGUMENTS.items(),
+                launch_arguments=[
+                    (name, of_camera(value)) for name, value in RTABMAP_ARGUMENTS.items()
+                ],
             ),
         ]
     )

@@ -137,7 +137,10 @@ def test_the_voxels_hold_the_camera_and_the_floor() -> None:
 
 def test_depth_image_proc_gets_a_picture_and_its_depth() -> None:
     consumer, topics = CONSUMERS["depth_image_proc"], published("rgbd")
-    remappings = dict(constant("depth_cloud.launch.py", "REMAPPINGS"))
+    remappings = {
+        name: topic.format(camera="camera")
+        for name, topic in constant("depth_cloud.launch.py", "REMAPPINGS")
+    }
     assert set(remappings) == set(consumer["topics"])
     for name, message_type in consumer["topics"].items():
         if name != "points":
@@ -155,7 +158,20 @@ def test_rtabmap_gets_arguments_it_declares_and_topics_that_are_there() -> None:
     assert set(arguments) <= set(CONSUMERS["rtabmap_launch"]["arguments"])
     types = {"rgb_topic": IMAGE, "depth_topic": IMAGE, "camera_info_topic": CAMERA_INFO}
     for name, message_type in types.items():
-        assert topics[arguments[name].removeprefix(PREFIX)] == message_type
+        topic = arguments[name].format(camera="camera")
+        assert topics[topic.removeprefix(PREFIX)] == message_type
+
+
+def test_the_odometry_that_the_page_names_for_rtabmap_needs_no_stamp_of_an_image() -> None:
+    """A topic of odometry is among what is synchronized exactly, and has stamps of its own."""
+    page = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    (command,) = (line for line in page.splitlines() if "mtinet_ros rtabmap.launch.py" in line)
+    given = dict(word.split(":=") for word in command.split("#")[0].split() if ":=" in word)
+    assert constant("rtabmap.launch.py", "RTABMAP_ARGUMENTS")["approx_sync"] == "false"
+    assert set(given) <= set(CONSUMERS["rtabmap_launch"]["arguments"])
+    assert given["visual_odometry"] == "false"
+    assert given["odom_frame_id"]
+    assert "odom_topic" not in given
 
 
 @pytest.mark.parametrize("pipeline", ["elevation_mapping", "elevation_mapping_semantic"])
@@ -233,6 +249,6 @@ def test_every_launch_file_gives_perception_arguments_it_declares() -> None:
         assert '"perception.launch.py"' in source
         for call in ast.walk(ast.parse(source)):
             if isinstance(call, ast.keyword) and call.arg == "launch_arguments":
-                owner = call.value.func.value  # type: ignore[attr-defined]
-                if isinstance(owner, ast.Dict):
-                    assert {ast.literal_eval(key) for key in owner.keys if key} <= declared
+                for given in ast.walk(call.value):
+                    if isinstance(given, ast.Dict):
+                        assert {ast.literal_eval(key) for key in given.keys if key} <= declared
