@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs a command with ROS 2 and the workspace sourced.
 set -e
+trap exit INT TERM # the first process of a container has no default for them
 . "/opt/ros/${ROS_DISTRO}/setup.bash"
 . /opt/mtinet_ros/local_setup.bash
 if [ "${1-} ${2-}" != "ros2 launch" ]; then
