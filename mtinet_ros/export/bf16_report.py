@@ -32,7 +32,7 @@ from mtinet_ros.export.verification import run_onnxruntime
 from mtinet_ros.inference import Backend, CpuSettings
 from mtinet_ros.inference.cpu_precision import cpu_capabilities
 from mtinet_ros.inference.openvino_backend import OpenVinoBackend
-from mtinet_ros.inference.openvino_import import import_openvino
+from mtinet_ros.inference.silent_import import import_silently
 from mtinet_ros.model_card import ModelCard, read_model_card
 
 MAX_IMAGES = 32
@@ -87,7 +87,7 @@ def measure_file(model: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
         BackendUnavailableError: OpenVINO is missing, or this CPU does not multiply bf16.
         ModelError: The file has no card, or OpenVINO cannot load it.
     """
-    openvino = import_openvino()
+    openvino = import_silently("openvino")
 
     if "BF16" not in cpu_capabilities():
         raise BackendUnavailableError(

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mtinet_ros.inference.cpu_settings import CpuSettings
-from mtinet_ros.inference.openvino_import import import_openvino
+from mtinet_ros.inference.silent_import import import_silently
 from mtinet_ros.model_card import ModelCard
 
 # Precision of arithmetic -> its name in a card.
@@ -30,7 +30,7 @@ class CpuPrecision:
 def cpu_capabilities() -> tuple[str, ...]:
     """Arithmetic that OpenVINO has on this CPU, e.g. `FP32`, `BF16`; () without OpenVINO."""
     try:
-        openvino = import_openvino()
+        openvino = import_silently("openvino")
     except ImportError:
         return ()
     return tuple(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

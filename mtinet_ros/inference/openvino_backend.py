@@ -26,7 +26,7 @@ from mtinet_ros.inference.cpu_precision import (
 )
 from mtinet_ros.inference.cpu_settings import CpuSettings
 from mtinet_ros.inference.openvino_graph import read_for_single_images, unstable_argmax
-from mtinet_ros.inference.openvino_import import import_openvino
+from mtinet_ros.inference.silent_import import import_silently
 from mtinet_ros.model_card import read_model_card
 from mtinet_ros.model_contract import INPUT_NAME, INPUTS, OUTPUTS
 
@@ -45,7 +45,7 @@ class OpenVinoBackend(Backend):
 
     def __init__(self, model: Path, max_batch: int, settings: CpuSettings | None = None) -> None:
         """Load and compile a model for the CPU; arguments and errors as `OnnxRuntimeBackend`."""
-        openvino = import_openvino()
+        openvino = import_silently("openvino")
 
         self.card = read_model_card(model)
         self.max_batch = min(max_batch, self.card.max_batch)

@@ -18,6 +18,7 @@ from mtinet_ros.inference.engine_builder import Progress
 from mtinet_ros.inference.engine_cache import CachedEngine
 from mtinet_ros.inference.engine_settings import EngineSettings
 from mtinet_ros.inference.gpu_settings import GpuSettings
+from mtinet_ros.inference.silent_import import import_silently
 from mtinet_ros.model_card import UNVERIFIABLE, ModelCard, read_model_card
 from mtinet_ros.onnx_file import read_onnx_file
 
@@ -342,7 +343,7 @@ def _check_imports(spec: BackendSpec) -> None:
     """Import the packages of a CPU backend: their libraries may not fit the machine."""
     for module in spec.requires:
         try:
-            importlib.import_module(module)
+            import_silently(module)
         except (ImportError, OSError) as error:
             raise BackendUnavailableError(
                 f"{module} is installed but does not load: {error}"

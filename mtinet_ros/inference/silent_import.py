@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenVINO, imported without what reports its use."""
+"""Runtimes without what reports their use: OpenVINO's; ONNX Runtime's is off in `mtinet_ros`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import Any
 _TELEMETRY = "openvino_telemetry"
 
 
-def import_openvino() -> Any:
-    """The module `openvino`; a robot reports nothing by it.
+def import_silently(name: str) -> Any:
+    """Import a module; OpenVINO reports nothing by it.
 
-    The import of newer versions sends an event to Google Analytics, unless the user has run
+    The import of its newer versions sends an event to Google Analytics, unless the user has run
     `opt_in_out --opt_out`. Without the package that does so OpenVINO takes a stub of its own.
 
+    Args:
+        name: Name of the module.
+
     Raises:
-        ImportError: OpenVINO is not installed, or does not load.
+        ImportError: It is not installed, or does not load.
     """
     hidden = _TELEMETRY not in sys.modules
     if hidden:
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # importing it fails
     try:
-        return importlib.import_module("openvino")
+        return importlib.import_module(name)
     finally:
         if hidden:
             sys.modules.pop(_TELEMETRY, None)
