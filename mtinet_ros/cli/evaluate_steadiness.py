@@ -108,7 +108,8 @@ def _measure(model: Path, arguments: argparse.Namespace) -> SteadinessRun:
     from mtinet_ros.recordings.open import SourceOptions, open_source
 
     topics = (arguments.topic,) if arguments.topic else ()
-    source = open_source(Path(arguments.steadiness), SourceOptions(topics))
+    options = SourceOptions(topics, topics_option="--topic")
+    source = open_source(Path(arguments.steadiness), options)
     try:
         backend = load_backend(model, arguments.backend, max_batch=1, cpu=cpu_settings(arguments))
         try:

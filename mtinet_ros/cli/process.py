@@ -46,7 +46,7 @@ from mtinet_ros.offline.stopping import Stopping
 from mtinet_ros.offline.times import TimePoint, choose_interval, parse_time
 from mtinet_ros.perception.predictor import Predictor
 from mtinet_ros.recordings.frame import Source
-from mtinet_ros.recordings.open import SourceOptions, open_source
+from mtinet_ros.recordings.open import SourceOptions, check_options, open_source
 
 __all__ = ["add_arguments", "run"]
 
@@ -74,6 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_numbers(arguments)
     inputs = group_inputs(arguments.inputs)
     options = output_options(arguments, inputs)
+    sources = source_options(arguments)
+    advice = "leave it out" if len(inputs) == 1 else "leave one of the two out"
+    for item in inputs:  # before the first of them has taken hours
+        check_options(item.paths[0], item.kind, sources, advice)
     paths = output_paths(arguments.output, inputs, options.format)
     for target in paths:
         check_output(target, options.is_file, shard, arguments.resume)
@@ -88,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
         max_batch=arguments.max_batch,
         limits=PartLimits(arguments.part_seconds),
     )
-    sources = source_options(arguments)
     with contextlib.ExitStack() as opened:
         # What is wrong with a single one shall not be said only when the network is loaded.
         first = _open(inputs[0], sources) if len(inputs) == 1 else None

@@ -74,7 +74,7 @@ def read_calibration_images(
             f"calibration {path} does not exist; give a bag, a video, a folder of pictures or a "
             "picture"
         )
-    source = open_source(path, SourceOptions(tuple(topics)))
+    source = open_source(path, SourceOptions(tuple(topics), topics_option="--calibration-topics"))
     try:
         bad: list[str] = []
         images, alike = _distinct(spread_frames(source, _LOOKED_AT), bad)

@@ -49,6 +49,7 @@ class SourceOptions:
         frame_id: Of videos and pictures: for the headers; empty: `camera_optical_frame`.
         keeps_raw: Of a bag: whether raw images stay in their bytes, see `BagSource`.
         camera_info_topics: Of a bag: topic of the CameraInfo by camera, see `BagSource`.
+        topics_option: What the option is called that `topics` come from.
     """
 
     topics: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class SourceOptions:
     frame_id: str = ""
     keeps_raw: bool = False
     camera_info_topics: Mapping[str, str] = field(default_factory=dict)
+    topics_option: str = "--topics"
 
 
 def open_source(path: Path | Sequence[Path], options: SourceOptions | None = None) -> Source:
@@ -69,16 +71,10 @@ def open_source(path: Path | Sequence[Path], options: SourceOptions | None = Non
     options = options or SourceOptions()
     paths = [path] if isinstance(path, Path) else list(path)
     kind = kind_of(paths[0])
+    check_options(paths[0], kind, options)
     if kind is Kind.BAG:
         from mtinet_ros.recordings.bag_source import BagSource
 
-        _refuse(
-            paths[0],
-            "a bag, which has its own CameraInfo and headers",
-            focal_length=options.lens.focal_length is not None,
-            camera_info=options.lens.calibration is not None,
-            frame_id=bool(options.frame_id),
-        )
         return BagSource(
             paths[0],
             options.topics,
@@ -86,12 +82,6 @@ def open_source(path: Path | Sequence[Path], options: SourceOptions | None = Non
             rectify=options.rectify,
             keeps_raw=options.keeps_raw,
         )
-    _refuse(
-        paths[0],
-        "no bag",
-        topics=bool(options.topics),
-        camera_info_topics=bool(options.camera_info_topics),
-    )
     frame_id = options.frame_id or "camera_optical_frame"
     if kind is Kind.VIDEO:
         from mtinet_ros.recordings.video_source import VideoSource
@@ -100,6 +90,38 @@ def open_source(path: Path | Sequence[Path], options: SourceOptions | None = Non
     from mtinet_ros.recordings.pictures_source import PicturesSource
 
     return PicturesSource(paths if len(paths) > 1 else paths[0], options.lens, frame_id=frame_id)
+
+
+def check_options(
+    path: Path, kind: Kind, options: SourceOptions, advice: str = "leave it out"
+) -> None:
+    """Refuse options that say nothing of a recording.
+
+    Args:
+        path: The recording.
+        kind: What it is.
+        options: All that are given.
+        advice: What to do about one that is not for it.
+
+    Raises:
+        ConfigurationError: Naming the first.
+    """
+    if kind is Kind.BAG:
+        what = "a bag, which has its own CameraInfo and headers"
+        given = {
+            "--focal-length": options.lens.focal_length is not None,
+            "--camera-info": options.lens.calibration is not None,
+            "--frame-id": bool(options.frame_id),
+        }
+    else:
+        what = "no bag"
+        given = {
+            options.topics_option: bool(options.topics),
+            "--camera-info-topics": bool(options.camera_info_topics),
+        }
+    for option, is_given in given.items():
+        if is_given:
+            raise ConfigurationError(f"{option} is not for {path}, which is {what}; {advice}")
 
 
 def kind_of(path: Path) -> Kind:
@@ -159,12 +181,3 @@ def _kind_of_folder(path: Path) -> Kind:
 
 def _is_pattern(path: Path) -> bool:
     return any(letter in str(path) for letter in "*?[")
-
-
-def _refuse(path: Path, what: str, **given: bool) -> None:
-    """Refuse options that say nothing of such a recording."""
-    for name, is_given in given.items():
-        if is_given:
-            raise ConfigurationError(
-                f"--{name.replace('_', '-')} is not for {path}, which is {what}; leave it out"
-            )

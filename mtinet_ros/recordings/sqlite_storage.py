@@ -11,7 +11,7 @@ import errno
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 _IO_ERROR = 10  # SQLITE_IOERR
 
+_ANOTHER_PLACE = "choose a place with more room by the variable TMPDIR"
+
 # Ids that are tried one by one behind a damaged place, before the steps grow.
 _NEAR_IDS = 256
 
@@ -45,8 +47,8 @@ class SqliteStorage:
             tell: Takes sentences about what is damaged or missing.
 
         Raises:
-            InputError: It is no bag.
-            OSError: It cannot be read, or not be copied where that is needed.
+            InputError: It is no bag, or cannot be copied where that is needed.
+            OSError: It cannot be read.
         """
         self._path = path
         self._name = name
@@ -57,8 +59,16 @@ class SqliteStorage:
         try:
             self._topics = self._first_look()
             self._ids, self._numbers, self._times = self._list_messages()
-        except _ERRORS as error:
+        except (*_ERRORS, OSError) as error:
+            copy = self._folder and self._folder.name
             self.close()
+            if copy:  # where SQLite needs some more room than the files take
+                raise InputError(
+                    f"{name} cannot be read as a bag of rosbag2 from its copy in {copy}: SQLite "
+                    f"says: {error}; if there is no room, {_ANOTHER_PLACE}"
+                ) from error
+            if isinstance(error, OSError):
+                raise
             raise InputError(
                 f"{name} cannot be read as a bag of rosbag2: SQLite says: {error}"
             ) from error
@@ -126,15 +136,33 @@ class SqliteStorage:
             # "immutable": no lock, and nothing is written beside it, whatever the header says.
             uri = f"{self._path.resolve().as_uri()}?mode=ro&immutable=1"
             return sqlite3.connect(uri, uri=True, check_same_thread=False)
-        self._folder = tempfile.TemporaryDirectory(prefix="mtinet_bag_")
-        for path in (self._path, *beside):
-            shutil.copyfile(path, Path(self._folder.name, path.name))
+        self._folder = self._copied((self._path, *beside))
         self._tell(
             f"{self._name} was not closed by its recorder; a copy was put together with "
             f"{', '.join(path.name for path in beside)}"
         )
         copy = Path(self._folder.name, self._path.name)
         return sqlite3.connect(copy, check_same_thread=False)
+
+    def _copied(self, paths: Sequence[Path]) -> tempfile.TemporaryDirectory[str]:
+        """A temporary folder with these files; nothing is left of one that has no room."""
+        place = tempfile.gettempdir()
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="mtinet_bag_")
+            try:
+                for path in paths:
+                    shutil.copyfile(path, Path(folder.name, path.name))
+            except BaseException:
+                folder.cleanup()
+                raise
+        except OSError as error:
+            size = sum(path.stat().st_size for path in paths)
+            raise InputError(
+                f"{self._name} was not closed by its recorder, and cannot be copied into {place} "
+                f"with what belongs to it ({size / 1e6:.1f} MB): {error.strerror or error}; "
+                f"{_ANOTHER_PLACE}"
+            ) from error
+        return folder
 
     def _first_look(self) -> dict[int, Channel]:
         try:

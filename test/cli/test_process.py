@@ -97,6 +97,21 @@ def test_several_recordings_become_a_folder_of_results_each(
     assert "broken.mcap" in capsys.readouterr().err
 
 
+def test_an_option_for_one_of_two_inputs_is_refused_before_the_first_is_done(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag, out = tmp_path / "bag.mcap", tmp_path / "out"
+    bag.write_bytes(b"\x89MCAP0\r\n")
+    for option, value, refused in (
+        ("--topics", "/front/image_raw", pictures), ("--focal-length", "50", bag),
+    ):  # fmt: skip
+        assert main(words(model, bag, pictures, "-o", out, option, value)) == 1
+        said = capsys.readouterr().err
+        assert f"{option} is not for {refused}, which is " in said
+        assert said.endswith("; leave one of the two out\n")
+        assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import re
+import resource
 import shutil
 import sqlite3
 import tempfile
@@ -202,6 +204,41 @@ def test_an_sqlite_file_whose_recorder_was_killed(tmp_path: Path) -> None:
     assert any("was not closed by its recorder" in problem for problem in problems)
     assert any("has no metadata.yaml" in problem for problem in problems)
     assert {entry.name: entry.read_bytes() for entry in killed.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence"),
+    [
+        (4000, r"was not closed by its recorder, and cannot be copied into {place} with what "
+         r"belongs to it \(0\.0 MB\): File too large; choose a place with more room by .* TMPDIR"),
+        # The files have room, what SQLite makes beside them has not.
+        (30_000, r"cannot be read as a bag of rosbag2 from its copy in {place}/mtinet_bag_\w+: "
+         r"SQLite says: .*; if there is no room, choose a place with more room by .* TMPDIR"),
+    ],
+)  # fmt: skip
+def test_a_place_without_room_for_a_copy_is_a_sentence_and_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, sentence: str
+) -> None:
+    path = tmp_path / "bag.db3"
+    recorder = sqlite3.connect(path)
+    recorder.execute("PRAGMA page_size = 512")
+    recorder.execute("PRAGMA journal_mode = WAL")
+    recorder.execute("PRAGMA wal_autocheckpoint = 0")
+    write_sqlite(path, RECORDED[:2], connection=recorder)
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    assert 4000 < path.with_name("bag.db3-wal").stat().st_size < 30_000
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))
+        with pytest.raises(InputError) as caught:
+            BagSource(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert re.search(sentence.format(place=place), str(caught.value))
+    assert list(place.iterdir()) == []
+    recorder.close()
 
 
 def test_a_transaction_that_was_not_finished_is_no_part_of_the_bag(tmp_path: Path) -> None:

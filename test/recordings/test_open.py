@@ -84,6 +84,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (SourceOptions(("/a",)), "--topics is not for"),
+        (SourceOptions(("/a",), topics_option="--topic"), "--topic is not for"),
         (SourceOptions(frame_id="a"), "--frame-id is not for"),
         (SourceOptions(lens=LensOptions(500.0)), "--focal-length is not for"),
     ],
