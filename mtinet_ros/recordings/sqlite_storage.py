@@ -60,7 +60,7 @@ class SqliteStorage:
             self._topics = self._first_look()
             self._ids, self._numbers, self._times = self._list_messages()
         except (*_ERRORS, OSError) as error:
-            copy = self._folder and self._folder.name
+            copy = self._place_of_copy()
             self.close()
             if copy:  # where SQLite needs some more room than the files take
                 raise InputError(
@@ -88,6 +88,9 @@ class SqliteStorage:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    def _place_of_copy(self) -> str:
+        return self._folder.name if self._folder is not None else ""
 
     def last_time(self, channel: Channel) -> int:
         """Record time of the last message of a channel; below `start` without any."""
