@@ -73,6 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.rate,
                 arguments.frames,
                 arguments.output,
+                has_window=not arguments.view,
             )
     finally:
         signals.ignore()

@@ -7,11 +7,12 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import path
 from mtinet_ros.errors import ConfigurationError, MtinetError
+from mtinet_ros.node.end_signals import EndSignals, given_back
 from mtinet_ros.visualization.display import has_display
 
 if TYPE_CHECKING:
@@ -184,6 +185,16 @@ def _saved(arguments: argparse.Namespace, stream: rr.RecordingStream) -> Iterato
 
 
 def _watch(scene: Scene, node: str) -> None:
+    # From before the imports: in the middle of one, Ctrl-C looks like a package that is broken.
+    with given_back():
+        signals = EndSignals()
+        try:
+            _live()(scene, node, signals)
+        finally:
+            signals.ignore()
+
+
+def _live() -> Callable[[Scene, str, EndSignals], None]:
     try:
         from mtinet_ros.viewer.live import watch
     except ImportError as error:
@@ -191,7 +202,7 @@ def _watch(scene: Scene, node: str) -> None:
             f"a running node is watched with ROS 2 ({error}): source your ROS installation, or "
             "install the wheels with pip install 'mtinet_ros[ros]'"
         ) from error
-    watch(scene, node)
+    return watch
 
 
 def _replay(scene: Scene, bag: Replay, arguments: argparse.Namespace) -> None:

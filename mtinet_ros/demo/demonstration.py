@@ -49,6 +49,8 @@ def run_demonstration(
     rate: float,
     frames: int,
     output: Path,
+    *,
+    has_window: bool = True,
 ) -> None:
     """Play, predict and show until enough frames were seen or the user interrupts.
 
@@ -60,12 +62,13 @@ def run_demonstration(
         rate: Pictures per second.
         frames: End after so many; 0: go on until Ctrl-C.
         output: Folder for the montages.
+        has_window: Whether they are shown too, where there is a screen.
 
     Raises:
         MtinetError: Something did not start, or no pictures came out; the sentence says what.
     """
     card = read_model_card(model)
-    show = _Display(ResultFolder(output))
+    show = _Display(ResultFolder(output), has_window and has_display())
     shots = open_source(source)
     ensure_transport_profile(os.environ)
     if signals.has_come:
@@ -94,22 +97,22 @@ def run_demonstration(
 
 
 class _Display:
-    """Writes every montage, and shows it in a window where there is a screen."""
+    """Writes every montage, and shows it in a window if it is to have one."""
 
-    def __init__(self, results: ResultFolder) -> None:
+    def __init__(self, results: ResultFolder, has_window: bool) -> None:
         results.check(map(_montage_name, range(_KEPT)))
         self._results = results
-        self._has_screen = has_display()
+        self._has_window = has_window
 
     def __call__(self, number: int, image: NDArray[np.uint8]) -> None:
         self._results.write(_montage_name(number), png_bytes(image))
-        if self._has_screen:
+        if self._has_window:
             try:
                 cv2.imshow(_WINDOW, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
                 cv2.waitKey(1)
             except cv2.error as error:
                 print(f"No window can be opened ({error.err}); see the files instead.")
-                self._has_screen = False
+                self._has_window = False
 
 
 def _montage_name(number: int) -> str:

@@ -19,6 +19,7 @@ from mtinet_ros.messages.header import stamp_of
 from mtinet_ros.messages.image_message import decode_compressed_image, decode_image, is_compressed
 from mtinet_ros.node.adaptive_subscription import AdaptiveSubscription
 from mtinet_ros.node.camera_outputs import LATCHED_QOS
+from mtinet_ros.node.end_signals import EndSignals
 from mtinet_ros.node.problem_log import ProblemLog
 from mtinet_ros.node.transport_profile import ensure_transport_profile
 from mtinet_ros.viewer.messages import LEGEND, SHOWN, show
@@ -129,8 +130,14 @@ class Viewer(Node):
             self._problems.resolve(subject, "can be shown again")
 
 
-def watch(scene: Scene, perception: str) -> None:
-    """Show a running node until Ctrl-C, or until the middleware is shut down."""
+def watch(scene: Scene, perception: str, signals: EndSignals) -> None:
+    """Show a running node until Ctrl-C or SIGTERM, or until the middleware is shut down.
+
+    Args:
+        scene: Where.
+        perception: Name of the node, e.g. `/perception`.
+        signals: Of the user.
+    """
     assert set(_TYPES) <= set(SHOWN)
     ensure_transport_profile(os.environ)
     # Without rclpy's own handlers, which would shut the middleware down beneath a callback.
@@ -138,7 +145,7 @@ def watch(scene: Scene, perception: str) -> None:
     try:
         executor = SingleThreadedExecutor()
         executor.add_node(Viewer(scene, perception))
-        while True:
+        while not signals.has_come:
             executor.spin_once(timeout_sec=_HEARD_WITHIN)
     except ExternalShutdownException:
         pass
