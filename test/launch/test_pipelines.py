@@ -88,6 +88,13 @@ def test_the_nodes_parameters_of_a_pipeline_are_allowed(file: Path) -> None:
     assert settings.cameras[0].image_topic == "camera/image_raw"
 
 
+def assert_declared(given: dict[str, Any], declared: dict[str, str]) -> None:
+    """Names that a consumer declares, and values of their types: rclcpp takes no 6 for a 6.0."""
+    assert set(given) <= set(declared)
+    for name, value in given.items():
+        assert type(value).__name__ == declared[name], f"{name} is {value!r}"
+
+
 def costmap_sources() -> Iterator[tuple[str, dict[str, Any]]]:
     layer = parameters_of("nav2_costmap", "costmap")["voxel_layer"]
     for name in layer["observation_sources"].split():
@@ -98,16 +105,17 @@ def test_the_costmap_has_the_parameters_that_nav2_declares() -> None:
     known = CONSUMERS["nav2"]
     costmap = parameters_of("nav2_costmap", "costmap")
     plugins = costmap["plugins"]
-    assert set(costmap) - set(plugins) <= set(known["costmap"])
+    layers = {name: costmap.pop(name) for name in plugins}
+    assert_declared(costmap, known["costmap"])
     sources = dict(costmap_sources())
-    for plugin in plugins:
-        layer = costmap[plugin]
-        assert set(layer) - set(sources) <= set(known[layer["plugin"]])
+    for layer in layers.values():
+        rest = {name: value for name, value in layer.items() if name not in sources}
+        assert_declared(rest, known[layer["plugin"]])
     for source in sources.values():
-        assert set(source) <= set(known["observation source"])
+        assert_declared(source, known["observation source"])
     for managed in ("perception", "costmap"):
         manager = parameters_of("nav2_costmap", f"lifecycle_manager_{managed}")
-        assert set(manager) <= set(known["lifecycle_manager"])
+        assert_declared(manager, known["lifecycle_manager"])
         has_bond = managed not in known["nodes without a bond"]
         assert (manager["bond_timeout"] > 0.0) is has_bond, "waits for a bond in vain"
 
@@ -181,7 +189,7 @@ def test_the_elevation_map_gets_parameters_it_reads_and_clouds_that_are_there(
     consumer, topics = CONSUMERS["elevation_mapping_cupy"], published(pipeline)
     given = parameters_of(pipeline, "elevation_mapping_node")
     subscribers, publishers = given.pop("subscribers"), given.pop("publishers")
-    assert set(given) <= set(consumer["parameters"])
+    assert_declared(given, consumer["parameters"])
     for subscriber in subscribers.values():
         assert set(subscriber) <= set(consumer["subscriber"])
         assert subscriber["data_type"] == "pointcloud"
@@ -222,6 +230,21 @@ def test_the_launch_file_finds_the_map_under_each_name_that_its_versions_have() 
     assert list(constant("elevation_mapping.launch.py", "EXECUTABLES")) == known
     source = (ROOT / "launch" / "elevation_mapping.launch.py").read_text()
     assert "ParameterFile(str(core), allow_substs=True)" in source  # $(find-pkg-share …) in it
+
+
+def test_no_consumer_asks_for_more_than_the_node_offers() -> None:
+    """Which is reliable and volatile, as test_camera_outputs.py holds."""
+    asked = [
+        profile
+        for consumer in ("nav2", "depth_image_proc", "elevation_mapping_cupy")
+        for profile in CONSUMERS[consumer]["quality of service"].values()
+    ]
+    qos = constant("rtabmap.launch.py", "RTABMAP_ARGUMENTS")["qos"]
+    asked.append(CONSUMERS["rtabmap_launch"]["quality of service by qos"][qos])
+    assert len(asked) == 7
+    for reliability, durability in asked:
+        assert reliability in ("reliable", "best effort")
+        assert durability == "volatile"
 
 
 def test_the_drivers_have_parameters_and_topics_of_their_own() -> None:
