@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import numpy as np
 import onnx
 import torch
 from support import newcomer
+from support.tiny_model import write_tiny_model
 
+from mtinet_ros.network import MTINet
 from mtinet_ros.network.build import build_network
 
 
@@ -101,3 +104,84 @@ def another_lens(folder: Path) -> None:
 def own_files(folder: Path) -> None:
     (folder / "seen").mkdir()
     (folder / "seen/notes.txt").write_text("mine")
+
+
+def longer(folder: Path) -> None:
+    newcomer.pictures(folder / "my_pictures")
+    with (folder / "my_pictures/room1.jpg").open("ab") as file:
+        file.write(b"what a telephone appends")
+
+
+def numbered(folder: Path) -> None:
+    newcomer.pictures(folder / "numbered")
+    for name in ("img10.jpg", "img2.jpg"):
+        shutil.copy(folder / "numbered/room0.jpg", folder / "numbered" / name)
+    for path in (folder / "numbered").glob("room*"):
+        path.unlink()
+
+
+def empty_bag(folder: Path) -> None:
+    (folder / "empty.mcap").write_bytes(b"\x89MCAP0\r\n")
+
+
+def without_metadata(folder: Path) -> None:
+    newcomer.drive(folder / "drive")
+    (folder / "drive/metadata.yaml").unlink()
+
+
+def cut_bag(folder: Path) -> None:
+    newcomer.drive(folder / "drive")
+    (file,) = (folder / "drive").glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return MTINet("efficientnet_lite0", {"depth": 1}).state_dict()
+
+
+def whole_module(folder: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), folder / "weights.pth")
+
+
+def script(folder: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), folder / "weights.pth")
+
+
+def averaged(folder: Path) -> None:
+    state = _state()
+    torch.save({"state_dict": state, "state_dict_ema": state}, folder / "weights.pth")
+
+
+def two_networks(folder: Path) -> None:
+    state = _state()
+    both = {f"student.{key}": value for key, value in state.items()}
+    both |= {f"teacher.{key}": value + 1 for key, value in state.items()}
+    torch.save(both, folder / "weights.pth")
+
+
+def incomplete(folder: Path) -> None:
+    state = _state()
+    torch.save(dict(list(state.items())[:-1]), folder / "weights.pth")
+
+
+def five_classes(folder: Path) -> None:
+    write_tiny_model(folder / "five.onnx")
+
+
+def taken(folder: Path) -> None:
+    newcomer.nyud(folder / "NYUD_MT")
+    (folder / "COMPACT/segmentation").mkdir(parents=True)
+    (folder / "COMPACT/segmentation/0000.png").write_bytes(b"somebody's")
+
+
+def turned_away(folder: Path) -> None:
+    newcomer.nyud(folder / "NYUD_MT")
+    path = folder / "NYUD_MT/normals/0008.npy"
+    np.save(path, -np.load(path))
+
+
+def in_two_lists(folder: Path) -> None:
+    newcomer.nyud(folder / "NYUD_MT")
+    with (folder / "NYUD_MT/gt_sets/val.txt").open("a") as file:
+        file.write("0000\n")
