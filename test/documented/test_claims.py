@@ -123,7 +123,7 @@ CLAIMS = [
     ),
     Claim(
         "docs/process.md",
-        "what is no recording is refused before anything is done",
+        "what is no recording, and an option that is not for one of them, is refused before",
         "process notes.txt my_pictures/ -o seen",
         1,
         ("notes.txt is no bag, video or picture",),

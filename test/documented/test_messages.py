@@ -20,7 +20,7 @@ from support.pages import PAGES, ROOT, TEXT
 from mtinet_ros.node.statistics import DropReason
 
 OTHERS = {
-    "Fixed Frame": "rviz's setting",
+    **dict.fromkeys(["Fixed Frame", "Durability Policy", "Reliability Policy"], "rviz's settings"),
     "Height Layer": "a setting of grid_map_rviz_plugin",
     "Color Layer": "a setting of grid_map_rviz_plugin",
     "Display frame": "Foxglove's setting",
