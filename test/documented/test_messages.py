@@ -21,6 +21,8 @@ from mtinet_ros.node.statistics import DropReason
 
 OTHERS = {
     **dict.fromkeys(["Fixed Frame", "Durability Policy", "Reliability Policy"], "rviz's settings"),
+    "CRITICAL FAILURE: SERVER perception IS DOWN": "nav2's lifecycle manager says it",
+    "Server perception connected with bond.": "nav2's lifecycle manager says it",
     "Height Layer": "a setting of grid_map_rviz_plugin",
     "Color Layer": "a setting of grid_map_rviz_plugin",
     "Display frame": "Foxglove's setting",
