@@ -110,6 +110,7 @@ colcon: $(VENV)-colcon/.done
 	$(VENV)-colcon/bin/colcon --log-base build/colcon/log build --base-paths . \
 	    --build-base build/colcon/build --install-base build/colcon/install
 	test -x build/colcon/install/mtinet_ros/lib/mtinet_ros/perception_node
+	head -n 1 build/colcon/install/mtinet_ros/lib/mtinet_ros/mtinet | grep -qx '#!/usr/bin/env python3'
 	test -f build/colcon/install/mtinet_ros/share/mtinet_ros/launch/perception.launch.py
 
 # The rendered rooms' model, from nothing: over four hours on two cores. Each step continues where it
