@@ -9,10 +9,10 @@ if [ "${1-} ${2-}" != "ros2 launch" ]; then
     exec "$@"
 fi
 
-# Launch ends its nodes in order by SIGINT only. SIGTERM, as of systemd, it leaves to its default: it dies
-# and they live on; as a container's first process it does not even die. And from a terminal it
-# thinks that they have had the signal, too. So it runs in a session without one and gets each as SIGINT,
-# which this shell would have it ignore but for env.
+# Launch ends its nodes in order by SIGINT only. SIGTERM it leaves to its default: it dies and they live
+# on; as a container's first process it does not even die. And with a terminal it thinks that they have
+# had the signal, too. So it runs in a session without one and gets either signal as SIGINT, which this
+# shell would have it ignore but for env.
 setsid env --default-signal=INT "$@" </dev/null &
 launch=$!
 trap 'kill -s INT "$launch" || true' INT TERM
