@@ -171,6 +171,43 @@ CLAIMS = [
         1,
         ("augmentation.zoom means nothing to the kind nyud; that takes flip, zooms",),
     ),
+    Claim(
+        "docs/scenes.md",
+        "A folder continues only with the settings it was begun with",
+        "scenes -n 2 -o few --size 96x64",
+        1,
+        ("few was begun with height 48, width 64", "not height 64, width 96"),
+        spoiled.begun_rooms,
+    ),
+    Claim(
+        "docs/data.md",
+        "in their own folder, without `-o`",
+        "data check build/rooms -o report",
+        1,
+        ("leave out --output",),
+    ),
+    Claim(
+        "docs/evaluation.md",
+        "each report of one task",
+        "evaluate multi.json --single-task multi.json depth.json",
+        1,
+        ("multi.json",),
+    ),
+    Claim(
+        "docs/evaluation.md",
+        "Where a task\nof the model is in no report, Δm is over the others",
+        "evaluate multi.json --single-task semseg.json",
+        0,
+        ("Multi-task … labels: mIoU", "Δm"),
+    ),
+    Claim(
+        "docs/export.md",
+        "say that its figures cannot be verified",
+        "inspect model.onnx",
+        0,
+        ("cannot be verified",),
+        spoiled.without_fingerprint,
+    ),
 ]
 
 

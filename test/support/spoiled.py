@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.tiny_model import write_tiny_model
 
 from mtinet_ros.network import MTINet
 from mtinet_ros.network.build import build_network
+from mtinet_ros.scenes.storage.production import RenderSettings, prepare_folder
 
 
 def cut_short(folder: Path) -> None:
@@ -185,3 +187,15 @@ def in_two_lists(folder: Path) -> None:
     newcomer.nyud(folder / "NYUD_MT")
     with (folder / "NYUD_MT/gt_sets/val.txt").open("a") as file:
         file.write("0000\n")
+
+
+def begun_rooms(folder: Path) -> None:
+    settings = RenderSettings(
+        seed=0, height=48, width=64, furniture=os.environ["MTINET_FURNITURE"],
+        licenses=("CC-BY-3.0", "CC-BY-3.0-US", "CC0-1.0"), stills=12, path=15,
+    )  # fmt: skip
+    prepare_folder(folder / "few", 2, settings)
+
+
+def without_fingerprint(folder: Path) -> None:
+    write_tiny_model(folder / "model.onnx")

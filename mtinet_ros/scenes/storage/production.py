@@ -244,8 +244,8 @@ def prepare_folder(root: Path, frames: int, settings: RenderSettings) -> list[Sc
             begun["licenses"] = begun.pop("licences")
         if begun != kept:
             raise DataError(
-                f"{root} was begun with {begun}, not {kept}; use the same options "
-                "to continue it, or another folder"
+                f"{root} was begun with {_differing(begun, kept)}, not {_differing(kept, begun)}; "
+                "use the same options to continue it, or another folder"
             )
     elif root.is_dir() and any(root.iterdir()):
         raise DataError(f"{root} is not empty and holds no rendered rooms; choose another folder")
@@ -373,3 +373,19 @@ def _run_pool(
                     "with fewer --workers; finished scenes are kept"
                 ) from error
             raise
+
+
+def _differing(settings: object, others: object) -> str:
+    """Those settings that others lack or have otherwise, as words."""
+    if not isinstance(settings, dict):
+        return "no settings"
+    theirs = others if isinstance(others, dict) else {}
+    missing = object()
+    found = {k: v for k, v in settings.items() if theirs.get(k, missing) != v}
+    return (
+        ", ".join(
+            f"{key} {', '.join(value) if isinstance(value, list) else value}"
+            for key, value in found.items()
+        )
+        or "these settings"
+    )
