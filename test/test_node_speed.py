@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import onnxruntime
 import pytest
 
 pytest.importorskip("rclpy")
@@ -81,6 +82,15 @@ def test_a_mark_survives_the_way_into_the_network(card: ModelCard, size: tuple[i
     write_mark(image, 5, 517)
     predictor.preprocess(batch, image, None)
     assert read_mark(batch.images[0]) == (5, 517)
+
+
+def test_a_null_backend_has_what_the_topics_of_the_model_ask_for(card: ModelCard) -> None:
+    session = onnxruntime.InferenceSession(bundled_model(), providers=["CPUExecutionProvider"])
+    backend = NullBackend(card, 1)
+    assert {output.name for output in session.get_outputs()} == set(backend.output_names)
+    assert set(backend.infer(backend.new_images(), backend.output_names)) == {
+        "labels", "normals", "depth", "confidence"
+    }  # fmt: skip
 
 
 def test_answers_of_their_own_frames_are_right(card: ModelCard) -> None:

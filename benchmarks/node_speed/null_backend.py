@@ -30,8 +30,9 @@ def code_of(number: int, counter: int) -> int:
 class NullBackend:
     """Answers at once, or after a time, with the same room for every image.
 
-    A band across the middle tells the frame: labels hold `code_of` its mark, depth 1 m plus a 32nd
-    of a metre times that, the normals' x that over 128.
+    It has the outputs that the card tells of. A band across the middle tells the frame: labels
+    (and confidence) hold `code_of` its mark, depth 1 m plus a 32nd of a metre times that, the
+    normals' x that over 128.
     """
 
     name = "null"
@@ -43,8 +44,9 @@ class NullBackend:
         """Make the answers; `inference_ms` is how long each run pretends to take."""
         self.card = card
         self.max_batch = min(max_batch, card.max_batch)
-        self.output_names = tuple(
-            name for task, name in TASK_OUTPUTS.items() if task in card.tasks
+        self.output_names = (
+            *(name for task, name in TASK_OUTPUTS.items() if task in card.tasks),
+            *(["confidence"] if card.has_confidence else []),
         )
         # Sleeping is what a CPU does while a GPU computes.
         self.leaves_cpu_free = inference_ms > 0.0
