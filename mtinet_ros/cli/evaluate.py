@@ -71,8 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         _compare(arguments)
     else:
-        if arguments.record:  # a missing package is told before all is measured
-            import mtinet_ros.export.figures  # noqa: F401
+        if arguments.record:  # what keeps it from that is told before all is measured
+            from mtinet_ros.export.onnx_graph import rewritable_card
+
+            rewritable_card(arguments.model)
         expected, measure = _plan(arguments.model, arguments)
         single_tasks = _single_tasks(expected, arguments)
         measured = _beside(measure(), single_tasks)

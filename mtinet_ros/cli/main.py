@@ -68,6 +68,19 @@ _EXTRA_OF = {"onnx": "export", "torchmetrics": "train"}
 _PIP_NAMES = {"cv2": "opencv-python", "yaml": "PyYAML"}
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """Refuses what a command does not know beside that command's own usage, not `mtinet`'s."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As the base, but that nothing is left over."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """Parser of all commands; only the module of `command` is imported."""
     parser = argparse.ArgumentParser(
@@ -75,7 +88,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         description="Make, check, export and try MTI-Net models for ROS 2 cameras.",
     )
     parser.add_argument("--version", action="version", version=f"mtinet_ros {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser
+    )
     for name, (module, summary) in COMMANDS.items():
         sub = commands.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:] + "."

@@ -23,7 +23,7 @@ from mtinet_ros.errors import BackendError, BackendUnavailableError, ModelError
 from mtinet_ros.export.accuracy import describe_excess, measure_accuracy
 from mtinet_ros.export.onnx_graph import (
     attach_card,
-    measurable_card,
+    rewritable_card,
     rewrite_card,
     write_model,
 )
@@ -120,9 +120,10 @@ def add_report(model: Path, images: NDArray[np.uint8]) -> Mapping[str, Any]:
     Raises:
         BackendUnavailableError: See `measure_file`.
         ModelError: The file has no card, or another tool has changed its graph.
+        ConfigurationError: Its folder cannot be written to.
         ExportError: It cannot be written.
     """
-    card = measurable_card(model)
+    card = rewritable_card(model)
     if card.precision == "bf16" and not card.wide_parts:
         raise ModelError(
             f"{model} is in bf16 itself and needs no report; its accuracy was measured at export"

@@ -24,7 +24,7 @@ from mtinet_ros.export.graph_parts import remove_unused
 from mtinet_ros.model_card import METADATA_KEY, ModelCard, read_model_card
 from mtinet_ros.model_contract import INPUT_NAME
 from mtinet_ros.onnx_file import parse_onnx
-from mtinet_ros.output_files import file_errors, replace_file
+from mtinet_ros.output_files import file_errors, make_folder, replace_file
 
 OPSET = 17
 
@@ -129,6 +129,18 @@ def measurable_card(path: Path) -> ModelCard:
     return card
 
 
+def rewritable_card(path: Path) -> ModelCard:
+    """`measurable_card` of a file that can be replaced; to be called before the work.
+
+    Raises:
+        ModelError: See `measurable_card`.
+        ConfigurationError: Its folder cannot be written to.
+    """
+    card = measurable_card(path)
+    make_folder(path.parent)
+    return card
+
+
 def rewrite_card(path: Path, card: ModelCard) -> None:
     """Put another card into a model file whose graph stays as it is.
 
@@ -160,7 +172,7 @@ def write_output(content: bytes, path: Path) -> None:
     Raises:
         ExportError: The folder cannot be written, or the disk is full.
     """
-    advice = "nothing was changed there: free space or choose another place with -o"
+    advice = "nothing was changed there: free space or choose a folder that can be written to"
     with file_errors(f"write {path}", ExportError, advice):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content, flush=True)

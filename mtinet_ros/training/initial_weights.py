@@ -57,7 +57,7 @@ def _load_imagenet(network: MultiTaskNetwork, path: str) -> None:
     if weights is None:
         raise ConfigurationError(
             f"network: no package brings ImageNet weights for {name}; set backbone_weights to a "
-            f"file ({backbone.public_files}), or initial to random or to a checkpoint"
+            f"file, {backbone.public_files}; or initial to random or to a checkpoint"
         )
     backbone.load_imagenet_weights(weights, f"the package with ImageNet weights of {name}")
 

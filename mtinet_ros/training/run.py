@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
@@ -135,6 +135,7 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
     failures: list[MtinetError] = []
     pause = Pause(last, max_minutes, failures)
     callbacks: list[Callback] = [
+        TQDMProgressBar(),  # where rich is installed, Lightning's other bar counts to epoch -2
         *([averaged] if averaged else []),
         pause,
         ModelCheckpoint(
@@ -163,9 +164,16 @@ def _train(config: TrainConfig, folder: Path, max_minutes: float) -> Path:
         trainer.save_checkpoint(last, weights_only=False)
         if trainer.strategy.reduce_boolean_decision(bool(failures), all=False):
             raise failures[0] if failures else SystemExit(1)  # the other process says why
+    _log.info("%s", _said_at_the_end(trainer.global_step, steps.total))
     if pause.status:
         raise SystemExit(pause.status)
     return folder
+
+
+def _said_at_the_end(step: int, steps: int) -> str:
+    if step < steps:
+        return f"Paused after step {step} of {steps}: the same command goes on from there"
+    return f"Complete: {step} steps of {steps}"
 
 
 @contextmanager
@@ -275,11 +283,12 @@ class TrainingData(LightningDataModule):
 
 def check_classes(network: MultiTaskNetwork, source: SampleSource) -> None:
     """Raise `ConfigurationError` unless the data have the classes that the network tells."""
-    classes = network.auxiliary_tasks.get("semseg", len(source.class_names))
-    if classes != len(source.class_names):
+    there = len(source.class_names)
+    classes = network.auxiliary_tasks.get("semseg", there)
+    if classes != there:
         raise ConfigurationError(
-            f"network: semseg has {classes} channels, the data have {len(source.class_names)} "
-            "classes; the two must be equal"
+            f"network: semseg has {classes} channels, the data have {there} classes; the two must "
+            f"be equal: set network.tasks.semseg to {there}"
         )
     for task, channels in (("human_parts", len(HUMAN_PARTS)), ("sal", 1), ("edge", 1)):
         if network.auxiliary_tasks.get(task, channels) != channels:

@@ -40,6 +40,24 @@ def test_misuse_is_explained_with_status_2(
     assert "usage: mtinet" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["inspect", "x.onnx", "--jso"], "inspect"),
+        (["data", "check", "x", "--fast"], "data check"),
+    ],
+)
+def test_an_option_that_a_command_lacks_is_told_beside_those_it_has(
+    arguments: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"usage: mtinet {usage} [-h]" in said
+    assert f"mtinet {usage}: error: unrecognized arguments: {arguments[-1]}" in said
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

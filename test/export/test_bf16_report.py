@@ -12,7 +12,7 @@ import pytest
 from support.tiny_model import random_images, tiny_card, write_tiny_model
 
 from mtinet_ros.cli.main import main
-from mtinet_ros.errors import BackendUnavailableError, ModelError
+from mtinet_ros.errors import BackendUnavailableError, ConfigurationError, ModelError
 from mtinet_ros.export import bf16_report
 from mtinet_ros.export.bf16_report import add_report, report_on_export
 from mtinet_ros.inference import CpuSettings
@@ -47,6 +47,15 @@ def test_a_report_decides_and_the_graph_stays(model: Path) -> None:
     assert chosen.arithmetic == ("bf16" if passes else "f32")
     assert read_onnx_file(model).fingerprint == before.fingerprint
     assert not card.modified
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtinet_ros.output_files.os.access", lambda *_: False)
+    monkeypatch.setattr("mtinet_ros.export.bf16_report.measure_file", None)
+    with pytest.raises(ConfigurationError, match=r"cannot be written to; change its permissions"):
+        add_report(model, random_images(1))
 
 
 @here_is_bf16

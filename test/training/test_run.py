@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import functools
 import json
+import logging
 import os
 import re
 import signal
@@ -86,14 +87,18 @@ def both(real: Path, rendered: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path):
+def test_a_paused_run_continues_as_if_it_had_not_been(rooms, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mtinet_ros.training.run")
     whole = train(configuration(rooms, tmp_path / "whole", 2))
     paused = configuration(rooms, tmp_path / "paused", 2)
     folder = train(paused, max_minutes=1e-6)
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 1
     assert not same_state(whole, folder)
+    assert "Paused after step 1 of 2: the same command goes on from there" in caplog.text
+    caplog.clear()
     train(paused)
     assert same_state(whole, folder)
+    assert "Complete: 2 steps of 2" in caplog.text
 
 
 @pytest.mark.slow
@@ -470,7 +475,7 @@ def test_missing_data_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "fragment"),
     [
-        (["network.tasks={semseg: 40}"], "40 channels, the data have 13"),
+        (["network.tasks={semseg: 40}"], r"40 channels, .* 13 classes; .* tasks\.semseg to 13"),
         (
             ["network.tasks={sal: 1}", "losses.terms={sal: {balanced_bce: 1}}"],
             "no ground truth for sal; they have semseg, depth, normals",
