@@ -43,7 +43,7 @@ def test_misuse_is_explained_with_status_2(
 @pytest.mark.parametrize(
     ("arguments", "usage"),
     [
-        (["inspect", "x.onnx", "--jso"], "inspect"),
+        (["inspect", "x", "--fast"], "inspect"),
         (["data", "check", "x", "--fast"], "data check"),
     ],
 )

@@ -475,7 +475,7 @@ def test_missing_data_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "fragment"),
     [
-        (["network.tasks={semseg: 40}"], r"40 channels, .* 13 classes; .* tasks\.semseg to 13"),
+        (["network.tasks={semseg: 40}"], r"40 channels, .* 13 classes; .*tasks\.semseg to 13"),
         (
             ["network.tasks={sal: 1}", "losses.terms={sal: {balanced_bce: 1}}"],
             "no ground truth for sal; they have semseg, depth, normals",
