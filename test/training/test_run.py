@@ -327,6 +327,10 @@ def test_a_run_leaves_weights_logs_and_pictures(rooms, tmp_path):
     assert str(tmp_path) not in header[METADATA_KEY]
     assert str(rooms) not in header[METADATA_KEY]
     assert (header["depth_output"], header["focal_length"]) == ("log_metres", "210.0")
+    page = (ROOT / "docs" / "training.md").read_text().partition("## What a run leaves")[2]
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("\n## ")[0], re.MULTILINE)
+    told = {name.rstrip("/") for row in rows for name in re.findall(r"`(.*?)`", row)}
+    assert {path.name for path in folder.iterdir() if path.name[0] != "."} == told
     assert list((folder / "pictures").glob("*.png"))
     assert list((folder / "tensorboard").glob("events*"))
     with next((folder / "csv").glob("*/metrics.csv")).open() as file:
