@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
-from support.pages import PARSERS, ROOT
+import yaml
+from support.pages import CODE, PARSERS, ROOT
 
 pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
@@ -22,6 +23,8 @@ from mtinet_ros.export.accuracy import LIMITS
 from mtinet_ros.export.criteria import LOSS_LIMITS
 from mtinet_ros.export.presets import PRESETS
 from mtinet_ros.model_card import read_model_card
+from mtinet_ros.node.settings import CAMERA_PARAMETERS, NODE_PARAMETERS
+from mtinet_ros.training.config_file import load_config
 
 
 def page(name: str) -> str:
@@ -149,3 +152,44 @@ def test_what_is_told_of_a_bundled_model_is_in_its_card(name: str, column: int) 
     assert told == f"{100 * float(str((card.bf16_report or {})['label_agreement'])):.1f} %"
     size = (ROOT / "models" / f"{name}.onnx").stat().st_size
     assert f"fp16, {size / 1e6:.1f} MB" in page("models/README.md")
+
+
+OTHER_SETTINGS = {
+    "fit": "of a model's card",
+    "publish_voxel_map": "nav2's",
+    "base": "the file of a run's description itself",
+    "dropped": "a line of /diagnostics",
+}
+IN_SECTION = {  # of a run's description; the text around says which kind or section is meant
+    "classes": "data.sources.real.classes",
+    "rotation": "augmentation.rotation",
+    "scale": "augmentation.scale",
+    "zooms": "augmentation.zooms",
+}
+OF_KIND = {"rotation": "pascal", "scale": "pascal", "zooms": "nyud", "data.focal_length": "nyud"}
+
+
+def settings_in_the_text() -> set[tuple[str, str]]:
+    found = [re.fullmatch(r"([a-z][\w.]*): (\S.*)", c.text) for c in CODE if c.kind == "inline"]
+    messages = ("mtinet", "front")  # CONTRIBUTING.md: what stands before a message
+    return {(m[1], m[2]) for m in found if m and m[1] not in (*OTHER_SETTINGS, *messages)}
+
+
+@pytest.mark.parametrize(("name", "value"), sorted(settings_in_the_text()))
+def test_a_setting_that_the_text_names_is_taken(name: str, value: str) -> None:
+    spec = NODE_PARAMETERS.get(name) or CAMERA_PARAMETERS.get(name)
+    if spec is not None:
+        spec.check(name, spec.coerce(yaml.safe_load(value)))
+        return
+    kind = OF_KIND.get(name, "camera")
+    overrides = [f"{IN_SECTION.get(name, name)}={value}", f"augmentation.kind={kind}"]
+    if kind != "camera":
+        overrides += [
+            f"augmentation.{key}=null" for key in ("zoom", "roll", "tilt", "photometric")
+        ]
+    file = "indoor.yaml" if "sources" in overrides[0] else "rooms.yaml"
+    load_config(ROOT / "config" / "train" / file, overrides)
+
+
+def test_enough_settings_are_seen() -> None:
+    assert len(settings_in_the_text()) > 15
