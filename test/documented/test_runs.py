@@ -123,7 +123,6 @@ RUN: dict[str, Run] = {
     # training.md
     "evaluate build/train/rooms/latest.safetensors --data build/rooms --split test": Run(),
     "evaluate build/train/indoor/latest.safetensors --data build/nyud": Run(),
-    "reproduce --list": Run(("nyud_w18 ", "pascal_w18_small", "urbanlf_syn_w48")),
 }
 HOURS = "hours of training: in small in test/training/test_run.py, and in make model-smoke"
 ROOMS = "renders for hours: in small in test/scenes/test_reproducible.py, and -n 2 in scenes.md"
