@@ -8,6 +8,7 @@ The driver is a component: load what else works on its images (image_proc) into 
 import os
 from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -82,6 +83,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
+            OpaqueFunction(function=require),
             OpaqueFunction(function=use_profile),
             OpaqueFunction(function=start_driver),
             IncludeLaunchDescription(
@@ -90,6 +92,18 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ]
     )
+
+
+def require(context: LaunchContext) -> None:
+    """Say what is missing before anything has started: launch would leave that running."""
+    for package in (context.launch_configurations["driver"], "rclcpp_components"):
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            apt = f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-{package.replace('_', '-')}"
+            raise RuntimeError(
+                f"{package} is not installed; `sudo apt install {apt}` brings it"
+            ) from None
 
 
 def use_profile(context: LaunchContext) -> None:

@@ -5,10 +5,12 @@ The node's own `points` needs no second process; this is for who builds on image
 docs/pipelines.md.
 """
 
+import os
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.some_substitutions_type import SomeSubstitutionsType
 from launch.substitutions import LaunchConfiguration
@@ -45,6 +47,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="camera",
                 description="Name, in params_file, of the camera whose picture and depth are used",
             ),
+            OpaqueFunction(function=require),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
                 launch_arguments={"params_file": LaunchConfiguration("params_file")}.items(),
@@ -70,3 +73,15 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ]
     )
+
+
+def require(context: LaunchContext) -> None:
+    """Say what is missing before anything has started: launch would leave that running."""
+    for package in ("depth_image_proc", "rclcpp_components"):
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            apt = f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-{package.replace('_', '-')}"
+            raise RuntimeError(
+                f"{package} is not installed; `sudo apt install {apt}` brings it"
+            ) from None

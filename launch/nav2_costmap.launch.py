@@ -10,8 +10,9 @@ docs/pipelines.md.
 import os
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -21,6 +22,8 @@ CONFIG = HERE.parent / "config"
 
 # In Humble the costmap's node lies in a namespace of its name.
 COSTMAP = "costmap/costmap" if os.environ.get("ROS_DISTRO") == "humble" else "costmap"
+
+PACKAGES = ("nav2_costmap_2d", "nav2_lifecycle_manager")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -33,6 +36,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=str(CONFIG / "pipelines" / "nav2_costmap.yaml"),
                 description="YAML file with the parameters of perception, costmap and managers",
             ),
+            OpaqueFunction(function=require),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
                 launch_arguments={"params_file": params_file, "autostart": "false"}.items(),
@@ -56,3 +60,15 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ]
     )
+
+
+def require(context: LaunchContext) -> None:
+    """Say what is missing before anything has started: launch would leave that running."""
+    for package in PACKAGES:
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            apt = f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-{package.replace('_', '-')}"
+            raise RuntimeError(
+                f"{package} is not installed; `sudo apt install {apt}` brings it"
+            ) from None

@@ -5,10 +5,17 @@ Give it the robot's odometry (`visual_odometry:=false`, `odom_frame_id`) where t
 docs/pipelines.md.
 """
 
+import os
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.some_substitutions_type import SomeSubstitutionsType
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -48,6 +55,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="camera",
                 description="Name, in params_file, of the camera whose picture and depth are used",
             ),
+            OpaqueFunction(function=require),
             # Both files have arguments of the same names, with other defaults (namespace, rviz).
             GroupAction(
                 [
@@ -67,3 +75,15 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ]
     )
+
+
+def require(context: LaunchContext) -> None:
+    """Say what is missing before anything has started: launch would leave that running."""
+    for package in ("rtabmap_launch",):
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            apt = f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-{package.replace('_', '-')}"
+            raise RuntimeError(
+                f"{package} is not installed; `sudo apt install {apt}` brings it"
+            ) from None

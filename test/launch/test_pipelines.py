@@ -258,6 +258,32 @@ def test_the_drivers_have_parameters_and_topics_of_their_own() -> None:
         assert topics == {"image_raw", "camera_info"}  # what perception looks for
 
 
+@pytest.mark.parametrize("name", ["nav2_costmap", "rtabmap", "depth_cloud", "camera"])
+def test_what_is_not_installed_is_told_before_anything_has_started(name: str) -> None:
+    """launch ends with the exception and leaves the node running, in the way of the next one."""
+    source = (ROOT / "launch" / f"{name}.launch.py").read_text()
+    tree = ast.parse(source)
+    started = {
+        value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for value in (
+            *(word.value for word in node.keywords if word.arg == "package"),
+            *(node.args if ast.unparse(node.func) == "FindPackageShare" else []),
+        )
+        if isinstance(value, ast.Constant)
+    }
+    (require,) = (f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == "require")
+    loop = next(node for node in ast.walk(require) if isinstance(node, ast.For))
+    required = ast.unparse(loop.iter)
+    if required == "PACKAGES":
+        required = str(constant(f"{name}.launch.py", "PACKAGES"))
+    assert started
+    assert all(f"'{package}'" in required for package in started)
+    description = source[source.index("def generate_launch_description") :]
+    assert description.index("function=require") < description.index("IncludeLaunchDescription(")
+
+
 def test_every_launch_file_gives_perception_arguments_it_declares() -> None:
     tree = ast.parse((ROOT / "launch" / "perception.launch.py").read_text())
     declared = {
