@@ -137,6 +137,8 @@ ELSEWHERE: dict[str, str] = {
         [
             "train config/train/rooms.yaml",
             "train config/train/indoor.yaml",
+            "train my_rooms.yaml",
+            "train my_rooms.yaml --dry-run",
             "train config/train/indoor.yaml --set run.devices=4 --set data.batch_size=4",
             "train config/train/indoor.yaml --set run.nodes=2 --set run.devices=4 "
             "--set data.batch_size=2",
@@ -172,10 +174,19 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(
         ["build model.onnx", "build MODEL", "build MODEL --hardware-compatible"], ENGINE
     ),
-    "benchmark MODEL": PLACEHOLDERS,
+    **dict.fromkeys(
+        [
+            "benchmark MODEL",
+            "data check my_rooms",
+            "evaluate build/train/my_rooms/latest.safetensors --data my_rooms --split val",
+            "evaluate models/mtinet_indoor.onnx --data my_rooms --split val",
+        ],
+        PLACEHOLDERS,
+    ),
     **dict.fromkeys(["view", "view run_processed/", "view --save run.rrd"], VIEWER),
     "scenes --check rooms": "of rooms that take hours; of two scenes in the same page",
     "export build/train/rooms/latest.safetensors -o model.onnx": EXPORT + "test/training/",
+    "export build/train/my_rooms/latest.safetensors -o my_rooms.onnx": EXPORT + "test/training/",
     "export w18.pt -o w18.onnx": EXPORT + "test/export/test_export.py",
     "export w18.pt -o w18_int8.onnx --precision int8 --calibration pictures --force": EXPORT
     + "test/export/test_precision.py",

@@ -19,6 +19,7 @@ pytest.importorskip("av")
 from support import newcomer
 
 from mtinet_ros.cli.main import main
+from mtinet_ros.datasets.nyud_layout import MARKER, Meaning, read_meaning
 from mtinet_ros.export.accuracy import LIMITS
 from mtinet_ros.export.criteria import LOSS_LIMITS
 from mtinet_ros.export.presets import PRESETS
@@ -193,3 +194,23 @@ def test_a_setting_that_the_text_names_is_taken(name: str, value: str) -> None:
 
 def test_enough_settings_are_seen() -> None:
     assert len(settings_in_the_text()) > 15
+
+
+def test_a_run_on_own_rooms_is_described_as_the_page_has_it(tmp_path: Path) -> None:
+    text = page("docs/training.md")
+    described = re.search(r"```yaml\n(base: .*?)```", text, re.DOTALL)
+    marker = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+    assert described is not None
+    assert marker is not None
+    file = tmp_path / "my_rooms.yaml"
+    file.write_text(described[1].replace("base: ", f"base: {ROOT}/"))
+    config = load_config(file)
+    shares = {name: (source.root, source.share) for name, source in config.data.sources.items()}
+    assert shares == {"real": ("my_rooms", 0.5), "rendered": ("build/rooms", 0.5)}
+    assert config.data.sources["real"].kind == "nyud"
+    assert (config.card.name, config.card.license) == ("my_rooms", "NOASSERTION")
+    assert (ROOT / config.network.initial).is_file()
+    (tmp_path / MARKER).write_text(marker[1])
+    assert read_meaning(tmp_path) == Meaning(
+        "rooms", "camera_optical", 0.001, None, None, ("Our office, 2026",)
+    )
