@@ -348,6 +348,14 @@ CLAIMS = [
         ("missing",),
         spoiled.incomplete,
     ),
+    Claim(
+        "docs/process.md",
+        "Both are told, as are interlaced frames",
+        "process tape.mp4 -o seen",
+        0,
+        ("is interlaced",),
+        spoiled.interlaced,
+    ),
 ]
 
 

@@ -208,6 +208,14 @@ CLAIMS = [
         ("cannot be verified",),
         spoiled.without_fingerprint,
     ),
+    Claim(
+        "docs/evaluation.md",
+        "Pictures that are distorted by their lens, which the node rectifies, are refused",
+        TRUTH,
+        1,
+        ("is distorted by its lens",),
+        spoiled.bent,
+    ),
 ]
 
 

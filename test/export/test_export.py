@@ -198,7 +198,14 @@ def test_the_command_exports_a_checkpoint_and_says_how_exact_it_is(untrained, tm
     output = tmp_path / "mine.onnx"
     arguments = ["export", str(checkpoint), "-o", str(output), "--input-size", "64x96"]
     assert main([*arguments, "--max-batch", "2"]) == 0
-    assert "label_agreement" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "label_agreement" in said
+    for gap in (
+        "classes are named by number",
+        "normals stay as trained",
+        "depth stays as trained",
+    ):
+        assert f"note: {gap}; --preset or --" in said
     card = read_model_card(output)
     assert (card.name, card.depth_kind, card.normals_axes) == ("mine", "as_trained", "as_trained")
     assert card.class_names[7] == "class 7"

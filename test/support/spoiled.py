@@ -7,14 +7,16 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnx
 import torch
-from support import newcomer
+from support import bags, newcomer
 from support.tiny_model import write_tiny_model
+from support.videos import write_video
 
 from mtinet_ros.network import MTINet
 from mtinet_ros.network.build import build_network
@@ -199,3 +201,22 @@ def begun_rooms(folder: Path) -> None:
 
 def without_fingerprint(folder: Path) -> None:
     write_tiny_model(folder / "model.onnx")
+
+
+def interlaced(folder: Path) -> None:
+    write_video(folder / "tape.mp4", count=3, options={"x264-params": "tff=1"})
+
+
+def bent(folder: Path) -> None:
+    newcomer.model(folder / "model.onnx")
+    recorded = bags.a_camera(2, "/camera")
+    for message in list(recorded):
+        stamp = message.time - 1_000_000
+        if message.type_name == bags.CAMERA_INFO:
+            bend = bags.info(message.time - 1_100_000, bend=0.1)
+            recorded.append(replace(message, message=bend))
+            recorded.remove(message)
+        else:
+            labels = bags.image(stamp, np.full((12, 16), 7, np.uint8), "mono8")
+            recorded.append(bags.Recorded("/sim/labels", bags.IMAGE, message.time, labels))
+    bags.write_rosbags(folder / "sim_bag", recorded)
