@@ -43,6 +43,19 @@ NOT_RUN = {
     "CUDA_VISIBLE_DEVICES=$((i": "part of a loop",
     "venv/lib/mtinet_ros/perception_node": "runs until it is told to end; test/node has it",
 }
+# Targets and scripts: which tests run what they run, or why none does.
+TARGETS_AND_SCRIPTS = {
+    "make demo": "test/demo/, and test/bare_machine.sh",
+    "make test": "what runs now",
+    "make bench": "17 minutes; its parts: test/test_node_speed.py",
+    "make soak": "half an hour",
+    "make verify-gpu": "installs packages; its steps: test/gpu/test_verify.py",
+    "python3 -m": "an environment; test/gpu/test_verify.py",
+    "python3 -c": "needs TensorRT on a Jetson",
+    "python benchmarks/multitask.py": "hours of training",
+    "python benchmarks/compare_models.py": "minutes on a quiet machine",
+    "python benchmarks/training_step.py": "minutes; test/training/test_training_step_benchmark.py",
+}
 FOREIGN_LAUNCH_ARGUMENTS = {"rtabmap.launch.py": "passes on every argument of RTAB-Map's own"}
 
 
@@ -200,3 +213,16 @@ def test_blocks_of_python_and_yaml_can_be_read(page: Path) -> None:
             compile(text, page.name, "exec")
         else:
             assert yaml.safe_load(text)
+
+
+def test_every_target_and_script_is_run_somewhere_or_said_why_not() -> None:
+    found = {
+        f"{match[1]} {match[2]}"
+        for code in CODE
+        if code.kind in ("sh", "bash", "indented")
+        for line in lines(code)
+        if (match := re.match(r"(?:\w+=\S+ )*(make|python3?) (\S+)", line))
+    }
+    assert found == set(TARGETS_AND_SCRIPTS)
+    named = [path for why in TARGETS_AND_SCRIPTS.values() for path in re.findall(r"test/\S+", why)]
+    assert [path for path in named if not (ROOT / path.rstrip(",")).exists()] == []
