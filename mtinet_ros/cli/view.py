@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mtinet_ros.cli.options import path
-from mtinet_ros.errors import ConfigurationError, MtinetError
+from mtinet_ros.errors import ConfigurationError, InputError, MtinetError
 from mtinet_ros.node.end_signals import EndSignals, given_back
 from mtinet_ros.visualization.display import has_display
 
@@ -77,7 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
     shown = _shown(arguments, stream, on_end)
     with _regular_end(arguments), _opened(arguments) as bag, shown:
         if bag is None:
-            _watch(Scene(stream), arguments.node)
+            scene = Scene(stream)
+            _watch(scene, arguments.node)
+            if arguments.save is not None and scene.is_empty:
+                raise InputError(
+                    f"nothing of {arguments.node} came in, so {arguments.save} is not written; is "
+                    "the node active? --node names another"
+                )
         else:
             _replay(Scene(stream, plots={}), bag, arguments)
     for status, said in ends:
@@ -91,11 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Import Rerun inside: what it would tell its makers or the terminal of itself, it does not.
+    """Import Rerun inside: what it would tell the terminal of itself, it does not.
 
     A viewer that is closed is no error, and the errors that are have a sentence of ours.
     """
-    os.environ.setdefault("RERUN_ANALYTICS_ENABLED", "0")
     if "RUST_LOG" in os.environ:
         yield
         return
@@ -206,6 +211,9 @@ def _live() -> Callable[[Scene, str, EndSignals], None]:
 
 
 def _replay(scene: Scene, bag: Replay, arguments: argparse.Namespace) -> None:
-    print(f"{bag.show(scene)} messages of {arguments.bag}", flush=True)
+    shown = bag.show(scene)
+    if shown == 0:
+        raise InputError(f"no message of {arguments.bag} could be shown; the lines above say why")
+    print(f"{shown} messages of {arguments.bag}", flush=True)
     if arguments.save is None:
         signal.pause()

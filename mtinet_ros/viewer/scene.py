@@ -28,7 +28,11 @@ PLOTS: Plots = {
 
 
 class Scene:
-    """What is logged to one recording; the times are those of the images."""
+    """What is logged to one recording; the times are those of the images.
+
+    Attributes:
+        is_empty: Whether nothing that has a time was shown so far.
+    """
 
     def __init__(self, stream: rr.RecordingStream, plots: Plots = PLOTS) -> None:
         """Log to a recording, which has its sinks.
@@ -39,6 +43,7 @@ class Scene:
         """
         self._stream = stream
         self._plots = plots
+        self.is_empty = True
         self._cameras: list[str] = []
 
     def add_camera(self, camera: str) -> None:
@@ -55,6 +60,7 @@ class Scene:
 
     def set_time(self, stamp: int) -> None:
         """What is logged from here on is of this time, in ns."""
+        self.is_empty = False
         if stamp < _YEAR_1973:
             self._stream.set_time("stamp", duration=np.timedelta64(stamp, "ns"))
         else:

@@ -29,6 +29,9 @@ from mtinet_ros.viewer import leash
 
 LOCAL = "127.0.0.1"
 OnEnd = Callable[[int, str], None]
+# Rerun has no variable of its own to keep it from sending statistics of its use; where this one is
+# set, it sends none. `rerun analytics disable` would change a setting of the user's.
+_NO_STATISTICS = {"CI": "true"}
 _START = 15.0  # seconds that the viewer may take to listen
 _END = 2.0  # seconds that it may take to end once it is killed
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
@@ -158,7 +161,7 @@ def _running(
     command: list[str], listens: Sequence[tuple[str, int]], on_end: OnEnd
 ) -> Iterator[None]:
     """Run the viewer until the block ends, or this process; the block begins once it listens."""
-    environment = {**os.environ, "RERUN_ANALYTICS_ENABLED": "0"}
+    environment = {**os.environ, **_NO_STATISTICS}
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", leash.__file__, *command],
         env=environment,

@@ -51,6 +51,7 @@ OPTIONS = [
 _ITS_OWN = (
     "www.google.com",
     "accounts.google.com",
+    "android.clients.google.com",
     "clients2.google.com",
     "content-autofill.googleapis.com",
 )

@@ -38,8 +38,11 @@ def tab(tmp_path: Path) -> Iterator[browser.Page]:
 
 
 def test_every_panel_of_the_page_is_filled_without_the_internet(
-    tab: browser.Page, tmp_path: Path
+    tab: browser.Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
     stream = rr.RecordingStream("mtinet_ros")
     with window.page("127.0.0.1", 0, "200MB", lambda status: None) as (log_to, url):
         stream.connect_grpc(log_to)
@@ -55,6 +58,7 @@ def test_every_panel_of_the_page_is_filled_without_the_internet(
     save(picture, tmp_path / "page.png")
     assert absent == {}, f"see {tmp_path / 'page.png'}"
     assert sorted(set(tab.asked)) == []
+    assert not list(tmp_path.glob("home/rerun/analytics*"))  # statistics, before they are sent
 
 
 def test_a_page_that_asks_another_host_is_noticed(tab: browser.Page) -> None:
