@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from mtinet_ros.image_files import list_images, png_bytes, read_images
 from mtinet_ros.inference import BACKEND_CHOICES, load_backend
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.model_card import ModelCard, read_model_card
-from mtinet_ros.output_files import ResultFolder, npy_bytes
+from mtinet_ros.output_files import ResultFolder, file_errors, npy_bytes
 from mtinet_ros.perception.camera_model import CameraModel
 from mtinet_ros.perception.prediction import Prediction
 from mtinet_ros.perception.predictor import Predictor
@@ -63,6 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     _check_focal_length(arguments.focal_length)
     images = [file for path in arguments.images for file in list_images(path)]
     _check_names(images)
+    if not any(os.path.exists(path) for path in images):  # then no folder is made for results
+        with file_errors(f"read picture {images[0]}", InputError):
+            images[0].stat()
     model = arguments.model or bundled_model()
     card = read_model_card(model)
     suffixes = [_SUFFIXES[task] for task in card.tasks if task in _SUFFIXES]

@@ -131,6 +131,7 @@ def test_mistakes_end_with_one_sentence_and_status_1(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     assert predict(model, *arguments) == 1
+    assert not (tmp_path / "out").exists()
     said = capsys.readouterr().err
     assert said.startswith("mtinet predict: ")
     assert sentence in said
