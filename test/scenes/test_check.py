@@ -53,6 +53,24 @@ def test_a_rare_class_is_below_its_floor(copy: Path) -> None:
     assert "tv fills" in failures(copy)
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "", "[]", "null", "{}", '{"kind": "office"}', '{"kind": "office", "instances": []}',
+        '{"kind": "office", "instances": {"1": {"class": "bed", "name": "bed", "yaw": 0}}}',
+        '{"kind": "office", "instances": {"1": {"class": "bed", "name": "bed", "yaw": null, '
+        '"low": [0, 0, 0], "high": [1, 1, 1]}}}',
+        '{"kind": "office", "instances": {"one": {"class": "bed", "name": "bed", "yaw": 0, '
+        '"low": [0, 0, 0], "high": [1, 1, 1]}}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_description_is_a_sentence(spoiled: str, copy: Path) -> None:
+    scene = next(copy.glob("train/*/scene.json"))
+    scene.write_text(spoiled)
+    with pytest.raises(DataError, match=rf"scene {scene.parent} is damaged \(scene.json: .+\); "):
+        check(copy, write=False)
+
+
 def test_empty_depth_is_found(copy: Path) -> None:
     spoil(copy, "depth", np.zeros_like)
     assert "depth is empty" in failures(copy)

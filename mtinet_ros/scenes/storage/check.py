@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import make_folder, write_file
 from mtinet_ros.scenes.classes import NAMES, PALETTE
@@ -248,8 +249,24 @@ def _check_split(data: SceneDataset, failures: list[str]) -> SplitReport:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """scene.json of a scene folder."""
-    description: dict[str, Any] = json.loads((folder / "scene.json").read_text())
+    """scene.json of a scene folder.
+
+    Raises:
+        DataError: It cannot be read, or lacks what the check looks at.
+    """
+    try:
+        description: dict[str, Any] = json.loads((folder / "scene.json").read_text())
+        str(description["kind"])
+        for key, entry in description["instances"].items():
+            ends = np.array([entry["low"], entry["high"]], np.float64)
+            if ends.shape != (2, 3) or not np.isfinite([int(key), entry["yaw"], *ends.flat]).all():
+                raise ValueError(f"instance {key} has no place")
+            str(entry["class"] + entry["name"])
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(
+            f"scene {folder} is damaged (scene.json: {reason}); delete it and render again"
+        ) from error
     return description
 
 
