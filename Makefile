@@ -36,7 +36,7 @@ SOURCE ?=
 
 .PHONY: demo test test-fast test-numpy1 bare check view-check bench soak parameters docs colcon model model-rendered model-smoke verify-gpu clean
 
-# VIEW=1: with `mtinet view` beside it.
+# VIEW=1: with `mtinet view` beside it, in place of its own window.
 VIEW ?=
 demo: $(VENV)/.demo $(MODEL) $(if $(VIEW),$(VENV)/.view)
 	$(BIN)/mtinet demo --model $(MODEL) --source '$(SOURCE)' $(if $(VIEW),--view)

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", type=path, default="build/demo")
     parser.add_argument(
-        "--view", action="store_true", help="with `mtinet view` beside it, while it runs"
+        "--view", action="store_true", help="with `mtinet view` in place of its window"
     )
 
 
