@@ -115,7 +115,7 @@ def test_a_picture_that_cannot_be_read_is_told(
         (("--noise=-1",), "--noise is -1; 0 or more is allowed"),
         (("--start=50",), "s long, lies between --start 50"),
         (("--frames=1",), "has no two pictures after each other that show the same (1 pictures"),
-        (("--topic=/a",), "topics"),
+        (("--topic=/a",), "--topic is not for "),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(
