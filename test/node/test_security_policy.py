@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip("rclpy")
+
+from rclpy.node import NodeNameNonExistentError
+from support.node_harness import NodeProcess, Robot
 
 from mtinet_ros.install_paths import bundled_model
 from mtinet_ros.node.settings import OUTPUTS
@@ -53,32 +55,24 @@ def test_the_policy_has_the_form_that_sros2_reads() -> None:
 
 
 @pytest.mark.ros
-def test_the_node_may_do_what_it_does_and_no_more(ros_domain: int) -> None:
-    import rclpy
-
-    from mtinet_ros.node.perception_node import PerceptionNode
-
-    overrides = ["model:=" + str(bundled_model()), "camera.outputs:=[" + ",".join(OUTPUTS) + "]"]
-    rclpy.init(args=["--ros-args", *(part for o in overrides for part in ("-p", o))])
-    node = PerceptionNode()
-    try:
-        node.trigger_configure()
-        node.trigger_activate()
-        used = {
-            "publish": graph(node, "publisher"),
-            "subscribe": graph(node, "subscriber"),
-            "reply": graph(node, "service"),
-        }
-    finally:
-        assert any(node.close() for _ in range(60))  # each waits; the model may still be loading
-        node.destroy_node()
-        rclpy.try_shutdown()
+def test_the_node_may_do_what_it_does_and_no_more(robot: Robot) -> None:
+    outputs = f"camera.outputs:=[{','.join(OUTPUTS)}]"
+    with NodeProcess(f"model:={bundled_model()}", outputs):
+        robot.start()  # of a node in this process the services would stay, and hear other tests
+        assert robot.reports("engine", "state", "ready")
+        expected = {kind: allowed(kind) - names for kind, names in ELSEWHERE.items()}
+        assert robot.spin_until(lambda: all(expected[k] <= graph(robot, k) for k in expected))
+        used = {kind: graph(robot, kind) for kind in expected}
     for kind, names in used.items():
         assert names - allowed(kind) == set(), f"may not {kind}"
         assert allowed(kind) - names <= ELSEWHERE[kind], f"need not {kind}"
 
 
-def graph(node: Any, kind: str) -> set[str]:
+def graph(robot: Robot, kind: str) -> set[str]:
     """Names of the node's publishers, subscribers or services."""
-    found = getattr(node, f"get_{kind}_names_and_types_by_node")("perception", "/")
+    entity = {"publish": "publisher", "subscribe": "subscriber", "reply": "service"}[kind]
+    try:
+        found = getattr(robot, f"get_{entity}_names_and_types_by_node")("perception", "/")
+    except NodeNameNonExistentError:  # not heard of yet
+        return set()
     return {name for name, _ in found}
