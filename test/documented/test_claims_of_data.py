@@ -25,7 +25,7 @@ TRUTH = "evaluate model.onnx --data sim_bag --truth labels=/sim/labels --classes
 CLAIMS = [
     Claim(
         "docs/evaluation.md",
-        "A report (`.json`) is shown again",
+        "A report (`.json`) of one model is shown again",
         "evaluate new.json",
         0,
         ("on 3 frames of rooms, split test", "pixel accuracy"),

@@ -71,7 +71,7 @@ def test_imagenet_weights_of_another_backbone_are_refused_with_what_is_different
 @pytest.mark.parametrize(
     ("settings", "fragment"),
     [
-        ({}, "set backbone_weights to a file (torchvision's files"),
+        ({}, "set backbone_weights to a file, torchvision's files"),
         ({"backbone_weights": "no.pth"}, "cannot read no.pth"),
         ({"initial": "random", "backbone_weights": "x.pth"}, "set initial to imagenet"),
         ({"initial": "lite.safetensors"}, "holds a network with architecture multi_task_baseline"),
