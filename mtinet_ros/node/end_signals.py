@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NONE = b"\0"  # no signal's number
+# Whoever presses Ctrl-C again after so many seconds sees no end coming. One that comes sooner is
+# the same one: a terminal and `ros2 launch`, or systemd, may both signal a process.
+_IMPATIENT = 1.0
 
 
 @contextmanager
@@ -61,14 +65,24 @@ class EndSignals:
         self.has_come = True
 
     def tell(self, listener: Callable[[], None]) -> None:
-        """Call `listener` once one of them comes, or has come; in another thread."""
+        """Call `listener` once one of them comes, or has come; in another thread.
+
+        Ctrl-C again, later, ends the process at once, with status 130: whatever is under way, in
+        which the listener's word may never be heard.
+        """
         self._thread = threading.Thread(target=self._wait, args=(listener,), daemon=True)
         self._thread.start()
 
     def _wait(self, listener: Callable[[], None]) -> None:
+        first: float | None = None
         while (number := os.read(self._numbers, 1)) != _NONE:
-            if ord(number) in _SIGNALS:
+            if ord(number) not in _SIGNALS:
+                continue
+            if first is None:
+                first = time.monotonic()
                 listener()
+            elif ord(number) == signal.SIGINT and time.monotonic() > first + _IMPATIENT:
+                os._exit(128 + signal.SIGINT)
 
     def ignore(self) -> None:
         """Ignore both from here on, and call the listener no more."""

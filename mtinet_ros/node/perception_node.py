@@ -232,6 +232,13 @@ class PerceptionNode(LifecycleNode):
         self._unsubscribe()
         return self._stop_pipeline(_EXIT_TIMEOUT)
 
+    def destroy_node(self) -> None:
+        """Let go of the middleware, also by the state machine, which rclpy forgets."""
+        super().destroy_node()
+        # A private name, the same from Humble on; under another one nothing would be let go.
+        if machine := getattr(self, "_state_machine", None):
+            machine.destroy_when_not_in_use()
+
     def _make_bond(self, period: float) -> Bond | None:
         """The heartbeat for nav2's lifecycle manager, where there can and shall be one."""
         status_type = bond_status_type() if period > 0.0 else None

@@ -105,8 +105,9 @@ def run(argv: Sequence[str]) -> int:
         if node is not None:
             worker_ended = node.close()
         rclpy.try_shutdown()
-        if not worker_ended:
+        if node is not None and not worker_ended:
             # A network in mid-run cannot be interrupted; nothing of it is worth waiting for.
+            node.destroy_node()  # or the middleware's shared memory would outlive the process
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)

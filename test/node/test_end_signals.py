@@ -62,6 +62,51 @@ def test_before_anything_is_under_way_the_process_ends_at_once() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("second", "impatient", "status"),
+    [(signal.SIGINT, 0.0, 130), (signal.SIGINT, 60.0, 0), (signal.SIGTERM, 0.0, 0)],
+)
+def test_ctrl_c_again_ends_what_does_not_end_but_a_signal_that_comes_twice_or_launch_does_not(
+    second: signal.Signals, impatient: float, status: int
+) -> None:
+    """`ros2 launch` sends SIGTERM five seconds after SIGINT, and SIGKILL after five more."""
+    code = (
+        "import os, signal, threading, time; from mtinet_ros.node import end_signals\n"
+        f"end_signals._IMPATIENT, heard = {impatient}, threading.Event()\n"
+        "end_signals.EndSignals().tell(heard.set)\n"
+        "os.kill(os.getpid(), signal.SIGINT); heard.wait()\n"
+        f"os.kill(os.getpid(), {int(second)}); time.sleep({60 if status else 0.1})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == status
+
+
+@pytest.mark.ros
+def test_a_signal_amid_the_loading_of_a_model_leaves_no_shared_memory_behind(
+    tiny_model: Path, ros_domain: int
+) -> None:
+    """It cannot be interrupted. 70 MB each time, until nothing is left for any node."""
+    code = (
+        "import os, re, signal, sys, time; from mtinet_ros.node import perception_node, process\n"
+        "def load(*arguments):\n"
+        "    for line in open('/proc/self/maps'):\n"
+        "        if found := re.search('/dev/shm/fastdds_[0-9a-f]+', line):\n"
+        "            print(found.group(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "perception_node._load = load\n"
+        "sys.exit(process.run(sys.argv))\n"
+    )
+    arguments = ("--ros-args", "-p", f"model:={tiny_model}", "-p", "build_only:=true")
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    segments = [Path(line) for line in ended.stdout.splitlines() if line.startswith("/dev/shm/")]
+    assert segments
+    assert not [segment for segment in segments if segment.exists()]
+
+
 @pytest.mark.ros
 def test_a_signal_amid_a_transition_prints_nothing_and_ends_with_0(
     tiny_model: Path, ros_domain: int
