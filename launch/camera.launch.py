@@ -85,11 +85,11 @@ def generate_launch_description() -> LaunchDescription:
             *ARGUMENTS,
             OpaqueFunction(function=require),
             OpaqueFunction(function=use_profile),
-            OpaqueFunction(function=start_driver),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
                 launch_arguments={"cameras": LaunchConfiguration("camera")}.items(),
             ),
+            OpaqueFunction(function=start_driver),  # behind what may refuse the params_file
         ]
     )
 

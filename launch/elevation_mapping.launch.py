@@ -47,28 +47,28 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
-            OpaqueFunction(function=start_map),
+            OpaqueFunction(function=require),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(HERE / "perception.launch.py")),
                 launch_arguments={"params_file": LaunchConfiguration("params_file")}.items(),
             ),
+            OpaqueFunction(function=start_map),  # behind what may refuse the params_file
         ]
     )
 
 
+def require(context: LaunchContext) -> None:
+    """Say what is missing before anything has started: launch would leave that running."""
+    executable_in(prefix_of_map())
+
+
 def start_map(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    try:
-        prefix = Path(get_package_prefix(MAP_PACKAGE))
-    except PackageNotFoundError:
-        raise RuntimeError(
-            f"{MAP_PACKAGE} is not installed; it has to be built in a workspace, see "
-            "docs/pipelines.md"
-        ) from None
+    prefix = prefix_of_map()
     core = prefix / "share" / MAP_PACKAGE / "config" / "core" / "core_param.yaml"
     given = context.launch_configurations
     elevation_map = Node(
         package=MAP_PACKAGE,
-        executable=executable_in(prefix / "lib" / MAP_PACKAGE),
+        executable=executable_in(prefix),
         name="elevation_mapping_node",
         parameters=[
             ParameterFile(str(core), allow_substs=True),  # it finds files of its package
@@ -80,7 +80,18 @@ def start_map(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [elevation_map]
 
 
-def executable_in(folder: Path) -> str:
+def prefix_of_map() -> Path:
+    try:
+        return Path(get_package_prefix(MAP_PACKAGE))
+    except PackageNotFoundError:
+        raise RuntimeError(
+            f"{MAP_PACKAGE} is not installed; it has to be built in a workspace, see "
+            "docs/pipelines.md"
+        ) from None
+
+
+def executable_in(prefix: Path) -> str:
+    folder = prefix / "lib" / MAP_PACKAGE
     for name in EXECUTABLES:
         if (folder / name).exists():
             return name

@@ -33,6 +33,7 @@ from mtinet_ros.perception.prediction import Prediction
 ROOT = Path(__file__).parents[2]
 PIPELINES = sorted((ROOT / "config" / "pipelines").glob("*.yaml"))
 CONSUMERS = json.loads((ROOT / "test" / "data" / "consumers.json").read_text())
+LAUNCH_FILES = [file.name.split(".")[0] for file in (ROOT / "launch").glob("*.launch.py")]
 PREFIX = "/perception/camera/"
 
 
@@ -282,6 +283,22 @@ def test_what_is_not_installed_is_told_before_anything_has_started(name: str) ->
     assert all(f"'{package}'" in required for package in started)
     description = source[source.index("def generate_launch_description") :]
     assert description.index("function=require") < description.index("IncludeLaunchDescription(")
+
+
+@pytest.mark.parametrize("name", sorted(set(LAUNCH_FILES) - {"perception"}))
+def test_perception_comes_first_since_it_may_refuse_the_params_file(name: str) -> None:
+    """What had started before that sentence would be left running."""
+    source = (ROOT / "launch" / f"{name}.launch.py").read_text()
+    starting = ("Node(", "ComposableNodeContainer(", "PythonLaunchDescriptionSource(rtabmap)")
+    functions = [
+        f"function={function.name})"
+        for function in ast.parse(source).body
+        if isinstance(function, ast.FunctionDef) and function.name != "generate_launch_description"
+        if any(word in ast.unparse(function) for word in starting)
+    ]
+    description = source[source.index("def generate_launch_description") :].split("\n\n\n")[0]
+    places = [description.index(step) for step in (*functions, *starting) if step in description]
+    assert description.index('"perception.launch.py"') < min(places)
 
 
 def test_every_launch_file_gives_perception_arguments_it_declares() -> None:
