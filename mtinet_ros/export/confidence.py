@@ -145,6 +145,10 @@ def without_its_figures(accuracy: Mapping[str, Any]) -> dict[str, Any]:
     For a graph that gets another confidence: all else is what it was.
     """
     kept = {name: value for name, value in accuracy.items() if not name.startswith(OUTPUT)}
+    # Phrases of `describe_excess`, for which an export was forced.
+    beyond = str(kept.pop("forced_beyond", "")).split("; ")
+    if left := "; ".join(phrase for phrase in beyond if not phrase.startswith(OUTPUT)):
+        kept["forced_beyond"] = left
     report = kept.get("bf16")
     if isinstance(report, Mapping):
         report = without_its_figures(report)

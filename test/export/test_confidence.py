@@ -106,6 +106,9 @@ def test_figures_of_a_former_confidence_are_none_of_the_new_ones():
     pytorch = {"reference": "PyTorch, float32", "label_agreement": 1.0, "confidence_max": 1.0}
     assert set(without_its_figures(pytorch)) == {"reference", "label_agreement"}
     assert accuracy["bf16"] == report
+    forced = {"forced_beyond": f"miou is 0.8, the limit 0.9; {report['exceeded']}"}
+    assert without_its_figures(forced) == {"forced_beyond": "miou is 0.8, the limit 0.9"}
+    assert without_its_figures({"forced_beyond": report["exceeded"]}) == {}
 
 
 def test_a_model_is_taken_with_the_confidence_its_card_tells_of_and_not_without(tmp_path):
