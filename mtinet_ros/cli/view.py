@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     shown = _shown(arguments, stream, on_end)
     with _regular_end(arguments), _opened(arguments) as bag, shown:
         if bag is None:
-            scene = Scene(stream)
+            scene = Scene(stream, waits=arguments.save is not None)
             _watch(scene, arguments.node)
             if arguments.save is not None and scene.is_empty:
                 raise InputError(
@@ -85,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
                     "the node active? --node names another"
                 )
         else:
-            _replay(Scene(stream, plots={}), bag, arguments)
+            scene = Scene(stream, plots={}, waits=arguments.save is not None)
+            _replay(scene, bag, arguments)
     for status, said in ends:
         if status != 0:
             raise MtinetError(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from mtinet_ros.visualization.montage import legend_image
 # A clock that began with the simulation, not with the epoch: shown as a duration.
 _YEAR_1973 = 100_000_000 * 10**9  # ns
 
+_WAITED_AFTER = 32  # messages: 160 MB of clouds of 640x480 points
+_WAIT = 0.5  # seconds; between two such waits Ctrl-C is heard
 _LEGEND_WIDTH = 260  # pixels: two columns
 _LINE_COLORS = ((70, 130, 230), (240, 130, 30))
 
@@ -34,15 +37,21 @@ class Scene:
         is_empty: Whether nothing that has a time was shown so far.
     """
 
-    def __init__(self, stream: rr.RecordingStream, plots: Plots = PLOTS) -> None:
+    def __init__(
+        self, stream: rr.RecordingStream, plots: Plots = PLOTS, *, waits: bool = False
+    ) -> None:
         """Log to a recording, which has its sinks.
 
         Args:
             stream: The recording.
             plots: What of /diagnostics is drawn; nothing of a bag, which has none.
+            waits: Whether to wait now and then for the sinks to take what was logged, as for a
+                file: Rerun keeps in memory whatever a disk is too slow for.
         """
         self._stream = stream
         self._plots = plots
+        self._waits = waits
+        self._unwaited = 0
         self.is_empty = True
         self._cameras: list[str] = []
 
@@ -61,10 +70,25 @@ class Scene:
     def set_time(self, stamp: int) -> None:
         """What is logged from here on is of this time, in ns."""
         self.is_empty = False
+        if self._waits and self._unwaited == _WAITED_AFTER:
+            self._unwaited = 0
+            self._wait()
+        self._unwaited += 1
         if stamp < _YEAR_1973:
             self._stream.set_time("stamp", duration=np.timedelta64(stamp, "ns"))
         else:
             self._stream.set_time("stamp", timestamp=np.datetime64(stamp, "ns"))
+
+    def _wait(self) -> None:
+        """Return once all is with the sinks, or cannot get there."""
+        end = 0.0
+        while time.monotonic() >= end:  # else it is no lack of time that flush raises
+            end = time.monotonic() + _WAIT
+            try:
+                self._stream.flush(timeout_sec=_WAIT)
+            except RuntimeError:
+                continue
+            return
 
     def legend(self, camera: str, classes: Sequence[Mapping[str, Any]]) -> None:
         """Names and colors of the classes, as in the topic `segmentation/label_info_json`."""

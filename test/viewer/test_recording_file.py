@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from mtinet_ros.viewer.recording_file import recording_file
 from mtinet_ros.viewer.window import rerun_program
 
 rr = pytest.importorskip("rerun", reason="needs Rerun: pip install 'mtinet_ros[view]'")
+
+from mtinet_ros.viewer.scene import Scene  # noqa: E402, it needs Rerun
 
 NOISE = np.random.default_rng(3).integers(0, 256, (20, 200, 200, 3), np.uint8)  # 2.4 MB
 
@@ -38,6 +42,25 @@ def test_all_that_was_logged_is_in_the_file(tmp_path: Path) -> None:
     assert subprocess.run(verify).returncode == 0
     assert (tmp_path / "run.rrd").stat().st_size > NOISE.nbytes
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_slow_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rerun would keep in memory what is not written yet, of a long bag all of it."""
+    read = os.read
+
+    def read_slowly(descriptor: int, count: int) -> bytes:
+        time.sleep(0.002)
+        return read(descriptor, count)
+
+    monkeypatch.setattr(os, "read", read_slowly)
+    stream = rr.RecordingStream("mtinet_ros")
+    scene = Scene(stream, plots={}, waits=True)
+    with recording_file(stream, tmp_path / "run.rrd", lost):
+        for number in range(33):
+            scene.set_time(number)
+            scene.normals("camera", NOISE[number % len(NOISE)])
+        (aside,) = tmp_path.iterdir()
+        assert aside.stat().st_size > 31 * NOISE[0].nbytes  # a pipe holds half of the 32nd
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Recording:
 class Scene:
     """Shows nothing."""
 
-    def __init__(self, stream: Recording, plots: Any) -> None: ...
+    def __init__(self, stream: Recording, plots: Any, waits: bool) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: None
