@@ -165,6 +165,9 @@ class Predictor:
         Raises:
             BackendError: The run failed.
         """
+        if wanted:  # all first: if one's check fails, the others are left to the CPU too
+            for slot, image in batch.raw.items():
+                self._fitting.agrees(image, batch.fits[slot])
         for slot, image in list(batch.raw.items()):
             if not wanted or not self._fitting.agrees(image, batch.fits[slot]):
                 batch.fit_here(slot, self.card.pad_color)

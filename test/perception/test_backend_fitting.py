@@ -276,6 +276,19 @@ def test_what_fails_again_and_again_is_left_to_the_cpu(
     assert (backend.checks, len(caplog.messages)) == (5, 5)
 
 
+def test_a_check_that_fails_leaves_the_whole_batch_to_the_cpu(
+    predictor: Predictor, backend: FittingBackend, clock: Clock
+) -> None:
+    """A run that would fail as the check did costs the frames of the other cameras, too."""
+    assert fits_now(predictor, backend)
+    backend.failure = BackendError("CUDA failed to fit an image: no")
+    raws = [picture(1), picture(2, (60, 80))]
+    predictor.infer(fill(predictor, *raws), ["depth"])
+    seen, fitted = backend.begun[-1]
+    assert fitted == []
+    assert_seen(predictor, seen, raws)
+
+
 def test_a_failure_an_hour_counts_for_itself(
     predictor: Predictor, backend: FittingBackend, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
