@@ -135,7 +135,7 @@ class McapStorage:
         }
 
         def piece(part: _Part) -> Piece:
-            def load() -> list[StoredMessage]:
+            def load() -> Iterator[StoredMessage]:
                 return self._messages_of(part, wanted, start, end)
 
             return Piece(part.start, part.offset, load)
@@ -151,7 +151,7 @@ class McapStorage:
 
     def _messages_of(
         self, part: _Part, wanted: dict[int, Channel], start: int, end: int
-    ) -> list[StoredMessage]:
+    ) -> Iterator[StoredMessage]:
         found = []
         try:
             content = self._content(part)
@@ -164,7 +164,8 @@ class McapStorage:
         except DamageError as error:
             self._tell_damage(part, error, bool(found))
         found.sort(key=lambda message: message.time)
-        return found
+        for message in found:
+            yield message._replace(data=_kept_alone(message.data, len(content)))
 
     def _tell_damage(self, part: _Part, error: DamageError, is_partly_read: bool) -> None:
         count = sum((part.counts or {}).values())
@@ -325,6 +326,11 @@ class McapStorage:
                 digest=metadata.get("topic_type_hash", ""),
                 qos=metadata.get("offered_qos_profiles", ""),
             )
+
+
+def _kept_alone(data: bytes | memoryview, size: int) -> bytes | memoryview:
+    """A copy of what is a small piece of so many bytes, which would stay as long as it does."""
+    return data if 2 * len(data) > size else bytes(data)
 
 
 def _count(part: _Part, number: int, time: int) -> None:

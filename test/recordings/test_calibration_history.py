@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -286,6 +287,37 @@ def test_no_second_of_images_is_kept_while_a_calibration_may_come(
     assert found == [7.0] * 30 + [37.0] * 30
     assert most == 6
     assert read_ahead == 1
+
+
+@pytest.mark.parametrize("which", ["calibrations", "pictures"])
+def test_what_is_remembered_keeps_no_chunk_of_the_file(tmp_path: Path, which: str) -> None:
+    """A second of small messages is kept, and not the large ones that lie beside them."""
+    content = cv2.imencode(".jpg", np.zeros((24, 32, 3), np.uint8))[1].tobytes()
+    large, recorded = np.zeros((100, 333, 3), np.uint8), []
+    for number in range(40):
+        time = START + number * 20 * MS
+        if which == "calibrations":
+            recorded += [
+                info_at(time - START, time, 7.0, (333, 100)),
+                Recorded("/cam/image_raw", IMAGE, time + 1, image(time, large)),
+            ]
+        else:
+            topic = "/cam/image_raw/compressed"
+            recorded += [
+                Recorded(topic, COMPRESSED_IMAGE, time, compressed(time, content)),
+                Recorded("/cam/depth", IMAGE, time + 1, image(time, large)),
+            ]
+    recorded.append(info_at(SECOND, 0, 7.0, SIZES[1]))
+    source = BagSource(write_mcap(tmp_path / "bag.mcap", recorded, chunk_size=100_000))
+    tracemalloc.start()
+    try:
+        number = sum(1 for _ in source.read(Interval()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    source.close()
+    assert number == 40
+    assert peak < 2_000_000  # of the 4 MB that the file holds unpacked
 
 
 def test_compressed_images_find_the_calibration_of_their_size_long_before(tmp_path: Path) -> None:
