@@ -138,14 +138,25 @@ class SqliteStorage:
         if not beside:
             # "immutable": no lock, and nothing is written beside it, whatever the header says.
             uri = f"{self._path.resolve().as_uri()}?mode=ro&immutable=1"
-            return sqlite3.connect(uri, uri=True, check_same_thread=False)
+            return self._opened(uri, is_uri=True)
         self._folder = self._copied((self._path, *beside))
         self._tell(
             f"{self._name} was not closed by its recorder; a copy was put together with "
             f"{', '.join(path.name for path in beside)}"
         )
         copy = Path(self._folder.name, self._path.name)
-        return sqlite3.connect(copy, check_same_thread=False)
+        return self._opened(str(copy), is_uri=False)
+
+    def _opened(self, database: str, is_uri: bool) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(database, uri=is_uri, check_same_thread=False)
+        except sqlite3.Error as error:
+            if self._folder is not None:
+                self._folder.cleanup()
+            raise InputError(
+                f"{self._name} cannot be opened as {database}: SQLite says: {error}; it opens no "
+                "path of more than 511 bytes"
+            ) from error
 
     def _copied(self, paths: Sequence[Path]) -> tempfile.TemporaryDirectory[str]:
         """A temporary folder with these files; nothing is left of one that has no room."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import re
 import resource
@@ -239,6 +240,23 @@ def test_a_place_without_room_for_a_copy_is_a_sentence_and_left_as_it_was(
     assert re.search(sentence.format(place=place), str(caught.value))
     assert list(place.iterdir()) == []
     recorder.close()
+
+
+@pytest.mark.parametrize("was_closed", [True, False])
+def test_a_path_too_long_for_sqlite_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_closed: bool
+) -> None:
+    deep = tmp_path.joinpath(*["x" * 200] * 3)
+    deep.mkdir(parents=True)
+    path = write_sqlite(tmp_path / "drive.db3", a_camera())
+    if was_closed:
+        path = path.rename(deep / path.name)
+    else:
+        path.with_name("drive.db3-wal").write_bytes(b"not committed")
+        monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(InputError, match="unable to open database file; it opens no path of more"):
+        BagSource(path)
+    assert os.listdir(deep) == (["drive.db3"] if was_closed else [])
 
 
 def test_a_transaction_that_was_not_finished_is_no_part_of_the_bag(tmp_path: Path) -> None:
