@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import platform
-import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx import helper
+from support.full_disk import full_disk
 from support.tiny_model import tiny_card, write_tiny_model
 
 from mtinet_ros.errors import BackendError, ConfigurationError, ModelError
@@ -331,14 +331,9 @@ def test_killing_everything_at_any_moment_leaves_a_cache_that_works(
 
 
 def test_a_full_disk_is_a_sentence_and_nothing_is_left(model: Path, folder: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Inherited by the builder: writing beyond fails as on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(BackendError, match=r"cannot write .* MB\): .*; make room"):
-            build(model, folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    refusal = r"cannot write .* MB\): .*; make room"
+    with full_disk(100_000), pytest.raises(BackendError, match=refusal):  # the builder inherits it
+        build(model, folder)
     assert list(folder.glob("*.engine")) == []
     assert build(model, folder).was_built
 

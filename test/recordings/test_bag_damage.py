@@ -8,7 +8,6 @@ import io
 import os
 import random
 import re
-import resource
 import shutil
 import sqlite3
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.full_disk import full_disk
 
 pytest.importorskip("rosbags")
 pytest.importorskip("mcap")
@@ -230,13 +230,8 @@ def test_a_place_without_room_for_a_copy_is_a_sentence_and_left_as_it_was(
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     assert 4000 < path.with_name("bag.db3-wal").stat().st_size < 30_000
-    former = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))
-        with pytest.raises(InputError) as caught:
-            BagSource(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    with full_disk(limit), pytest.raises(InputError) as caught:
+        BagSource(path)
     assert re.search(sentence.format(place=place), str(caught.value))
     assert list(place.iterdir()) == []
     recorder.close()

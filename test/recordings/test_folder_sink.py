@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.full_disk import full_disk
 
 from mtinet_ros.errors import ConfigurationError, InputError
 from mtinet_ros.recordings.folder_sink import FolderSink
@@ -150,13 +150,9 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
     sink = FolderSink(tmp_path, CARD, ["normals"])
     first = write(sink, 1, range(2))
     sink.begin_part(2)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        with pytest.raises(InputError, match=r"cannot write .*000002\.npy: File too large"):
-            write_frame(sink, made_up_frame(2, 2 * 10**8), made_up_prediction(2))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    refusal = r"cannot write .*000002\.npy: File too large"
+    with full_disk(20_000), pytest.raises(InputError, match=refusal):
+        write_frame(sink, made_up_frame(2, 2 * 10**8), made_up_prediction(2))
     sink.discard_part()
     sink.finish([first])
     assert len(listed(tmp_path)) == 2

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.full_disk import full_disk
 
 pytest.importorskip("av")
 
@@ -150,16 +150,12 @@ def test_a_full_disk_is_named_and_the_video_stays(tmp_path: Path) -> None:
     parts = [write(sink, 1, range(3))]
     sink.finish(parts)
     before = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    try:
+    with full_disk(2000):
         with pytest.raises(InputError, match=r"cannot write .*part-000002-camera\.mp4"):
             write(sink, 2, range(3, 12))
         sink.discard_part()
         with pytest.raises(InputError, match=r"cannot write .*room\.mp4"):
             sink.finish(parts)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
     assert not list(tmp_path.rglob("*.part"))
 

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.full_disk import full_disk
 
 from mtinet_ros.errors import ConfigurationError
 from mtinet_ros.viewer.recording_file import recording_file
@@ -63,18 +62,10 @@ def test_a_slow_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert aside.stat().st_size > 31 * NOISE[0].nbytes  # a pipe holds half of the 32nd
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may become longer than 1 MiB: writing fails as it does on a full disk."""
-    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_ends_the_recording_and_is_told(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_ends_the_recording_and_is_told(tmp_path: Path) -> None:
     stream = rr.RecordingStream("mtinet_ros")
     with (
+        full_disk(1 << 20),
         pytest.raises(ConfigurationError, match=r"cannot write .*run\.rrd: File too large"),
         recording_file(stream, tmp_path / "run.rrd", lambda: None),
     ):

@@ -7,7 +7,6 @@ Rerun itself is not needed for that; what stands in for it notes what it is give
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 pytest.importorskip("rosbags")
 pytest.importorskip("mcap")
 from support.bags import IMAGE, Recorded, image, picture, write_mcap
+from support.full_disk import full_disk
 
 from mtinet_ros.cli.main import main
 from mtinet_ros.viewer import window
@@ -81,22 +81,14 @@ def test_a_bag_becomes_a_recording_in_place_of_an_older_one(
     assert sorted(tmp_path.iterdir()) == [bag, target]
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may become longer than 64 KiB: writing fails as it does on a full disk."""
-    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("older", [b"", b"RRF2 old"])
 def test_a_recording_that_cannot_be_written_is_not_said_to_be(
-    bag: Path, tmp_path: Path, full_disk: None, capsys: pytest.CaptureFixture[str], older: bytes
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], older: bytes
 ) -> None:
     target = tmp_path / "run.rrd"
     target.write_bytes(older)
-    assert main(["view", str(bag), "--save", str(target)]) == 1
+    with full_disk(1 << 16):
+        assert main(["view", str(bag), "--save", str(target)]) == 1
     told = capsys.readouterr()
     assert "wrote" not in told.out
     assert f"mtinet view: cannot write {target}: File too large; choose another" in told.err
