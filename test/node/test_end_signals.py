@@ -80,6 +80,19 @@ def test_ctrl_c_again_ends_what_does_not_end_but_a_signal_that_comes_twice_or_la
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == status
 
 
+def run_node(changes: str, model: Path) -> subprocess.CompletedProcess[str]:
+    """The node, loading a model at once, as a process that runs some code before."""
+    code = f"{changes}sys.exit(process.run(sys.argv))\n"
+    arguments = ("--ros-args", "-p", f"model:={model}", "-p", "build_only:=true")
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+
+
 @pytest.mark.ros
 def test_a_signal_amid_the_loading_of_a_model_leaves_no_shared_memory_behind(
     tiny_model: Path, ros_domain: int
@@ -94,12 +107,8 @@ def test_a_signal_amid_the_loading_of_a_model_leaves_no_shared_memory_behind(
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(60)\n"
         "perception_node._load = load\n"
-        "sys.exit(process.run(sys.argv))\n"
     )
-    arguments = ("--ros-args", "-p", f"model:={tiny_model}", "-p", "build_only:=true")
-    ended = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT
-    )
+    ended = run_node(code, tiny_model)
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     segments = [Path(line) for line in ended.stdout.splitlines() if line.startswith("/dev/shm/")]
@@ -120,16 +129,8 @@ def test_a_signal_amid_a_transition_prints_nothing_and_ends_with_0(
         "    time.sleep(0.2)\n"
         "    return read(path)\n"
         "perception_node.read_model_card = signalled\n"
-        "sys.exit(process.run(sys.argv))\n"
     )
-    arguments = ("--ros-args", "-p", f"model:={tiny_model}", "-p", "build_only:=true")
-    ended = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-    )
+    ended = run_node(code, tiny_model)
     said = ended.stdout + ended.stderr
     assert ended.returncode == 0, said
     for word in ("Traceback", "FATAL", "rosout", "invalid"):
