@@ -80,7 +80,7 @@ class BackendFitting:
     def takes(self, image: RawImage, fit: Fit) -> bool:
         """Whether the backend can fit an image, as far as is known."""
         return (
-            self._is_tried
+            self.is_tried
             and self._verdicts.get((*image.form, fit), True)
             and image.job(fit, self._pad_color) is not None
         )
@@ -100,7 +100,7 @@ class BackendFitting:
         Raises:
             BackendLostError: The backend has failed for good.
         """
-        if not self._is_tried:
+        if not self.is_tried:
             return False
         form = (*image.form, fit)
         if form not in self._verdicts and len(self._verdicts) < _MOST_FORMS:
@@ -122,7 +122,8 @@ class BackendFitting:
         return self._verdicts.get(form, False)
 
     @property
-    def _is_tried(self) -> bool:
+    def is_tried(self) -> bool:
+        """Whether the backend fits at all, which a failure ends for a while."""
         return self._backend.fits_images and self._failures.allow
 
     def _difference(self, image: RawImage, fit: Fit) -> int:

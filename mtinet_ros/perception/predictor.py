@@ -165,12 +165,8 @@ class Predictor:
         Raises:
             BackendError: The run failed.
         """
-        if wanted:  # all first: if one's check fails, the others are left to the CPU too
-            for slot, image in batch.raw.items():
-                self._fitting.agrees(image, batch.fits[slot])
-        for slot, image in list(batch.raw.items()):
-            if not wanted or not self._fitting.agrees(image, batch.fits[slot]):
-                batch.fit_here(slot, self.card.pad_color)
+        for slot in set(batch.raw) - self._fitted_by_backend(batch, wanted):
+            batch.fit_here(slot, self.card.pad_color)
         if not wanted:
             return Run(dict)
         if not batch.raw:
@@ -182,6 +178,17 @@ class Predictor:
         return self._fitting.begin(
             lambda: self.backend.begin_unfitted(batch.images, unfitted, wanted)
         )
+
+    def _fitted_by_backend(self, batch: Batch, wanted: Collection[str]) -> set[int]:
+        """Slots of the raw images that the backend fits: all that may be, unless a check fails."""
+        if not (wanted and batch.raw):
+            return set()
+        agreeing = {
+            slot
+            for slot, image in batch.raw.items()
+            if self._fitting.agrees(image, batch.fits[slot])
+        }
+        return agreeing if self._fitting.is_tried else set()
 
     def infer(self, batch: Batch, wanted: Collection[str]) -> Outputs:
         """Run the network once and wait for the outputs; as `begin`."""
