@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtinet_ros.errors import DataError
 from mtinet_ros.model_contract import VOID_ID
 from mtinet_ros.output_files import make_folder, write_file
 from mtinet_ros.scenes.classes import NAMES, PALETTE
@@ -22,6 +21,7 @@ from mtinet_ros.scenes.storage.dataset import (
     Frame,
     SceneDataset,
     complete_scenes,
+    damaged,
     read_index,
 )
 from mtinet_ros.visualization.contact_sheet import SheetFrame, contact_sheet
@@ -264,9 +264,7 @@ def _description(folder: Path) -> dict[str, Any]:
             str(entry["class"] + entry["name"])
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(
-            f"scene {folder} is damaged (scene.json: {reason}); delete it and render again"
-        ) from error
+        raise damaged(folder, "scene.json", reason) from error
     return description
 
 

@@ -140,10 +140,13 @@ def _load(folder: Path, name: str, *, mapped: bool = False) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r" if mapped else None)
     except (OSError, ValueError, EOFError) as error:  # EOFError: nothing is in the file
-        raise DataError(
-            f"scene {folder} is damaged ({name}.npy: {error}); delete it and render again"
-        ) from error
+        raise damaged(folder, f"{name}.npy", str(error)) from error
     return array
+
+
+def damaged(folder: Path, file: str, reason: str) -> DataError:
+    """What to raise where a file of a scene cannot be used."""
+    return DataError(f"scene {folder} is damaged ({file}: {reason}); delete it and render again")
 
 
 def complete_scenes(root: Path, split: str) -> list[Path]:
