@@ -93,7 +93,7 @@ docs: $(VENV)/.docs
 	@echo "build/docs/index.html"
 
 # How fast the node is, into build/bench; the whole also writes the node's part of docs/performance.md
-# anew. After an interruption the same command goes on. QUICK=1 takes a minute and documents nothing.
+# anew. After an interruption the same command goes on. QUICK=1 takes two minutes and documents nothing.
 QUICK ?=
 BENCH ?=
 bench: $(VENV)/.dev
