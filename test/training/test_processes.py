@@ -104,6 +104,9 @@ def one_of_two(rank: int, folder: Path) -> None:
         results = step(DistributedDataParallel(network), half, is_frozen)
         torch.save(results, folder / f"{rank}_{is_frozen}.pt")
     distributed.destroy_process_group()
+    # DistributedDataParallel leaves threads of gloo behind even so (torch 2.13), which abort a
+    # Python that is ending now and then; what is tested is saved by now.
+    os._exit(0)
 
 
 @pytest.fixture(scope="module")
